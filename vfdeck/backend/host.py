@@ -1,0 +1,34 @@
+"""The only door from the user interface: a host, whatever its kernel and wherever it is."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from vfdeck.backend.changes import Change, Outcome, Plan
+from vfdeck.backend.kernel import LogLine
+from vfdeck.backend.model import Snapshot
+
+
+class Host(Protocol):
+    """A host. Every method may be called from any thread; `snapshot` and `perform` may take long and belong on one of their own."""
+
+    name: str
+    simulated: bool
+
+    def snapshot(self) -> Snapshot:
+        """Look at everything afresh. Never raises: what could not be read is in `Snapshot.problems`."""
+
+    def plan(self, change: Change, snapshot: Snapshot) -> Plan:
+        """What `change` would do, judged by `snapshot`; nothing is done."""
+
+    def perform(self, change: Change) -> Outcome:
+        """Carry out a change and wait for it, however long; a change that waits is among the snapshot's jobs meanwhile."""
+
+    def wait_for_change(self, seconds: float) -> bool:
+        """Wait until something changed (True) or the time is over (False)."""
+
+    def log(self) -> list[LogLine] | None:
+        """The kernel log, oldest first; None where it may not be read."""
+
+    def close(self) -> None:
+        """Close what is held open and stop. Never waits for the kernel."""

@@ -1,0 +1,222 @@
+"""The seam: what a kernel offers its users, in the kernel's own terms.
+
+`LinuxKernel` passes these calls to Linux, `SimulatedKernel` answers them from objects. Everything above this module exists
+once and serves both. An object of `Kernel` is one program's view of one kernel: the file descriptors it hands out belong to
+that program, and closing the program closes them.
+
+Paths are absolute (`/sys/...`, `/dev/vfio/...`, `/proc/sys/kernel/...`). Every refusal is an `OSError` with the kernel's errno.
+"""
+
+from __future__ import annotations
+
+import enum
+import errno as _errno
+import os
+from dataclasses import dataclass
+from typing import Protocol
+
+# struct vfio_device_feature flags, struct vfio_device_bind_iommufd flags and IOMMU types: include/uapi/linux/vfio.h.
+VFIO_DEVICE_FEATURE_MASK = 0xFFFF
+VFIO_DEVICE_FEATURE_GET = 1 << 16
+VFIO_DEVICE_FEATURE_SET = 1 << 17
+VFIO_DEVICE_FEATURE_PROBE = 1 << 18
+VFIO_DEVICE_FEATURE_PCI_VF_TOKEN = 0
+VFIO_DEVICE_BIND_FLAG_TOKEN = 1 << 0
+VFIO_TYPE1_IOMMU = 1
+VFIO_TYPE1v2_IOMMU = 3
+VFIO_NOIOMMU_IOMMU = 8
+
+#: argsz of VFIO_DEVICE_BIND_IOMMUFD before and since the kernel knows a token there (16 and 24 bytes).
+BIND_ARGSZ_PLAIN = 16
+BIND_ARGSZ_TOKEN = 24
+
+
+class Stage(enum.StrEnum):
+    """The rung of a ladder that gave an answer; names as in the recordings."""
+
+    FILE = "file"  # a read or write of a file in sysfs
+    IOMMU_GROUP = "iommu_group"  # the function's iommu_group link
+    OPEN_GROUP = "open_group"  # open("/dev/vfio/N")
+    OPEN_CONTAINER = "open_container"  # open("/dev/vfio/vfio")
+    SET_CONTAINER = "set_container"  # VFIO_GROUP_SET_CONTAINER
+    SET_IOMMU = "set_iommu"  # VFIO_SET_IOMMU
+    GET_DEVICE_FD = "get_device_fd"  # VFIO_GROUP_GET_DEVICE_FD
+    CDEV_NODE = "cdev_node"  # the function's vfio-dev directory
+    OPEN_CDEV = "open_cdev"  # open("/dev/vfio/devices/vfioN")
+    OPEN_IOMMU = "open_iommu"  # open("/dev/iommu")
+    BIND_IOMMUFD = "bind_iommufd"  # VFIO_DEVICE_BIND_IOMMUFD
+    FEATURE = "feature"  # VFIO_DEVICE_FEATURE
+
+
+class Refusal(OSError):
+    """A kernel's no: the errno, the stage that gave it, and what it was about."""
+
+    def __init__(self, errno: int, stage: Stage, target: str) -> None:
+        super().__init__(errno, os.strerror(errno), target)
+        self.stage = stage
+        self.target = target
+
+    @property
+    def name(self) -> str:
+        """The errno's name as the kernel spells it."""
+        return errno_name(self.errno or 0)
+
+    def __str__(self) -> str:
+        return f"{self.name} at {self.stage} of {self.target}"
+
+
+class Blocked(Exception):
+    """The call did not return in the time given; it goes on in the kernel and cannot be taken back."""
+
+
+def errno_name(number: int) -> str:
+    """`EACCES` for 13, and so on; `errno 999` where the platform knows no name."""
+    return _errno.errorcode.get(number, f"errno {number}")
+
+
+class Pending(Protocol):
+    """A `write(2)` that was begun. It may be over at once, or wait in the kernel for another program to let go."""
+
+    path: str
+
+    def wait(self, seconds: float) -> bool:
+        """Wait at most `seconds`; True when the call has returned."""
+
+    def result(self) -> OSError | None:
+        """None for success, else the refusal. Raises `Blocked` while the call has not returned."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenFile:
+    """One thing that a program holds open on vfio: a file descriptor, or a mapping that outlived it."""
+
+    pid: int
+    program: str
+    user: str
+    #: `group`, `device`, `cdev`, `container`, `iommufd` or `mapping`
+    kind: str
+    #: group number, cdev name (`vfio3`) or ""
+    node: str
+    #: BDF where the kernel tells it (fdinfo, from 6.18), else ""
+    bdf: str
+    #: True for descriptors of this very program
+    own: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class OpenFiles:
+    """Who has what open. `unseen` counts the processes that could not be looked at: with it above 0, numbers are lower bounds."""
+
+    files: tuple[OpenFile, ...]
+    unseen: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """A line of the kernel log. `seconds` is time since boot; `text` has passed `vfdeck.backend.text.printable`."""
+
+    seconds: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Uevent:
+    """A uevent of the kernel: action, subsystem and device path, and the BDF when the path holds one."""
+
+    action: str
+    subsystem: str
+    devpath: str
+    bdf: str
+    driver: str
+
+
+class UeventSource(Protocol):
+    """Live changes. `wait` returns what came within `seconds` (possibly nothing); `live` is False where only polling is left."""
+
+    live: bool
+
+    def wait(self, seconds: float) -> list[Uevent]:
+        """Uevents that arrived; returns early with the first one."""
+
+    def close(self) -> None:
+        """Stop listening."""
+
+
+class Kernel(Protocol):
+    """One program's view of a kernel. Methods raise OSError with the kernel's errno."""
+
+    #: True where nothing here touches real hardware
+    simulated: bool
+
+    # -- files -------------------------------------------------------------------------------------------------------
+    def read(self, path: str) -> bytes:
+        """The whole content of a file. May block in the kernel for `sriov_numvfs`: never read that to count VFs."""
+
+    def write(self, path: str, data: bytes) -> Pending:
+        """Begin one `write(2)` of `data`; errors of `open(2)` and `write(2)` alike are in the result."""
+
+    def names(self, path: str) -> list[str]:
+        """Names in a directory, in no particular order."""
+
+    def link(self, path: str) -> str:
+        """The text of a symbolic link."""
+
+    # -- vfio --------------------------------------------------------------------------------------------------------
+    def open(self, path: str) -> int:
+        """`open(2)` of a vfio or iommu node for reading and writing; a file descriptor of this program."""
+
+    def dup(self, fd: int) -> int:
+        """Another descriptor of the same open file."""
+
+    def close(self, fd: int) -> None:
+        """Close a descriptor."""
+
+    def set_container(self, group: int, container: int) -> None:
+        """VFIO_GROUP_SET_CONTAINER; `container` may be an iommufd from 6.2."""
+
+    def set_iommu(self, container: int, kind: int) -> None:
+        """VFIO_SET_IOMMU."""
+
+    def get_device_fd(self, group: int, argument: bytes) -> int:
+        """VFIO_GROUP_GET_DEVICE_FD with the whole argument string, without its NUL."""
+
+    def bind_iommufd(
+        self, cdev: int, iommufd: int, *, token: bytes | None = None, flags: int | None = None, argsz: int = BIND_ARGSZ_TOKEN
+    ) -> None:
+        """VFIO_DEVICE_BIND_IOMMUFD. `flags` is VFIO_DEVICE_BIND_FLAG_TOKEN with a token and 0 without, unless given."""
+
+    def feature(self, device: int, flags: int, data: bytes = b"", argsz: int | None = None) -> None:
+        """VFIO_DEVICE_FEATURE; `argsz` is 8 plus the length of `data` unless given."""
+
+    def map(self, device: int) -> int:
+        """Map a BAR of an open device; a handle for `unmap`. The mapping keeps the device in use after its fd is closed."""
+
+    def unmap(self, mapping: int) -> None:
+        """Undo `map`."""
+
+    # -- observation -------------------------------------------------------------------------------------------------
+    def open_files(self) -> OpenFiles:
+        """Who has what open, as far as this program may look."""
+
+    def log(self) -> list[LogLine] | None:
+        """The kernel log, oldest first; None where it may not be read."""
+
+    def uevents(self) -> UeventSource:
+        """A source of live changes."""
+
+    def clock(self) -> float:
+        """Seconds since the epoch, by this kernel's clock."""
+
+
+def write_through(kernel: Kernel, path: str, data: bytes, patience: float = 4.0) -> None:
+    """Write and wait for the answer.
+
+    Raises:
+        OSError: what the kernel answered.
+        Blocked: the call had not returned after `patience` seconds and goes on.
+    """
+    pending = kernel.write(path, data)
+    pending.wait(patience)
+    error = pending.result()
+    if error is not None:
+        raise error

@@ -1,0 +1,235 @@
+"""The values that everything speaks: frozen, comparable, without behaviour that needs a kernel.
+
+A function is identified by its PCI address (BDF), e.g. `0000:03:00.0`. All text in here has passed
+`vfdeck.backend.text.printable`. "Could not check" is never stored as "no": what is not known is None, or carries a `Certainty`.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+
+
+class Certainty(enum.StrEnum):
+    """How well something is known."""
+
+    EXACT = "exact"
+    AT_LEAST = "at least"
+    INFERRED = "inferred"
+    UNKNOWN = "unknown"
+
+
+class Role(enum.StrEnum):
+    """What a function is to SR-IOV: `PF` has a working SR-IOV capability, `VF` belongs to a PF, `plain` is neither."""
+
+    PF = "PF"
+    VF = "VF"
+    PLAIN = "plain"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something that could not be read: where, what was wrong, and what was expected."""
+
+    path: str
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A PCIe link: present and greatest speed (as the kernel words it, e.g. `8.0 GT/s PCIe`) and width in lanes."""
+
+    speed: str
+    width: int
+    max_speed: str
+    max_width: int
+
+    @property
+    def degraded(self) -> bool:
+        """Whether the link runs below what the function could do."""
+        return (self.speed, self.width) != (self.max_speed, self.max_width)
+
+
+@dataclass(frozen=True, slots=True)
+class Sriov:
+    """A PF's SR-IOV state. Numbers are None where the file could not be read."""
+
+    totalvfs: int | None
+    #: BDFs of the VFs that exist, by index, from the `virtfnN` links (reading sriov_numvfs can block)
+    vfs: tuple[str, ...]
+    autoprobe: bool | None
+    offset: int | None
+    stride: int | None
+    vf_device: int | None
+
+    @property
+    def numvfs(self) -> int:
+        """The number of VFs that exist now."""
+        return len(self.vfs)
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """One PCI function as sysfs shows it."""
+
+    bdf: str
+    role: Role
+    vendor_id: int
+    device_id: int
+    class_code: int
+    subsystem: str = ""  # "8086:1572", "" where unknown
+    vendor: str = ""  # names from pci.ids, "" where unknown
+    device: str = ""
+    driver: str | None = None
+    driver_override: str | None = None
+    iommu_group: int | None = None
+    noiommu: bool = False
+    numa_node: int | None = None
+    interfaces: tuple[str, ...] = ()
+    disks: tuple[str, ...] = ()
+    link: Link | None = None
+    cdev: str | None = None  # "vfio3" where the function has a vfio-dev entry
+    sriov: Sriov | None = None  # of a PF
+    physfn: str | None = None  # of a VF: its PF
+    vf_index: int | None = None  # of a VF: N of the PF's virtfnN link
+
+    @property
+    def name(self) -> str:
+        """Vendor and device as a person reads them, else the ids."""
+        known = " ".join(part for part in (self.vendor, self.device) if part)
+        return known or f"{self.vendor_id:04x}:{self.device_id:04x}"
+
+    @property
+    def on_vfio(self) -> bool:
+        """Whether a driver of the vfio-pci family is bound."""
+        return is_vfio_driver(self.driver)
+
+
+def is_vfio_driver(driver: str | None) -> bool:
+    """Whether this is vfio-pci or a variant of it (`mlx5_vfio_pci`, `hisi_acc_vfio_pci`, `nvgrace_gpu_vfio_pci`, ...)."""
+    return driver is not None and driver.replace("_", "-").endswith("vfio-pci")
+
+
+@dataclass(frozen=True, slots=True)
+class IommuGroup:
+    """An IOMMU group with all its members, whatever their driver."""
+
+    number: int
+    members: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """A program that holds a function. `certainty` says how the function was told from others of its group."""
+
+    bdf: str
+    pid: int
+    program: str
+    user: str
+    kind: str  # "device", "cdev", "group", "mapping"
+    own: bool
+    certainty: Certainty
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """A number with how well it is known."""
+
+    value: int
+    certainty: Certainty
+
+    def __str__(self) -> str:
+        if self.certainty is Certainty.UNKNOWN:
+            return "?"
+        return f"≥{self.value}" if self.certainty is Certainty.AT_LEAST else str(self.value)
+
+
+class TokenState(enum.StrEnum):
+    """What is known of a PF's token. The kernel tells nobody; this is what follows from its state and our own doings."""
+
+    NONE = "none"  # no token record: the PF is not on vfio-pci
+    UNSET = "unset"  # bound since we watch, and never set: the random token nobody knows
+    SET = "set"  # set by us; nothing seen since then that would replace it
+    UNKNOWN = "unknown"  # on vfio-pci since before we looked
+
+
+@dataclass(frozen=True, slots=True)
+class TokenKnowledge:
+    """What is known of one PF's token, never the token itself."""
+
+    pf: str
+    state: TokenState
+    fingerprint: str = ""
+    since: float | None = None  # seconds since the epoch
+
+
+class JobState(enum.StrEnum):
+    """Where a change stands."""
+
+    RUNNING = "running"
+    DONE = "done"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A change that was begun: its steps so far, and whom it waits for."""
+
+    number: int
+    title: str
+    target: str
+    state: JobState
+    step: str
+    started: float
+    waits_for: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class HostFacts:
+    """What is true of the whole host."""
+
+    name: str
+    kernel: str  # release, e.g. "6.12.107+deb13-amd64"
+    boot_id: str
+    simulated: bool
+    privileged: bool
+    enable_sriov: bool | None  # /sys/module/vfio_pci/parameters/enable_sriov; None where absent
+    cdev: bool  # whether any function has a node under /dev/vfio/devices
+    iommu: bool  # whether any function has an IOMMU group
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Everything known of one host at one moment."""
+
+    host: HostFacts
+    taken: float  # seconds since the epoch, by the host's clock
+    functions: dict[str, Function]  # by BDF, in address order
+    groups: dict[int, IommuGroup]
+    holders: tuple[Holder, ...] = ()
+    unseen: int = 0  # processes that could not be looked at
+    tokens: dict[str, TokenKnowledge] = field(default_factory=dict)
+    jobs: tuple[Job, ...] = ()
+    problems: tuple[Problem, ...] = ()
+
+    def pfs(self) -> list[Function]:
+        """PFs in address order."""
+        return [f for f in self.functions.values() if f.role is Role.PF]
+
+    def vfs_of(self, pf: str) -> list[Function]:
+        """The VFs of a PF, by index; those that vanished during the scan are left out."""
+        sriov = self.functions[pf].sriov
+        return [self.functions[bdf] for bdf in (sriov.vfs if sriov else ()) if bdf in self.functions]
+
+    def holders_of(self, bdf: str) -> list[Holder]:
+        """Who holds a function."""
+        return [h for h in self.holders if h.bdf == bdf]
+
+    def users_of(self, pf: str) -> Count:
+        """The PF's VFs in use, counted as the kernel counts them: a VF on a vfio driver counts once, however many hold it."""
+        vfs = {vf.bdf for vf in self.vfs_of(pf) if vf.on_vfio}
+        held = {h.bdf for h in self.holders if h.bdf in vfs}
+        inferred = any(h.certainty is not Certainty.EXACT for h in self.holders if h.bdf in vfs)
+        if self.unseen:
+            return Count(len(held), Certainty.AT_LEAST)
+        return Count(len(held), Certainty.INFERRED if inferred else Certainty.EXACT)
