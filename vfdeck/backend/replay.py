@@ -1,0 +1,326 @@
+"""Play recordings of real kernels against the simulated kernel and tell every difference.
+
+A recording is a file of JSON objects, one a line: first the host, then one operation with the kernel's answer a line. Each
+operation is done on a simulated kernel of the same release, by the same code that works on real ones, and every answer is
+compared: result, stage, value and state, and the kernel log lines about tokens (which must have been caused; a rate limit may have
+kept a line out of a recording, so a line that only the simulation has proves nothing).
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from vfdeck.backend.kernel import BIND_ARGSZ_TOKEN, Blocked, Pending, Refusal, errno_name
+from vfdeck.backend.sim.hardware import Function, SriovCapability
+from vfdeck.backend.sim.kernel import SimulatedKernel
+from vfdeck.backend.sim.machine import Machine
+from vfdeck.backend.sim.profile import profile
+from vfdeck.backend.text import printable
+from vfdeck.backend.vfio import DEVICES, OpenDevice, Program
+
+Step = dict[str, Any]
+
+#: Operations and the answers that are compared, beside `result`.
+_TOKEN_LINE = "VF token"
+
+
+class TraceError(ValueError):
+    """A line that is no step of a recording: where, what was wrong, and what was expected."""
+
+    def __init__(self, path: str, line: int, what: str) -> None:
+        super().__init__(f"{path}:{line}: {what}")
+        self.path, self.line, self.what = path, line, what
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """An answer of the simulation that differs from the recording."""
+
+    line: int
+    what: str
+
+
+@dataclass(slots=True)
+class Replay:
+    """What came of playing one recording."""
+
+    path: str
+    steps: int = 0
+    differences: list[Difference] = field(default_factory=list)
+
+    @property
+    def differing(self) -> int:
+        """How many steps differ."""
+        return len({difference.line for difference in self.differences})
+
+
+def replay_file(path: str) -> Replay:
+    """Play the recording in a file.
+
+    Raises:
+        OSError: the file can't be read.
+        TraceError: a line is no step.
+    """
+    outcome = Replay(path)
+    steps = _read(path)
+    number, host = next(steps, (1, None))
+    if host is None or host.get("op") != "host":
+        raise TraceError(path, number, 'the first line must be the host ("op": "host")')
+    player = Player(_machine(path, number, host))
+    for number, step in steps:
+        try:
+            answer = player.do(step)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            what = f"missing field {error}" if isinstance(error, KeyError) else printable(str(error))
+            raise TraceError(path, number, f"broken step {printable(str(step.get('op')))}: {what}") from None
+        outcome.steps += 1
+        outcome.differences += [Difference(number, text) for text in _compare(step, answer)]
+    return outcome
+
+
+def _read(path: str) -> Iterator[tuple[int, Step]]:
+    with Path(path).open(encoding="utf-8", errors="surrogateescape") as lines:
+        for number, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
+            try:
+                step = json.loads(line)
+            except ValueError as error:
+                raise TraceError(path, number, f"not JSON: {printable(str(error))}") from None
+            if not isinstance(step, dict) or not isinstance(step.get("op"), str):
+                raise TraceError(path, number, 'expected a JSON object with "op"')
+            yield number, step
+
+
+# -- comparing -------------------------------------------------------------------------------------------------------------
+def _compare(step: Step, answer: Step) -> Iterator[str]:
+    inputs = {"op", "path", "data", "patience", "settle", "device", "argument", "handle", "actor", "token", "flags", "argsz"}
+    for key in sorted((step.keys() | answer.keys()) - inputs - {"iommufd", "log"}):
+        if step.get(key) != answer.get(key):
+            yield f"{_name(step)}: {key} is {_show(step.get(key))} in the recording, {_show(answer.get(key))} here"
+    caused = answer["log"]
+    for text in step.get("log", []):
+        if _TOKEN_LINE in text:
+            if text in caused:
+                caused.remove(text)
+            else:
+                yield f"{_name(step)}: the log line {_show(text)} is not caused here"
+
+
+def _name(step: Step) -> str:
+    about = step.get("device") or step.get("path") or step.get("handle") or ""
+    return printable(f"{step['op']} {about}")
+
+
+def _show(value: object) -> str:
+    return printable(json.dumps(value))
+
+
+# -- the machine of a recording --------------------------------------------------------------------------------------------
+def _machine(path: str, number: int, host: Step) -> Machine:
+    """The machine that the host line describes."""
+    try:
+        machine = Machine(profile(host["kernel"]))
+        machine.parameters["enable_sriov"] = host["enable_sriov"] == "Y"
+        functions: dict[str, Step] = host["functions"]
+        for name in {entry["driver"] for entry in functions.values() if entry["driver"]}:
+            machine.load_driver(name)
+        for bdf, entry in sorted(functions.items()):
+            if entry["physfn"] is None:
+                _add_function(machine, bdf, entry)
+        for bdf, entry in sorted(functions.items()):
+            _settle_function(machine, bdf, entry)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        what = f"missing field {error}" if isinstance(error, KeyError) else printable(str(error))
+        raise TraceError(path, number, f"broken host line: {what}") from None
+    return machine
+
+
+def _add_function(machine: Machine, bdf: str, entry: Step) -> None:
+    """A function with an IOMMU group of its own; functions of one slot on the root bus share theirs."""
+    capability = None
+    if "sriov_totalvfs" in entry:
+        numbers = (int(entry[key]) for key in ("sriov_totalvfs", "sriov_offset", "sriov_stride"))
+        capability = SriovCapability(*numbers, int(entry["sriov_vf_device"], 16))
+        capability.autoprobe = entry["sriov_drivers_autoprobe"] == "1"
+    function = Function(bdf, int(entry["vendor"], 16), int(entry["device"], 16), int(entry["class"], 16), sriov=capability)
+    function.header = 1 if function.class_code >> 8 == 0x0604 else 0
+    sibling = machine.functions.get(bdf[:-1] + "0") or next((f for f in machine.functions.values() if f.bdf[:-2] == bdf[:-2]), None)
+    shared = sibling.group.number if sibling is not None and sibling.group is not None and bdf.startswith("0000:00:") else None
+    machine.add(function, shared)
+
+
+def _settle_function(machine: Machine, bdf: str, entry: Step) -> None:
+    """Bring a function to the state in which the recording found it: driver, override, VFs."""
+    kernel = SimulatedKernel(machine, "boot")
+    function = machine.functions[bdf]
+    if entry["driver"] and function.driver is None:
+        function.override = entry["driver"]
+        _must(kernel.write(f"/sys/bus/pci/drivers/{entry['driver']}/bind", bdf.encode()))
+    function.override = None if entry["override"] == "(null)" else entry["override"]
+    if function.sriov is not None:
+        if entry["driver"] is None:  # unbound: what is read is the hardware's own number
+            function.sriov.total = int(entry["sriov_totalvfs"])
+        else:
+            function.sriov.driver_max = _driver_max(machine, function, int(entry["sriov_totalvfs"]))
+        if entry["virtfns"]:
+            _must(kernel.write(f"{DEVICES}/{bdf}/sriov_numvfs", str(len(entry["virtfns"])).encode()))
+    kernel.exit()
+
+
+def _driver_max(machine: Machine, function: Function, read: int) -> int | None:
+    """A native driver offers fewer VFs than the hardware has; then the hardware's number is the driver's plus what it keeps."""
+    assert function.sriov is not None
+    driver = machine.driver_of(function)
+    if driver is not None and driver.max_vfs == read:
+        function.sriov.total = read + 1  # igb keeps one of the queue pairs of its eight VFs for itself
+        return read
+    return None
+
+
+def _must(pending: Pending) -> None:
+    error = pending.result()
+    if error is not None:
+        raise ValueError(f"{pending.path}: {errno_name(error.errno or 0)} while the host was set up")
+
+
+# -- playing ---------------------------------------------------------------------------------------------------------------
+@dataclass(slots=True)
+class Actor:
+    """One program of the recording."""
+
+    kernel: SimulatedKernel
+    program: Program
+    handles: dict[str, OpenDevice] = field(default_factory=dict)
+
+
+class Player:
+    """Does the operations of a recording on a simulated machine."""
+
+    def __init__(self, machine: Machine) -> None:
+        self.machine = machine
+        self._root = SimulatedKernel(machine, "recorder")
+        self._actors: dict[str, Actor] = {}
+        self._waiting: dict[str, Pending] = {}
+
+    def do(self, step: Step) -> Step:
+        """Do one operation; the answer in the recording's terms, with the log lines it caused."""
+        operations: dict[str, Callable[[Step], Step]] = {
+            "write": self._write,
+            "wait": self._wait,
+            "read": self._read,
+            "state": self._state,
+            "open": self._open,
+            "bind_iommufd": self._bind,
+            "close": self._close,
+            "feature": self._feature,
+        }
+        if step["op"] not in operations:
+            raise ValueError(f"unknown operation, expected one of {', '.join(operations)}")
+        self.machine.log.take_caused()
+        try:
+            answer = operations[step["op"]](step)
+        except Refusal as refusal:
+            answer = {"result": refusal.name, "stage": str(refusal.stage)}
+        except OSError as error:
+            answer = {"result": errno_name(error.errno or 0)}
+        except Blocked:
+            answer = {"result": "BLOCKED"}
+        return answer | {"log": self.machine.log.take_caused()}
+
+    def _actor(self, step: Step) -> Actor:
+        name = step.get("actor", "a")
+        if name not in self._actors:
+            kernel = SimulatedKernel(self.machine, name)
+            self._actors[name] = Actor(kernel, Program(kernel))
+        return self._actors[name]
+
+    def _write(self, step: Step) -> Step:
+        pending = self._root.write(step["path"], step["data"].encode("utf-8", "surrogateescape"))
+        try:
+            error = pending.result()
+        except Blocked:
+            self._waiting[step["path"]] = pending
+            raise
+        return _result(error)
+
+    def _wait(self, step: Step) -> Step:
+        return _result(self._waiting.pop(step["path"]).result())
+
+    def _read(self, step: Step) -> Step:
+        return {"result": "OK", "value": self._root.read(step["path"]).decode()}
+
+    def _state(self, step: Step) -> Step:
+        function = f"{DEVICES}/{step['device']}"
+        names = self._root.names(function)
+        vfs = sorted((name for name in names if name.startswith("virtfn")), key=lambda name: int(name[6:]))
+        answer: Step = {
+            "result": "OK",
+            "driver": self._link(f"{function}/driver"),
+            "override": self._root.read(f"{function}/driver_override").decode().strip(),
+            "physfn": self._link(f"{function}/physfn"),
+            "virtfns": [self._link(f"{function}/{name}") for name in vfs],
+        }
+        for name in ("numvfs", "totalvfs", "drivers_autoprobe", "offset", "stride", "vf_device"):
+            if f"sriov_{name}" in names:
+                answer[f"sriov_{name}"] = self._text(f"{function}/sriov_{name}")
+        return answer
+
+    def _text(self, path: str) -> str:
+        try:
+            return self._root.read(path).decode().strip()
+        except Blocked:
+            return "BLOCKED"
+
+    def _link(self, path: str) -> str | None:
+        try:
+            return self._root.link(path).rsplit("/", 1)[-1]
+        except OSError as error:
+            if error.errno == errno.ENOENT:
+                return None
+            raise
+
+    def _open(self, step: Step) -> Step:
+        actor = self._actor(step)
+        actor.handles[step["handle"]] = actor.program.open_by_group(
+            step["device"], step["argument"].encode("utf-8", "surrogateescape")
+        )
+        return {"result": "OK"}
+
+    def _bind(self, step: Step) -> Step:
+        actor = self._actor(step)
+        actor.handles[step["handle"]] = actor.program.open_by_cdev(
+            step["device"],
+            bytes.fromhex(step["token"]) if step.get("token") else None,
+            flags=step.get("flags"),
+            argsz=step.get("argsz", BIND_ARGSZ_TOKEN),
+            iommufd=step.get("iommufd"),
+        )
+        return {"result": "OK"}
+
+    def _close(self, step: Step) -> Step:
+        actor = self._actor(step)
+        if step["handle"] not in actor.handles:
+            return {"result": "NOHANDLE"}
+        actor.program.close(actor.handles.pop(step["handle"]))
+        return {"result": "OK"}
+
+    def _feature(self, step: Step) -> Step:
+        actor = self._actor(step)
+        if step["handle"] not in actor.handles:
+            return {"result": "NOHANDLE"}
+        data = bytes.fromhex(step.get("data", ""))
+        try:
+            actor.kernel.feature(actor.handles[step["handle"]].fd, step["flags"], data, step.get("argsz"))
+        except OSError as error:
+            return {"result": errno_name(error.errno or 0)}
+        return {"result": "OK"}
+
+
+def _result(error: OSError | None) -> Step:
+    return {"result": "OK" if error is None else errno_name(error.errno or 0)}

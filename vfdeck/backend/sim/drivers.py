@@ -1,0 +1,46 @@
+"""The simulated drivers: what each takes and how it behaves, from data."""
+
+from __future__ import annotations
+
+import functools
+import tomllib
+from dataclasses import dataclass, field
+from importlib.resources import files
+from typing import Any
+
+from vfdeck.backend.model import is_vfio_driver
+
+
+@dataclass(slots=True)
+class Driver:
+    """A driver loaded in a simulated machine. `dynamic` are the ids given through new_id."""
+
+    name: str
+    ids: tuple[str, ...] = ()
+    sriov: str = ""
+    max_vfs: int | None = None
+    frees: bool = False
+    managed: bool = False
+    vf_probe: str = ""
+    log_on: str = ""
+    log_off: str = ""
+    net: bool = False
+    disk: bool = False
+    seen: bool = False
+    dynamic: set[str] = field(default_factory=set)
+
+    @property
+    def is_vfio(self) -> bool:
+        """Whether it registers its functions with vfio."""
+        return is_vfio_driver(self.name)
+
+
+def load(name: str) -> Driver:
+    """A fresh driver by name; a name without data gives a driver that takes nothing by itself and has no SR-IOV hook."""
+    entry = _data().get(name, {})
+    return Driver(name, **{key: tuple(value) if key == "ids" else value for key, value in entry.items()})
+
+
+@functools.cache
+def _data() -> dict[str, dict[str, Any]]:
+    return tomllib.loads(files(__package__).joinpath("drivers.toml").read_text(encoding="utf-8"))

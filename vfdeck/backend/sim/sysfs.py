@@ -1,0 +1,335 @@
+"""The simulated machine's files: sysfs over its objects, and the few of /proc and /dev that are read.
+
+A path leads to a `Node`: an attribute with a reader and a writer (None where the mode lacks it), a directory, or a link. Modes
+are the kernel's: an attribute without writer answers EACCES to writing, one without reader to reading.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from vfdeck.backend.kernel import Blocked
+from vfdeck.backend.model import Role
+from vfdeck.backend.sim import binding, sriov
+from vfdeck.backend.sim.drivers import Driver
+from vfdeck.backend.sim.hardware import Function, Group, SriovCapability
+from vfdeck.backend.sim.machine import Machine, Task, refuse
+
+Reader = Callable[[], str]
+Writer = Callable[[bytes], "Task | None"]
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """What a path leads to; exactly one kind of content is set."""
+
+    read: Reader | None = None
+    write: Writer | None = None
+    names: Callable[[], list[str]] | None = None
+    link: str | None = None
+
+
+def resolve(machine: Machine, path: str) -> Node:
+    """The node at an absolute path.
+
+    Raises:
+        OSError: ENOENT where there is nothing.
+    """
+    parts = [part for part in path.split("/") if part]
+    for prefix, handler in _TREES:
+        if tuple(parts[: len(prefix)]) == prefix:
+            node = handler(machine, parts[len(prefix) :])
+            if node is not None:
+                return node
+    raise refuse(errno.ENOENT)
+
+
+def _directory(names: Callable[[], list[str]]) -> Node:
+    return Node(names=names)
+
+
+def _constant(text: str) -> Node:
+    return Node(read=lambda: text)
+
+
+# -- functions -------------------------------------------------------------------------------------------------------------
+@dataclass(frozen=True, slots=True)
+class Attribute:
+    """A file of a function: on which functions it exists, what it reads, what writing does."""
+
+    exists: Callable[[Machine, Function], bool]
+    read: Callable[[Machine, Function], str] | None = None
+    write: Callable[[Machine, Function, bytes], Task | None] | None = None
+
+
+def _always(machine: Machine, function: Function) -> bool:
+    return True
+
+
+def _is_pf(machine: Machine, function: Function) -> bool:
+    return function.role is Role.PF
+
+
+def _capability(function: Function) -> SriovCapability:
+    assert function.sriov is not None
+    return function.sriov
+
+
+def _uevent(machine: Machine, f: Function) -> str:
+    lines = [f"DRIVER={f.driver}"] if f.driver else []
+    subsystem = f"{f.subsystem[0]:04X}:{f.subsystem[1]:04X}"
+    lines += [f"PCI_CLASS={f.class_code:X}", f"PCI_ID={f.vendor:04X}:{f.device:04X}", f"PCI_SUBSYS_ID={subsystem}"]
+    lines += [f"PCI_SLOT_NAME={f.bdf}", f"MODALIAS={_modalias(f)}"]
+    return "\n".join(lines) + "\n"
+
+
+def _modalias(f: Function) -> str:
+    ids = f"v{f.vendor:08X}d{f.device:08X}sv{f.subsystem[0]:08X}sd{f.subsystem[1]:08X}"
+    return f"pci:{ids}bc{f.class_code >> 16:02x}sc{f.class_code >> 8 & 0xFF:02x}i{f.class_code & 0xFF:02x}"
+
+
+def _read_numvfs(machine: Machine, f: Function) -> str:
+    if f.locked:  # the reader would wait for the device lock
+        raise Blocked(f"/sys/bus/pci/devices/{f.bdf}/sriov_numvfs")
+    return f"{_capability(f).numvfs}\n"
+
+
+def _write_autoprobe(machine: Machine, f: Function, data: bytes) -> None:
+    _capability(f).autoprobe = sriov.parse_bool(machine, data)
+
+
+def _write_override(machine: Machine, f: Function, data: bytes) -> None:
+    binding.set_override(f, data)
+
+
+def _write_reset(machine: Machine, f: Function, data: bytes) -> None:
+    if sriov.parse_number(machine, data) != 1:
+        raise refuse(errno.EINVAL)
+    if machine.profile.has("reset_log"):
+        machine.info(f"{f.log_prefix}resetting")
+        machine.info(f"{f.log_prefix}reset done")
+
+
+def _write_remove(machine: Machine, f: Function, data: bytes) -> Task | None:
+    return sriov.remove(machine, f) if sriov.parse_number(machine, data) else None
+
+
+def _link_part(index: int) -> Attribute:
+    return Attribute(lambda m, f: f.link is not None, lambda m, f: f"{(f.link or ('', 0, '', 0))[index]}\n")
+
+
+_ATTRIBUTES: dict[str, Attribute] = {
+    "uevent": Attribute(_always, _uevent),
+    "vendor": Attribute(_always, lambda m, f: f"{f.vendor:#06x}\n"),
+    "device": Attribute(_always, lambda m, f: f"{f.device:#06x}\n"),
+    "class": Attribute(_always, lambda m, f: f"{f.class_code:#08x}\n"),
+    "subsystem_vendor": Attribute(_always, lambda m, f: f"{f.subsystem[0]:#06x}\n"),
+    "subsystem_device": Attribute(_always, lambda m, f: f"{f.subsystem[1]:#06x}\n"),
+    "modalias": Attribute(_always, lambda m, f: _modalias(f) + "\n"),
+    "numa_node": Attribute(_always, lambda m, f: f"{f.numa_node}\n"),
+    "driver_override": Attribute(_always, lambda m, f: f"{f.override or '(null)'}\n", _write_override),
+    "current_link_speed": _link_part(0),
+    "current_link_width": _link_part(1),
+    "max_link_speed": _link_part(2),
+    "max_link_width": _link_part(3),
+    "reset": Attribute(lambda m, f: f.resettable, None, _write_reset),
+    "remove": Attribute(_always, None, _write_remove),
+    "sriov_totalvfs": Attribute(_is_pf, lambda m, f: f"{_capability(f).offered}\n"),
+    "sriov_numvfs": Attribute(_is_pf, _read_numvfs, lambda m, f, data: sriov.store_numvfs(m, f, data)),
+    "sriov_offset": Attribute(_is_pf, lambda m, f: f"{_capability(f).offset}\n"),
+    "sriov_stride": Attribute(_is_pf, lambda m, f: f"{_capability(f).stride}\n"),
+    "sriov_vf_device": Attribute(_is_pf, lambda m, f: f"{_capability(f).vf_device:x}\n"),
+    "sriov_drivers_autoprobe": Attribute(_is_pf, lambda m, f: f"{int(_capability(f).autoprobe)}\n", _write_autoprobe),
+}
+
+
+def _links(machine: Machine, f: Function) -> dict[str, str]:
+    """The links in a function's directory."""
+    links = {"subsystem": "../../../bus/pci"}
+    if f.driver_link:
+        links["driver"] = f"../../../bus/pci/drivers/{f.driver_link}"
+    if f.group is not None:
+        links["iommu_group"] = f"../../../kernel/iommu_groups/{f.group.number}"
+    if f.physfn is not None and not f.removing:
+        links["physfn"] = f"../{f.physfn.bdf}"
+    if f.sriov is not None:
+        links |= {f"virtfn{index}": f"../{vf.bdf}" for index, vf in f.sriov.vfs.items()}
+    return links
+
+
+def _subdirectories(machine: Machine, f: Function) -> dict[str, list[str]]:
+    """The directories in a function's directory, with what is in them."""
+    found: dict[str, list[str]] = {}
+    driver = machine.driver_of(f)
+    if f.vfio is not None and not f.vfio.hidden and machine.profile.has("vfio_dev_sysfs"):
+        found["vfio-dev"] = [f"vfio{f.vfio.index}"]
+    if driver is not None and driver.net:
+        found["net"] = [f.interface or f"eth{list(machine.functions).index(f.bdf)}"]
+    if driver is not None and driver.disk and f.disk:
+        found["nvme"] = [f.disk.split("n1")[0]]
+        found["block"] = [f.disk]
+    return found
+
+
+def _function(machine: Machine, parts: list[str]) -> Node | None:
+    if not parts:
+        return _directory(lambda: list(machine.functions))
+    function = machine.functions.get(parts[0])
+    if function is None:
+        return None
+    return _in_function(machine, function, parts[1:])
+
+
+def _in_function(machine: Machine, f: Function, parts: list[str]) -> Node | None:
+    if not parts:
+        return _directory(lambda: _function_names(machine, f))
+    attribute = _ATTRIBUTES.get(parts[0])
+    if attribute is not None and len(parts) == 1 and attribute.exists(machine, f):
+        return _attribute_node(machine, f, attribute)
+    if len(parts) == 1 and parts[0] in (links := _links(machine, f)):
+        return Node(link=links[parts[0]])
+    inside = _subdirectories(machine, f).get(parts[0])
+    if inside is None:
+        return None
+    if len(parts) == 1:
+        return _directory(lambda: inside)
+    return _directory(list) if len(parts) == 2 and parts[1] in inside else None
+
+
+def _function_names(machine: Machine, f: Function) -> list[str]:
+    names = [name for name, attribute in _ATTRIBUTES.items() if attribute.exists(machine, f)]
+    return [*names, *_links(machine, f), *_subdirectories(machine, f)]
+
+
+def _attribute_node(machine: Machine, f: Function, attribute: Attribute) -> Node:
+    read, write = attribute.read, attribute.write
+    return Node(
+        read=None if read is None else lambda: read(machine, f),
+        write=None if write is None else lambda data: write(machine, f, data),
+    )
+
+
+# -- drivers ---------------------------------------------------------------------------------------------------------------
+def _text(data: bytes) -> str:
+    """A name written to a bus file: one trailing newline does not count (sysfs_streq)."""
+    return data.split(b"\0", 1)[0].decode("utf-8", "replace").removesuffix("\n")
+
+
+def _drivers(machine: Machine, parts: list[str]) -> Node | None:
+    if not parts:
+        return _directory(lambda: list(machine.drivers))
+    driver = machine.drivers.get(parts[0])
+    if driver is None:
+        return None
+    bound = [f.bdf for f in machine.functions.values() if f.driver_link == driver.name]
+    files = _driver_files(machine, driver)
+    if len(parts) == 1:
+        return _directory(lambda: [*files, *bound])
+    if len(parts) == 2 and parts[1] in bound:
+        return Node(link=f"../../../../devices/pci{parts[1][:7]}/{parts[1]}")
+    return files.get(parts[1]) if len(parts) == 2 else None
+
+
+def _driver_files(machine: Machine, driver: Driver) -> dict[str, Node]:
+    return {
+        "bind": Node(write=lambda data: binding.bind(machine, driver, _text(data))),
+        "unbind": Node(write=lambda data: binding.unbind(machine, driver, _text(data))),
+        "new_id": Node(write=lambda data: binding.new_id(machine, driver, _text(data))),
+        "remove_id": Node(write=lambda data: binding.remove_id(driver, _text(data))),
+    }
+
+
+def _bus(machine: Machine, parts: list[str]) -> Node | None:
+    if not parts:
+        return _directory(lambda: ["devices", "drivers", "drivers_probe", "rescan"])
+    if parts == ["drivers_probe"]:
+        return Node(write=lambda data: binding.drivers_probe(machine, _text(data)))
+    if parts == ["rescan"]:
+        return Node(write=lambda data: sriov.rescan(machine) if sriov.parse_number(machine, data) else None)
+    return None
+
+
+# -- groups, classes, modules, proc, dev -----------------------------------------------------------------------------------
+def _groups(machine: Machine, parts: list[str]) -> Node | None:
+    if not parts:
+        return _directory(lambda: [str(number) for number in machine.groups])
+    group = machine.groups.get(int(parts[0])) if parts[0].isdecimal() else None
+    return None if group is None else _in_group(group, parts[1:])
+
+
+def _in_group(group: Group, parts: list[str]) -> Node | None:
+    members = {f.bdf: f"../../../../devices/pci{f.bdf[:7]}/{f.bdf}" for f in group.functions}
+    named = ["name"] if group.noiommu else []
+    if not parts:
+        return _directory(lambda: ["devices", "reserved_regions", "type", *named])
+    if parts == ["devices"]:
+        return _directory(lambda: list(members))
+    if parts[0] == "devices" and len(parts) == 2 and parts[1] in members:
+        return Node(link=members[parts[1]])
+    if parts == ["name"] and group.noiommu:
+        return _constant("vfio-noiommu\n")
+    return _constant("DMA-FQ\n") if parts == ["type"] else None
+
+
+def _modules(machine: Machine, parts: list[str]) -> Node | None:
+    names = {"disable_denylist": None}
+    if machine.profile.has("vf_token"):
+        names["enable_sriov"] = None
+    if parts == ["parameters"]:
+        return _directory(lambda: list(names))
+    if len(parts) != 2 or parts[0] != "parameters" or parts[1] not in names:
+        return None
+    return _parameter(machine, parts[1], writable=parts[1] == "enable_sriov")
+
+
+def _parameter(machine: Machine, name: str, *, writable: bool) -> Node:
+    def write(data: bytes) -> None:
+        machine.parameters[name] = sriov.parse_bool(machine, data)
+
+    return Node(read=lambda: "Y\n" if machine.parameters[name] else "N\n", write=write if writable else None)
+
+
+def _vfio_module(machine: Machine, parts: list[str]) -> Node | None:
+    if parts == ["parameters", "enable_unsafe_noiommu_mode"] and machine.profile.noiommu:
+        return _parameter(machine, "noiommu", writable=True)
+    return None
+
+
+def _proc(machine: Machine, parts: list[str]) -> Node | None:
+    texts = {
+        "osrelease": machine.profile.release,
+        "hostname": machine.hostname,
+        "random/boot_id": machine.boot_id,
+    }
+    text = texts.get("/".join(parts))
+    return None if text is None else _constant(text + "\n")
+
+
+def _dev_vfio(machine: Machine, parts: list[str]) -> Node | None:
+    if not parts:
+        groups = sorted({f.group.node for f in machine.vfio_functions() if f.group})
+        return _directory(lambda: ["vfio", *(["devices"] if list(cdev_nodes(machine)) else []), *groups])
+    return _directory(lambda: list(cdev_nodes(machine))) if parts == ["devices"] else None
+
+
+def cdev_nodes(machine: Machine) -> Iterator[str]:
+    """Names under /dev/vfio/devices."""
+    if machine.profile.has("cdev") and machine.profile.iommufd:
+        for function in machine.vfio_functions():
+            device, group = function.vfio, function.group
+            if device is not None and not device.hidden and not (group and group.noiommu):
+                yield f"vfio{device.index}"
+
+
+_TREES: list[tuple[tuple[str, ...], Callable[[Machine, list[str]], Node | None]]] = [
+    (("sys", "bus", "pci", "devices"), _function),
+    (("sys", "bus", "pci", "drivers"), _drivers),
+    (("sys", "bus", "pci"), _bus),
+    (("sys", "kernel", "iommu_groups"), _groups),
+    (("sys", "module", "vfio_pci"), _modules),
+    (("sys", "module", "vfio"), _vfio_module),
+    (("proc", "sys", "kernel"), _proc),
+    (("dev", "vfio"), _dev_vfio),
+]

@@ -1,0 +1,345 @@
+"""vfio in the simulated kernel: registering functions, groups and containers, opening and closing devices, the feature call.
+
+Ladders and their order: drivers/vfio/group.c, device_cdev.c, vfio_main.c, container.c and pci/vfio_pci_core.c of the kernel.
+"""
+
+from __future__ import annotations
+
+import errno
+
+from vfdeck.backend.kernel import (
+    VFIO_DEVICE_BIND_FLAG_TOKEN,
+    VFIO_DEVICE_FEATURE_GET,
+    VFIO_DEVICE_FEATURE_MASK,
+    VFIO_DEVICE_FEATURE_PROBE,
+    VFIO_DEVICE_FEATURE_SET,
+    VFIO_NOIOMMU_IOMMU,
+    VFIO_TYPE1_IOMMU,
+    VFIO_TYPE1v2_IOMMU,
+)
+from vfdeck.backend.model import Role
+from vfdeck.backend.sim.files import ContainerFile, DeviceFile, File, GroupFile, IommuFile
+from vfdeck.backend.sim.hardware import Function, Group, VfioDevice
+from vfdeck.backend.sim.machine import Machine, Task, refuse
+from vfdeck.backend.token_rules import PAGE_SIZE, ArgumentFault, TokenRecord, parse_argument, validate_vf_token
+
+
+# -- registering (vfio_pci_core_register_device, _unregister_device) -------------------------------------------------------
+def register(machine: Machine, function: Function) -> None:
+    """A function is bound to a vfio driver: it gets its vfio device, and a PF its token record."""
+    device = VfioDevice(machine.next_vfio_index())
+    if function.role is Role.PF and machine.profile.has("vf_token"):
+        device.token = TokenRecord(machine.random_uuid())
+    if function.physfn is not None and function.physfn.sriov is not None and function.physfn.sriov.through_vfio:
+        device.guard = function.physfn.vfio
+    function.vfio = device
+    machine.uevent("add", "vfio", function, f"vfio/{function.group.node if function.group else ''}")
+    if machine.profile.has("vfio_dev_sysfs"):
+        machine.uevent("add", "vfio-dev", function, f"vfio-dev/vfio{device.index}")
+
+
+def unregister(machine: Machine, function: Function) -> Task:
+    """A function leaves its vfio driver: wait until nobody uses it (vfio_unregister_group_dev)."""
+    device = function.vfio
+    assert device is not None
+    if machine.profile.has("hide_first"):
+        _hide(machine, function, device)
+    if device.open_count:
+        machine.info(f"{function.log_prefix}No device request channel registered, blocked until released by user")
+    while device.open_count:
+        yield
+    if not device.hidden:
+        _hide(machine, function, device)
+    machine.uevent("remove", "vfio", function, f"vfio/{function.group.node if function.group else ''}")
+    function.vfio = None
+
+
+def _hide(machine: Machine, function: Function, device: VfioDevice) -> None:
+    device.hidden = True
+    if machine.profile.has("vfio_dev_sysfs"):
+        machine.uevent("remove", "vfio-dev", function, f"vfio-dev/vfio{device.index}")
+
+
+# -- files -----------------------------------------------------------------------------------------------------------------
+def open_group(machine: Machine, group: Group) -> GroupFile:
+    """open(2) of a group's node."""
+    if group.cdev_bound or group.opened is not None:
+        raise refuse(errno.EBUSY)
+    if group.container is not None and not machine.profile.has("dma_owner"):
+        raise refuse(errno.EBUSY)  # a device fd of an earlier opener still holds the container
+    group.opened = GroupFile(group=group)
+    return group.opened
+
+
+def open_cdev(function: Function) -> DeviceFile:
+    """open(2) of a function's own node: nothing is opened, reset or counted before it is bound."""
+    if function.vfio is None or function.vfio.hidden:
+        raise refuse(errno.ENODEV)
+    return DeviceFile(function=function, through_group=False, bound=False)
+
+
+def release(machine: Machine, file: File) -> None:
+    """The last reference to a file is gone."""
+    if isinstance(file, GroupFile):
+        file.group.opened = None
+        if isinstance(file.group.container, IommuFile) or not _container_users(file.group):
+            _detach(file.group)
+    elif isinstance(file, ContainerFile):
+        for group in list(file.groups):
+            _detach(group)
+    elif isinstance(file, DeviceFile) and file.bound:
+        _close_device(machine, file)
+        if file.group_file is not None:
+            drop(machine, file.group_file)
+
+
+def drop(machine: Machine, file: File) -> None:
+    """Give up one reference."""
+    file.refs -= 1
+    if file.refs == 0:
+        release(machine, file)
+
+
+def _container_users(group: Group) -> int:
+    return sum(f.vfio.open_count for f in group.vfio_functions if f.vfio)
+
+
+def _detach(group: Group) -> None:
+    container = group.container
+    group.container = None
+    if isinstance(container, ContainerFile) and group in container.groups:
+        container.groups.remove(group)
+        if not container.groups:
+            container.iommu = None
+
+
+def _close_device(machine: Machine, file: DeviceFile) -> None:
+    """vfio_df_device_last_close for the last user; vfio_pci_core_close_device takes the VF off its PF's count."""
+    function = file.function
+    device = function.vfio
+    assert device is not None
+    device.open_count -= 1
+    if device.open_count == 0:
+        record = _guard(machine, function)
+        if function.role is Role.VF and record is not None:
+            record.users -= 1
+    group = function.group
+    if group is None:
+        return
+    if not file.through_group:
+        group.cdev_bound -= 1
+    elif group.opened is None and not _container_users(group):
+        _detach(group)
+
+
+# -- group path ------------------------------------------------------------------------------------------------------------
+def set_container(machine: Machine, group: Group, target: File | None, fd: int) -> None:
+    """VFIO_GROUP_SET_CONTAINER."""
+    has = machine.profile.has
+    if fd < 0:
+        raise refuse(errno.EBADF if has("container_badfd") else errno.EINVAL)
+    if target is None:
+        raise refuse(errno.EBADF)
+    if group.container is not None:
+        raise refuse(errno.EINVAL)
+    if has("container_badfd") and not group.vfio_functions:
+        raise refuse(errno.ENODEV)
+    if isinstance(target, IommuFile) and has("iommufd_container"):
+        pass
+    elif not isinstance(target, ContainerFile):
+        raise refuse(errno.EBADFD if has("iommufd_container") else errno.EINVAL)
+    elif any(other.noiommu != group.noiommu for other in target.groups):
+        raise refuse(errno.EPERM)
+    if has("dma_owner") and not viable(machine, group):
+        raise refuse(errno.EPERM)
+    group.container = target
+    if isinstance(target, ContainerFile):
+        target.groups.append(group)
+
+
+def viable(machine: Machine, group: Group) -> bool:
+    """Whether no member has a driver that does DMA of its own."""
+    drivers = (machine.driver_of(f) for f in group.functions)
+    return all(driver is None or driver.managed or driver.is_vfio for driver in drivers)
+
+
+def set_iommu(container: File, kind: int) -> None:
+    """VFIO_SET_IOMMU."""
+    if isinstance(container, IommuFile):
+        if kind not in (VFIO_TYPE1_IOMMU, VFIO_TYPE1v2_IOMMU):
+            raise refuse(errno.EINVAL)
+        return
+    if not isinstance(container, ContainerFile):
+        raise refuse(errno.ENOTTY)
+    if not container.groups or container.iommu is not None:
+        raise refuse(errno.EINVAL)
+    noiommu = container.groups[0].noiommu
+    if kind not in ((VFIO_NOIOMMU_IOMMU,) if noiommu else (VFIO_TYPE1_IOMMU, VFIO_TYPE1v2_IOMMU)):
+        raise refuse(errno.ENODEV)
+    container.iommu = kind
+
+
+def get_device_fd(machine: Machine, group: Group, argument: bytes) -> DeviceFile:
+    """VFIO_GROUP_GET_DEVICE_FD; the order of the checks changed in 5.19."""
+    if len(argument) >= PAGE_SIZE:
+        raise refuse(errno.EINVAL)
+    match_first = machine.profile.has("match_first")
+    if not match_first:
+        _require_container(machine, group)
+    function = _match(machine, group, argument)
+    if match_first and group.container is None:
+        raise refuse(errno.EINVAL)
+    device = function.vfio
+    assert device is not None
+    if device.open_count == 0:
+        if match_first:
+            _require_container(machine, group)
+        _first_open(machine, function)
+    device.open_count += 1
+    file = DeviceFile(function=function)
+    if machine.profile.has("dma_owner") and isinstance(group.container, ContainerFile) and group.opened is not None:
+        file.group_file = group.opened
+        group.opened.refs += 1
+    return file
+
+
+def _require_container(machine: Machine, group: Group) -> None:
+    container = group.container
+    if container is None or (isinstance(container, ContainerFile) and container.iommu is None):
+        raise refuse(errno.EINVAL)
+    if not machine.profile.has("dma_owner") and not viable(machine, group):
+        raise refuse(errno.EINVAL)
+
+
+def _match(machine: Machine, group: Group, argument: bytes) -> Function:
+    """The function that the string names, once its options and token have passed."""
+    for function in group.vfio_functions:
+        device = function.vfio
+        if device is None or not argument.startswith(function.bdf.encode()):
+            continue
+        if not machine.profile.has("vf_token"):
+            if argument != function.bdf.encode():
+                continue
+        else:
+            parsed = parse_argument(argument, function.bdf)
+            if parsed.fault is ArgumentFault.NO_MATCH:
+                continue
+            if parsed.fault is not None:
+                raise refuse(parsed.fault.errno)
+            _judge(machine, function, parsed.token)
+        if device.hidden:
+            break
+        return function
+    raise refuse(errno.ENODEV)
+
+
+def _guard(machine: Machine, function: Function) -> TokenRecord | None:
+    """The token record that counts for a function: a PF's own, or that of a VF's PF."""
+    device, pf, has = function.vfio, function.physfn, machine.profile.has
+    if device is None:
+        return None
+    if function.role is Role.PF:
+        return device.token
+    if pf is None and device.guard is None:
+        return None
+    if has("variant_vf_token"):
+        return device.guard.token if device.guard else None
+    if pf is None or pf.vfio is None:
+        return None
+    same = pf.driver == function.driver if has("core_split") else pf.driver == "vfio-pci"
+    return pf.vfio.token if same else None
+
+
+def _judge(machine: Machine, function: Function, token: bytes | None) -> None:
+    """The token judgement, with its log line."""
+    rule = validate_vf_token(function.role, _guard(machine, function), token)
+    if rule.errno:
+        caller = "vfio_pci_core_match_token_uuid" if machine.profile.has("cdev_token") else "vfio_pci_validate_vf_token"
+        machine.info_limited(f"{function.log_prefix}{rule.log}", f"{caller}:{rule.row}", caller)
+        raise refuse(rule.errno)
+
+
+def _first_open(machine: Machine, function: Function) -> None:
+    """vfio_pci_core_enable and _finish_enable: the reset wants the device lock; a VF is counted at the very end."""
+    if function.locked:
+        raise refuse(errno.EAGAIN)
+    if not function.enabled:
+        function.enabled = True
+        machine.info(f"{function.log_prefix}enabling device (0000 -> 0002)")
+    if function.resettable and machine.profile.has("reset_log"):
+        machine.info(f"{function.log_prefix}resetting")
+        machine.info(f"{function.log_prefix}reset done")
+    record = _guard(machine, function)
+    if function.role is Role.VF and record is not None:
+        record.users += 1
+
+
+# -- cdev path -------------------------------------------------------------------------------------------------------------
+def bind_iommufd(
+    machine: Machine, file: DeviceFile, target: File | None, iommufd: int, token: bytes | None, flags: int, argsz: int
+) -> None:
+    """VFIO_DEVICE_BIND_IOMMUFD."""
+    function, group = file.function, file.function.group
+    _check_bind_argument(machine, token if argsz >= 24 else None, flags, argsz, iommufd)
+    if file.through_group:
+        raise refuse(errno.EINVAL)
+    if group is not None and group.opened is not None:
+        raise refuse(errno.EBUSY)
+    if file.bound:
+        raise refuse(errno.EINVAL)
+    device = function.vfio
+    if device is None or device.hidden:
+        raise refuse(errno.ENODEV)
+    if machine.profile.has("cdev_token"):
+        wanted = bool(flags & VFIO_DEVICE_BIND_FLAG_TOKEN)
+        if wanted and (token is None or argsz < 24):
+            raise refuse(errno.EFAULT)
+        _judge(machine, function, token if wanted else None)
+    if target is None:
+        raise refuse(errno.EBADF)
+    if not isinstance(target, IommuFile):
+        raise refuse(errno.EBADFD)
+    if device.open_count:
+        raise refuse(errno.EINVAL)
+    if group is not None and not viable(machine, group):
+        raise refuse(errno.EPERM)
+    _first_open(machine, function)
+    device.open_count += 1
+    file.bound = True
+    if group is not None:
+        group.cdev_bound += 1
+
+
+def _check_bind_argument(machine: Machine, token: bytes | None, flags: int, argsz: int, iommufd: int) -> None:
+    """Size, unknown bytes, flags and number, in this order."""
+    has = machine.profile.has
+    if argsz < 16:
+        raise refuse(errno.EINVAL)
+    if has("cdev_token") and not has("cdev_token_works") and token is not None:
+        raise refuse(errno.E2BIG)
+    known = VFIO_DEVICE_BIND_FLAG_TOKEN if has("cdev_token") else 0
+    if iommufd < 0 or flags & ~known:
+        raise refuse(errno.EINVAL)
+
+
+# -- feature call ----------------------------------------------------------------------------------------------------------
+def feature(file: DeviceFile, flags: int, data: bytes, argsz: int) -> None:
+    """VFIO_DEVICE_FEATURE with feature 0, the VF token; no other feature is simulated (ENOTTY)."""
+    if not file.bound:
+        raise refuse(errno.EINVAL)
+    get, put, probe = (flags & bit for bit in (VFIO_DEVICE_FEATURE_GET, VFIO_DEVICE_FEATURE_SET, VFIO_DEVICE_FEATURE_PROBE))
+    known = VFIO_DEVICE_FEATURE_MASK | VFIO_DEVICE_FEATURE_GET | VFIO_DEVICE_FEATURE_SET | VFIO_DEVICE_FEATURE_PROBE
+    if argsz < 8 or flags & ~known or (get and put and not probe):
+        raise refuse(errno.EINVAL)
+    record = file.function.vfio.token if file.function.vfio else None
+    if flags & VFIO_DEVICE_FEATURE_MASK or record is None:
+        raise refuse(errno.ENOTTY)
+    if get:
+        raise refuse(errno.EINVAL)
+    if probe:
+        return
+    if not put or argsz < 24:
+        raise refuse(errno.EINVAL)
+    if len(data) < 16:
+        raise refuse(errno.EFAULT)
+    record.uuid = data[:16]
