@@ -126,7 +126,7 @@ class Holder:
     pid: int
     program: str
     user: str
-    kind: str  # "device", "cdev", "group", "mapping"
+    kind: str  # "device", "cdev", "mapping", or "group": the group's node only, no device
     own: bool
     certainty: Certainty
 
@@ -196,6 +196,7 @@ class HostFacts:
     enable_sriov: bool | None  # /sys/module/vfio_pci/parameters/enable_sriov; None where absent
     cdev: bool  # whether any function has a node under /dev/vfio/devices
     iommu: bool  # whether any function has an IOMMU group
+    noiommu: bool | None = None  # /sys/module/vfio/parameters/enable_unsafe_noiommu_mode; None where absent
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,8 +229,9 @@ class Snapshot:
     def users_of(self, pf: str) -> Count:
         """The PF's VFs in use, counted as the kernel counts them: a VF on a vfio driver counts once, however many hold it."""
         vfs = {vf.bdf for vf in self.vfs_of(pf) if vf.on_vfio}
-        held = {h.bdf for h in self.holders if h.bdf in vfs}
-        inferred = any(h.certainty is not Certainty.EXACT for h in self.holders if h.bdf in vfs)
+        users = [h for h in self.holders if h.bdf in vfs and h.kind != "group"]
+        held = {h.bdf for h in users}
+        inferred = held != {h.bdf for h in users if h.certainty is Certainty.EXACT}
         if self.unseen:
             return Count(len(held), Certainty.AT_LEAST)
         return Count(len(held), Certainty.INFERRED if inferred else Certainty.EXACT)

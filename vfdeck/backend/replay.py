@@ -8,24 +8,21 @@ kept a line out of a recording, so a line that only the simulation has proves no
 
 from __future__ import annotations
 
-import errno
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from vfdeck.backend.kernel import BIND_ARGSZ_TOKEN, Blocked, Pending, Refusal, errno_name
+from vfdeck.backend.kernel import Pending, errno_name
+from vfdeck.backend.player import Player, Step
 from vfdeck.backend.sim.hardware import Function, SriovCapability
 from vfdeck.backend.sim.kernel import SimulatedKernel
 from vfdeck.backend.sim.machine import Machine
 from vfdeck.backend.sim.profile import profile
 from vfdeck.backend.text import printable
-from vfdeck.backend.vfio import DEVICES, OpenDevice, Program
+from vfdeck.backend.vfio import DEVICES
 
-Step = dict[str, Any]
-
-#: Operations and the answers that are compared, beside `result`.
+#: What marks the log lines that are compared.
 _TOKEN_LINE = "VF token"
 
 
@@ -71,10 +68,12 @@ def replay_file(path: str) -> Replay:
     number, host = next(steps, (1, None))
     if host is None or host.get("op") != "host":
         raise TraceError(path, number, 'the first line must be the host ("op": "host")')
-    player = Player(_machine(path, number, host))
+    machine = _machine(path, number, host)
+    player = Player(lambda name: SimulatedKernel(machine, name))
     for number, step in steps:
+        machine.log.take_caused()
         try:
-            answer = player.do(step)
+            answer = player.do(step) | {"log": machine.log.take_caused()}
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             what = f"missing field {error}" if isinstance(error, KeyError) else printable(str(error))
             raise TraceError(path, number, f"broken step {printable(str(step.get('op')))}: {what}") from None
@@ -145,8 +144,8 @@ def _add_function(machine: Machine, bdf: str, entry: Step) -> None:
     """A function with an IOMMU group of its own; functions of one slot on the root bus share theirs."""
     capability = None
     if "sriov_totalvfs" in entry:
-        numbers = (int(entry[key]) for key in ("sriov_totalvfs", "sriov_offset", "sriov_stride"))
-        capability = SriovCapability(*numbers, int(entry["sriov_vf_device"], 16))
+        total, offset, stride = (int(entry[key]) for key in ("sriov_totalvfs", "sriov_offset", "sriov_stride"))
+        capability = SriovCapability(total, offset, stride, int(entry["sriov_vf_device"], 16))
         capability.autoprobe = entry["sriov_drivers_autoprobe"] == "1"
     function = Function(bdf, int(entry["vendor"], 16), int(entry["device"], 16), int(entry["class"], 16), sriov=capability)
     function.header = 1 if function.class_code >> 8 == 0x0604 else 0
@@ -187,140 +186,3 @@ def _must(pending: Pending) -> None:
     error = pending.result()
     if error is not None:
         raise ValueError(f"{pending.path}: {errno_name(error.errno or 0)} while the host was set up")
-
-
-# -- playing ---------------------------------------------------------------------------------------------------------------
-@dataclass(slots=True)
-class Actor:
-    """One program of the recording."""
-
-    kernel: SimulatedKernel
-    program: Program
-    handles: dict[str, OpenDevice] = field(default_factory=dict)
-
-
-class Player:
-    """Does the operations of a recording on a simulated machine."""
-
-    def __init__(self, machine: Machine) -> None:
-        self.machine = machine
-        self._root = SimulatedKernel(machine, "recorder")
-        self._actors: dict[str, Actor] = {}
-        self._waiting: dict[str, Pending] = {}
-
-    def do(self, step: Step) -> Step:
-        """Do one operation; the answer in the recording's terms, with the log lines it caused."""
-        operations: dict[str, Callable[[Step], Step]] = {
-            "write": self._write,
-            "wait": self._wait,
-            "read": self._read,
-            "state": self._state,
-            "open": self._open,
-            "bind_iommufd": self._bind,
-            "close": self._close,
-            "feature": self._feature,
-        }
-        if step["op"] not in operations:
-            raise ValueError(f"unknown operation, expected one of {', '.join(operations)}")
-        self.machine.log.take_caused()
-        try:
-            answer = operations[step["op"]](step)
-        except Refusal as refusal:
-            answer = {"result": refusal.name, "stage": str(refusal.stage)}
-        except OSError as error:
-            answer = {"result": errno_name(error.errno or 0)}
-        except Blocked:
-            answer = {"result": "BLOCKED"}
-        return answer | {"log": self.machine.log.take_caused()}
-
-    def _actor(self, step: Step) -> Actor:
-        name = step.get("actor", "a")
-        if name not in self._actors:
-            kernel = SimulatedKernel(self.machine, name)
-            self._actors[name] = Actor(kernel, Program(kernel))
-        return self._actors[name]
-
-    def _write(self, step: Step) -> Step:
-        pending = self._root.write(step["path"], step["data"].encode("utf-8", "surrogateescape"))
-        try:
-            error = pending.result()
-        except Blocked:
-            self._waiting[step["path"]] = pending
-            raise
-        return _result(error)
-
-    def _wait(self, step: Step) -> Step:
-        return _result(self._waiting.pop(step["path"]).result())
-
-    def _read(self, step: Step) -> Step:
-        return {"result": "OK", "value": self._root.read(step["path"]).decode()}
-
-    def _state(self, step: Step) -> Step:
-        function = f"{DEVICES}/{step['device']}"
-        names = self._root.names(function)
-        vfs = sorted((name for name in names if name.startswith("virtfn")), key=lambda name: int(name[6:]))
-        answer: Step = {
-            "result": "OK",
-            "driver": self._link(f"{function}/driver"),
-            "override": self._root.read(f"{function}/driver_override").decode().strip(),
-            "physfn": self._link(f"{function}/physfn"),
-            "virtfns": [self._link(f"{function}/{name}") for name in vfs],
-        }
-        for name in ("numvfs", "totalvfs", "drivers_autoprobe", "offset", "stride", "vf_device"):
-            if f"sriov_{name}" in names:
-                answer[f"sriov_{name}"] = self._text(f"{function}/sriov_{name}")
-        return answer
-
-    def _text(self, path: str) -> str:
-        try:
-            return self._root.read(path).decode().strip()
-        except Blocked:
-            return "BLOCKED"
-
-    def _link(self, path: str) -> str | None:
-        try:
-            return self._root.link(path).rsplit("/", 1)[-1]
-        except OSError as error:
-            if error.errno == errno.ENOENT:
-                return None
-            raise
-
-    def _open(self, step: Step) -> Step:
-        actor = self._actor(step)
-        actor.handles[step["handle"]] = actor.program.open_by_group(
-            step["device"], step["argument"].encode("utf-8", "surrogateescape")
-        )
-        return {"result": "OK"}
-
-    def _bind(self, step: Step) -> Step:
-        actor = self._actor(step)
-        actor.handles[step["handle"]] = actor.program.open_by_cdev(
-            step["device"],
-            bytes.fromhex(step["token"]) if step.get("token") else None,
-            flags=step.get("flags"),
-            argsz=step.get("argsz", BIND_ARGSZ_TOKEN),
-            iommufd=step.get("iommufd"),
-        )
-        return {"result": "OK"}
-
-    def _close(self, step: Step) -> Step:
-        actor = self._actor(step)
-        if step["handle"] not in actor.handles:
-            return {"result": "NOHANDLE"}
-        actor.program.close(actor.handles.pop(step["handle"]))
-        return {"result": "OK"}
-
-    def _feature(self, step: Step) -> Step:
-        actor = self._actor(step)
-        if step["handle"] not in actor.handles:
-            return {"result": "NOHANDLE"}
-        data = bytes.fromhex(step.get("data", ""))
-        try:
-            actor.kernel.feature(actor.handles[step["handle"]].fd, step["flags"], data, step.get("argsz"))
-        except OSError as error:
-            return {"result": errno_name(error.errno or 0)}
-        return {"result": "OK"}
-
-
-def _result(error: OSError | None) -> Step:
-    return {"result": "OK" if error is None else errno_name(error.errno or 0)}

@@ -37,8 +37,9 @@ class Driver:
 
 def load(name: str) -> Driver:
     """A fresh driver by name; a name without data gives a driver that takes nothing by itself and has no SR-IOV hook."""
-    entry = _data().get(name, {})
-    return Driver(name, **{key: tuple(value) if key == "ids" else value for key, value in entry.items()})
+    entry: dict[str, Any] = {**_data().get(name, {})}
+    entry["ids"] = tuple(entry.get("ids", ()))
+    return Driver(name, **entry)
 
 
 @functools.cache

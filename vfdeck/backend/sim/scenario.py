@@ -1,0 +1,219 @@
+"""Demo scenarios: hosts, programs that come and go, faults and a clock, all from data.
+
+Same scenario, same seed, same second: the same picture.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.resources import files
+from typing import Any
+
+from vfdeck.backend.kernel import errno_name
+from vfdeck.backend.local_host import LocalHost
+from vfdeck.backend.sim.hardware import Function, SriovCapability
+from vfdeck.backend.sim.kernel import SimulatedKernel
+from vfdeck.backend.sim.machine import Machine
+from vfdeck.backend.sim.profile import profile
+from vfdeck.backend.token import Token
+from vfdeck.backend.token_rules import format_argument
+from vfdeck.backend.vfio import DEVICES, OpenDevice, Program
+
+Table = dict[str, Any]
+
+#: How often a simulated clock that runs by itself moves on, seconds.
+TICK = 0.25
+
+
+class UnknownScenario(LookupError):
+    """No scenario has this name; the message lists those there are."""
+
+
+class BrokenScenario(ValueError):
+    """A scenario asks for something that the simulated kernel refuses."""
+
+
+def names() -> dict[str, str]:
+    """Scenarios by name, with their titles."""
+    return {name: _table(name)["title"] for name in sorted(_names())}
+
+
+def load(name: str = "default", seed: int = 0, *, realtime: bool = False) -> SimulatedHost:
+    """A host as the scenario tells it, at its first second.
+
+    With `realtime` its clock runs by itself, for people; otherwise it moves by `advance` only, for tests and pictures.
+
+    Raises:
+        UnknownScenario: no scenario has this name.
+    """
+    if name not in _names():
+        raise UnknownScenario(f"no scenario {name!r}; there are {', '.join(sorted(_names()))}")
+    return SimulatedHost(Scenario(_table(name), seed), realtime=realtime)
+
+
+def _names() -> Iterator[str]:
+    return (
+        entry.name.removesuffix(".toml")
+        for entry in files(__package__).joinpath("scenarios").iterdir()
+        if entry.name.endswith(".toml")
+    )
+
+
+def _table(name: str) -> Table:
+    return tomllib.loads(files(__package__).joinpath("scenarios", f"{name}.toml").read_text(encoding="utf-8"))
+
+
+@dataclass(slots=True)
+class Actor:
+    """A program of the scenario, with the devices it has open by BDF."""
+
+    kernel: SimulatedKernel
+    program: Program
+    devices: dict[str, OpenDevice] = field(default_factory=dict)
+
+
+class Scenario:
+    """A machine brought to life from data, and what happens on it as time goes by."""
+
+    def __init__(self, table: Table, seed: int) -> None:
+        self.seed = seed
+        self.machine = _machine(table, seed)
+        self.names = {_ids(key): (value[0], value[1]) for key, value in table.get("names", {}).items()}
+        self._root = SimulatedKernel(self.machine, "systemd", pid=1)
+        self._actors = {entry["pid"]: self._start(entry) for entry in table.get("program", ())}
+        for entry in table.get("function", ()):
+            self._settle(entry)
+        self._events: list[Table] = sorted(table.get("event", ()), key=lambda event: event.get("at", 0))
+        self.advance(0)
+        self.machine.log.lines.clear()
+
+    def advance(self, seconds: float) -> bool:
+        """Let time pass; True when something happened."""
+        machine = self.machine
+        until = machine.now + seconds
+        happened = False
+        while self._events and machine.start + self._events[0].get("at", 0) <= until:
+            event = self._events.pop(0)
+            machine.now = max(machine.now, machine.start + event.get("at", 0))
+            self._do(event)
+            happened = True
+        machine.now = until
+        return happened
+
+    def token(self, name: str) -> Token:
+        """The token that the scenario calls `name`: the same for the same seed."""
+        return Token(hashlib.sha256(f"{self.seed} {name}".encode()).digest()[:16])
+
+    def _start(self, entry: Table) -> Actor:
+        kernel = SimulatedKernel(self.machine, entry["name"], entry.get("user", "root"), entry.get("uid", 0), entry["pid"])
+        return Actor(kernel, Program(kernel))
+
+    def _settle(self, entry: Table) -> None:
+        if driver := entry.get("driver"):
+            self._bind(entry["bdf"], driver)
+        if count := entry.get("numvfs"):
+            self._write(f"{DEVICES}/{entry['bdf']}/sriov_numvfs", str(count))
+
+    def _bind(self, bdf: str, driver: str) -> None:
+        function = self.machine.functions[bdf]
+        if function.driver:
+            self._write(f"/sys/bus/pci/drivers/{function.driver}/unbind", bdf)
+        if driver == "vfio-pci":
+            self._write(f"{DEVICES}/{bdf}/driver_override", driver)
+        self._write("/sys/bus/pci/drivers_probe", bdf)
+
+    def _write(self, path: str, text: str) -> None:
+        error = self._root.write(path, text.encode()).result()
+        if error is not None:
+            raise BrokenScenario(f"{path}: writing {text!r} gives {errno_name(error.errno or 0)}")
+
+    def _do(self, event: Table) -> None:
+        """One event. What a program is refused while time goes by is its own affair, as on a real host."""
+        if event["do"] == "bind":
+            self._bind(event["bdf"], event["driver"])
+            return
+        actor = self._actors[event["program"]]
+        if event["do"] == "open":
+            text = self.token(event["token"]).reveal_text() if "token" in event else None
+            try:
+                actor.devices[event["bdf"]] = actor.program.open_by_group(event["bdf"], format_argument(event["bdf"], text))
+            except OSError as error:
+                if not event.get("at"):
+                    raise BrokenScenario(str(error)) from error
+        elif event["do"] == "close":
+            device = actor.devices.pop(event["bdf"], None)
+            if device is not None:
+                actor.program.close(device)
+        elif event["do"] == "exit":
+            actor.kernel.exit()
+        else:
+            raise BrokenScenario(f"unknown event {event['do']!r}")
+
+
+def _machine(table: Table, seed: int) -> Machine:
+    host = table["host"]
+    start = host["start"]
+    assert isinstance(start, datetime)
+    machine = Machine(profile(host["kernel"]), host["name"], seed, start.astimezone(UTC).timestamp())
+    machine.parameters["enable_sriov"] = host.get("enable_sriov", True)
+    for entry in table.get("function", ()):
+        machine.add(_function(entry), entry.get("group"), isolated=host.get("iommu", True))
+        for name in (entry.get("driver"), *entry.get("vf_drivers", ())):
+            if name:
+                machine.load_driver(name)
+    for name in host.get("modules", ()):
+        machine.load_driver(name)
+    return machine
+
+
+def _function(entry: Table) -> Function:
+    vendor, device = _ids(entry["id"])
+    capability = None
+    if sriov := entry.get("sriov"):
+        capability = SriovCapability(sriov["total"], sriov["offset"], sriov["stride"], int(sriov["vf_device"], 16))
+        capability.autoprobe = sriov.get("autoprobe", True)
+    function = Function(entry["bdf"], vendor, device, int(entry["class"], 16), sriov=capability)
+    function.numa_node = entry.get("numa", 0)
+    function.interface, function.disk = entry.get("interface", ""), entry.get("disk", "")
+    function.isolates = entry.get("isolates", True)
+    if link := entry.get("link"):
+        function.link = (link[0], link[1], link[2], link[3])
+    return function
+
+
+def _ids(text: str) -> tuple[int, int]:
+    vendor, device = (int(part, 16) for part in text.split(":"))
+    return vendor, device
+
+
+class SimulatedHost(LocalHost):
+    """A host on a simulated machine; satisfies `Host`."""
+
+    def __init__(self, scenario: Scenario, *, realtime: bool) -> None:
+        super().__init__(SimulatedKernel(scenario.machine, pid=2718), names=scenario.names)
+        self.scenario = scenario
+        self._realtime = realtime
+        scenario.machine.realtime = realtime
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass on the simulated machine."""
+        with self.scenario.machine.changed:
+            self.scenario.advance(seconds)
+
+    def wait_for_change(self, seconds: float) -> bool:
+        """See `Host.wait_for_change`; in real time the simulated clock moves along."""
+        until = time.monotonic() + seconds
+        while (remaining := until - time.monotonic()) > 0:
+            began = time.monotonic()
+            changed = super().wait_for_change(min(remaining, TICK))
+            if self._realtime:
+                with self.scenario.machine.changed:
+                    changed = self.scenario.advance(time.monotonic() - began) or changed
+            if changed:
+                return True
+        return False
