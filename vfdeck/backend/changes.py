@@ -132,11 +132,12 @@ class Outcome:
     explanation: Explanation | None = None  # the likeliest entry
     alternatives: tuple[Explanation, ...] = ()  # what else gives this errno at this stage
     blocked: bool = False
+    attempted: bool = True  # False: the plan found it impossible, so the kernel was not asked; the explanation says why
 
     @property
     def ok(self) -> bool:
         """Whether everything that was planned was done."""
-        return self.errno == 0 and not self.blocked
+        return self.errno == 0 and self.attempted and not self.blocked
 
     @property
     def errno_name(self) -> str:

@@ -1,7 +1,7 @@
 """What is known of the tokens of a host's PFs: nobody can read a token, so this follows from what we did and what we saw.
 
-A token begins with the binding of its PF to vfio-pci (random, known to nobody), is replaced when somebody sets it, and ends when the
-PF leaves vfio-pci or the host reboots. What another program set while we did not look can't be known, and is never claimed.
+A token begins with the binding of its PF to vfio-pci (random, known to nobody), is replaced when somebody sets it, and ends when
+the PF leaves vfio-pci or the host reboots. What another program set while we did not look can't be known, and is never claimed.
 """
 
 from __future__ import annotations

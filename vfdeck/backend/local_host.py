@@ -13,19 +13,35 @@ import os
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import TypedDict
 
-from vfdeck.backend import knowledge, plan
-from vfdeck.backend.changes import BindDriver, Change, Close, Open, OpenPath, Outcome, Plan, SetToken, target_of
-from vfdeck.backend.explain import Facts, explain
+from vfdeck.backend.acts import Act, CloseAct, FeatureAct, OpenAct, Write, steps
+from vfdeck.backend.changes import (
+    BindDriver,
+    Change,
+    Close,
+    Explanation,
+    Open,
+    OpenPath,
+    Outcome,
+    Plan,
+    SetNumvfs,
+    SetToken,
+    target_of,
+)
+from vfdeck.backend.explain import explain
+from vfdeck.backend.facts import Facts
 from vfdeck.backend.holders import holders
 from vfdeck.backend.kernel import Kernel, LogLine, Refusal, Stage
+from vfdeck.backend.knowledge import TokenWatch
 from vfdeck.backend.model import Certainty, Function, Holder, Job, JobState, Role, Snapshot
 from vfdeck.backend.pci_ids import Ids, Names
+from vfdeck.backend.plan import plan
 from vfdeck.backend.text import printable
 from vfdeck.backend.token import Token
 from vfdeck.backend.token_rules import format_argument
 from vfdeck.backend.topology import scan
-from vfdeck.backend.vfio import OpenDevice, Program
+from vfdeck.backend.vfio import DEVICES, OpenDevice, Program
 
 #: How often a change that waits looks up whom it waits for, seconds.
 LOOK_EVERY = 0.5
@@ -40,7 +56,7 @@ class LocalHost:
         self._names = names
         self._program = Program(kernel)
         self._devices: dict[str, list[OpenDevice]] = {}
-        self._watch = knowledge.TokenWatch()
+        self._watch = TokenWatch()
         self._jobs: dict[int, Job] = {}
         self._numbers = itertools.count(1)
         self._state = threading.RLock()  # guards everything above
@@ -68,8 +84,8 @@ class LocalHost:
 
     def _own_holders(self) -> Iterator[Holder]:
         for bdf, devices in self._devices.items():
-            if devices:
-                yield Holder(bdf, os.getpid(), "vfdeck", "", "device", True, Certainty.EXACT)
+            kind = "cdev" if all(device.path == OpenPath.CDEV for device in devices) else "device"
+            yield Holder(bdf, os.getpid(), "vfdeck", "", kind, True, Certainty.EXACT)
 
     def wait_for_change(self, seconds: float) -> bool:
         """See `Host.wait_for_change`."""
@@ -81,30 +97,23 @@ class LocalHost:
 
     def plan(self, change: Change, snapshot: Snapshot) -> Plan:
         """See `Host.plan`."""
-        return plan.plan(change, snapshot)
+        return plan(change, snapshot)
 
     # -- changing ----------------------------------------------------------------------------------------------------
     def perform(self, change: Change) -> Outcome:
-        """See `Host.perform`."""
+        """See `Host.perform`. What the plan finds impossible is not tried."""
         with self._queued(change):
             before = self.snapshot()
-            planned = plan.plan(change, before)
+            planned = plan(change, before)
+            if planned.impossible:
+                why = Explanation("plan", "not attempted", planned.impossible, "the kernel was not asked")
+                return Outcome(change, target=target_of(change), explanation=why, attempted=False)
             number = self._begin(planned, before)
-            done: list[str] = []
-            marker = self._log_marker()
             try:
-                for act in plan.steps(change, before):
-                    self._update(number, step=act.text)
-                    if not self._do(act, number):
-                        return Outcome(change, target=target_of(change), done=tuple(done), blocked=True)
-                    done.append(act.text)
-            except OSError as error:
-                return self._refused(change, before, error, done, marker)
+                return self._carry_out(change, before, number)
             finally:
                 with self._state:
                     del self._jobs[number]
-            self._learn(change, before)
-            return Outcome(change, target=target_of(change), done=tuple(done))
 
     @contextmanager
     def _queued(self, change: Change) -> Iterator[None]:
@@ -124,29 +133,44 @@ class LocalHost:
             self._jobs[number] = Job(number, planned.title, target, JobState.RUNNING, "", snapshot.taken)
             return number
 
-    def _update(self, number: int, **fields: str) -> None:
-        with self._state:
-            self._jobs[number] = dataclasses.replace(self._jobs[number], **fields)
+    def _carry_out(self, change: Change, before: Snapshot, number: int) -> Outcome:
+        done: list[str] = []
+        marker = self._log_marker()
+        target = target_of(change)
+        try:
+            for act in steps(change, before):
+                with self._state:
+                    self._jobs[number] = dataclasses.replace(self._jobs[number], step=act.text)
+                if not self._do(act, number):
+                    facts = Facts(before, change, Stage.FILE, 0, act.path if isinstance(act, Write) else target, blocked=True)
+                    return Outcome(change, target=target, done=tuple(done), blocked=True, **_explained(facts))
+                done.append(act.text)
+        except OSError as error:
+            return self._refused(change, before, error, done, marker)
+        self._learn(change, before)
+        return self._succeeded(change, before, tuple(done))
 
-    def _do(self, act: plan.Act, number: int) -> bool:
+    def _do(self, act: Act, number: int) -> bool:
         """Carry out one act; False when we stopped waiting for it."""
         match act:
-            case plan.Write():
+            case Write():
                 return self._write(act, number)
-            case plan.OpenAct():
+            case OpenAct():
                 self._open(act)
-            case plan.FeatureAct():
+            case FeatureAct():
                 self._feature(act.pf, act.token)
-            case plan.CloseAct():
-                self._close(act.bdf)
+            case CloseAct():
+                self._close(act)
         return True
 
-    def _write(self, act: plan.Write, number: int) -> bool:
+    def _write(self, act: Write, number: int) -> bool:
         pending = self.kernel.write(act.path, act.data)
         while not pending.wait(LOOK_EVERY):
             if self._closed.is_set():
                 return False
-            self._update(number, waits_for=self._whom_it_waits_for(self._jobs[number].target))
+            whom = self._whom_it_waits_for(self._jobs[number].target)
+            with self._state:
+                self._jobs[number] = dataclasses.replace(self._jobs[number], waits_for=whom)
         error = pending.result()
         if error is not None:
             raise Refusal(error.errno or 0, Stage.FILE, act.path)
@@ -163,7 +187,7 @@ class LocalHost:
         names = [f"{holder.program} ({holder.pid}), which holds {holder.bdf}" for holder in holding]
         return "; ".join(dict.fromkeys(names))
 
-    def _open(self, act: plan.OpenAct) -> None:
+    def _open(self, act: OpenAct) -> None:
         with self._state:
             if act.path is OpenPath.CDEV:
                 device = self._program.open_by_cdev(act.bdf, act.token.reveal() if act.token else None)
@@ -179,10 +203,14 @@ class LocalHost:
                 raise Refusal(errno.EBADF, Stage.FEATURE, pf)
             self._program.set_token(devices[0], token.reveal())
 
-    def _close(self, bdf: str) -> None:
+    def _close(self, act: CloseAct) -> None:
         with self._state:
-            for device in self._devices.pop(bdf, []):
+            devices = self._devices.get(act.bdf, [])
+            for device in devices[-1:] if act.just_opened else list(devices):
+                devices.remove(device)
                 self._program.close(device)
+            if not devices:
+                self._devices.pop(act.bdf, None)
 
     # -- what follows ------------------------------------------------------------------------------------------------
     def _learn(self, change: Change, before: Snapshot) -> None:
@@ -204,13 +232,24 @@ class LocalHost:
         function: Function | None = snapshot.functions.get(bdf)
         return function.role if function else None
 
+    def _succeeded(self, change: Change, before: Snapshot, done: tuple[str, ...]) -> Outcome:
+        """Success has something to explain too: fewer VFs than asked for, an open that no token guarded."""
+        facts: Facts | None = None
+        if isinstance(change, SetNumvfs):
+            function = self.snapshot().functions.get(change.pf)
+            if function is not None and function.sriov is not None and function.sriov.numvfs != change.count:
+                facts = Facts(before, change, Stage.FILE, 0, f"{DEVICES}/{change.pf}/sriov_numvfs", got=function.sriov.numvfs)
+        elif isinstance(change, Open) and change.path is OpenPath.CDEV:
+            facts = Facts(before, change, Stage.BIND_IOMMUFD, 0, change.bdf)
+        return Outcome(change, target=target_of(change), done=done, **(_explained(facts) if facts else {}))
+
     def _refused(self, change: Change, before: Snapshot, error: OSError, done: list[str], marker: float) -> Outcome:
         stage = error.stage if isinstance(error, Refusal) else Stage.FILE
         target = error.target if isinstance(error, Refusal) else target_of(change)
         self._doubt(change, before, error)
         log = tuple(line.text for line in self.kernel.log() or () if line.seconds >= marker)
-        found = explain(Facts(before, change, stage, error.errno or 0, target, log))
-        return Outcome(change, error.errno or 0, stage, target, tuple(done), found[0] if found else None, tuple(found[1:]))
+        facts = Facts(before, change, stage, error.errno or 0, target, log)
+        return Outcome(change, error.errno or 0, stage, target, tuple(done), **_explained(facts))
 
     def _doubt(self, change: Change, before: Snapshot, error: OSError) -> None:
         """A refusal that shows that what we knew of a token is no longer true."""
@@ -237,7 +276,18 @@ class LocalHost:
         self._uevents.close()
         with self._state:
             for bdf in list(self._devices):
-                self._close(bdf)
+                self._close(CloseAct(bdf, just_opened=False))
+
+
+class _Explained(TypedDict, total=False):
+    explanation: Explanation | None
+    alternatives: tuple[Explanation, ...]
+
+
+def _explained(facts: Facts) -> _Explained:
+    """The explanation fields of an outcome."""
+    found = explain(facts)
+    return {"explanation": found[0] if found else None, "alternatives": tuple(found[1:])}
 
 
 def scan_name(kernel: Kernel) -> str:

@@ -6,6 +6,7 @@ An *actor* is one program. It keeps one group fd and one container per IOMMU gro
 from __future__ import annotations
 
 import errno
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -64,6 +65,13 @@ class Player:
         except Blocked:
             return {"result": "BLOCKED"}
 
+    def close_all(self) -> None:
+        """Close every handle of every actor."""
+        for actor in self._actors.values():
+            for device in actor.handles.values():
+                actor.program.close(device)
+            actor.handles.clear()
+
     def _actor(self, step: Step) -> Actor:
         name = step.get("actor", "a")
         if name not in self._actors:
@@ -74,6 +82,8 @@ class Player:
     def _write(self, step: Step) -> Step:
         pending = self._root.write(step["path"], step["data"].encode("utf-8", "surrogateescape"))
         pending.wait(step.get("patience", PATIENCE))
+        if not self._root.simulated:
+            time.sleep(step.get("settle", 0))  # what drivers do of their own after the answer
         try:
             error = pending.result()
         except Blocked:

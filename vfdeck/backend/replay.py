@@ -22,6 +22,9 @@ from vfdeck.backend.sim.profile import profile
 from vfdeck.backend.text import printable
 from vfdeck.backend.vfio import DEVICES
 
+#: What a step whose fields are missing or of another type than expected gives.
+BROKEN = (KeyError, TypeError, ValueError, AttributeError)
+
 #: What marks the log lines that are compared.
 _TOKEN_LINE = "VF token"
 
@@ -68,15 +71,17 @@ def replay_file(path: str) -> Replay:
     number, host = next(steps, (1, None))
     if host is None or host.get("op") != "host":
         raise TraceError(path, number, 'the first line must be the host ("op": "host")')
-    machine = _machine(path, number, host)
+    try:
+        machine = machine_of(host)
+    except BROKEN as error:
+        raise TraceError(path, number, f"broken host line: {_fault(error)}") from None
     player = Player(lambda name: SimulatedKernel(machine, name))
     for number, step in steps:
         machine.log.take_caused()
         try:
             answer = player.do(step) | {"log": machine.log.take_caused()}
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            what = f"missing field {error}" if isinstance(error, KeyError) else printable(str(error))
-            raise TraceError(path, number, f"broken step {printable(str(step.get('op')))}: {what}") from None
+        except BROKEN as error:
+            raise TraceError(path, number, f"broken step {printable(step['op'])}: {_fault(error)}") from None
         outcome.steps += 1
         outcome.differences += [Difference(number, text) for text in _compare(step, answer)]
     return outcome
@@ -94,6 +99,10 @@ def _read(path: str) -> Iterator[tuple[int, Step]]:
             if not isinstance(step, dict) or not isinstance(step.get("op"), str):
                 raise TraceError(path, number, 'expected a JSON object with "op"')
             yield number, step
+
+
+def _fault(error: Exception) -> str:
+    return f"missing field {error}" if isinstance(error, KeyError) else printable(str(error))
 
 
 # -- comparing -------------------------------------------------------------------------------------------------------------
@@ -121,22 +130,22 @@ def _show(value: object) -> str:
 
 
 # -- the machine of a recording --------------------------------------------------------------------------------------------
-def _machine(path: str, number: int, host: Step) -> Machine:
-    """The machine that the host line describes."""
-    try:
-        machine = Machine(profile(host["kernel"]))
-        machine.parameters["enable_sriov"] = host["enable_sriov"] == "Y"
-        functions: dict[str, Step] = host["functions"]
-        for name in {entry["driver"] for entry in functions.values() if entry["driver"]}:
-            machine.load_driver(name)
-        for bdf, entry in sorted(functions.items()):
-            if entry["physfn"] is None:
-                _add_function(machine, bdf, entry)
-        for bdf, entry in sorted(functions.items()):
-            _settle_function(machine, bdf, entry)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        what = f"missing field {error}" if isinstance(error, KeyError) else printable(str(error))
-        raise TraceError(path, number, f"broken host line: {what}") from None
+def machine_of(host: Step) -> Machine:
+    """The machine that a host line describes.
+
+    Raises:
+        KeyError, TypeError, ValueError, AttributeError: the line is broken.
+    """
+    machine = Machine(profile(host["kernel"]))
+    functions: dict[str, Step] = host["functions"]
+    for name in {entry["driver"] for entry in functions.values() if entry["driver"]}:
+        machine.load_driver(name)
+    for bdf, entry in sorted(functions.items()):
+        if entry["physfn"] is None:
+            _add_function(machine, bdf, entry)
+    for bdf, entry in sorted(functions.items()):
+        _settle_function(machine, bdf, entry)
+    machine.parameters["enable_sriov"] = host["enable_sriov"] == "Y"
     return machine
 
 

@@ -31,6 +31,7 @@ class GroupFile(File):
 
     kind = "group"
     group: Group = field(kw_only=True)
+    dead: bool = False  # the group's last function has left vfio
 
     @property
     def node(self) -> str:

@@ -41,6 +41,7 @@ class VfioDevice:
     token: TokenRecord | None = None
     guard: VfioDevice | None = None
     open_count: int = 0
+    files: int = 0  # open files, nodes of its own that are not bound among them: what unregistering waits for
     hidden: bool = False  # unregistering: no new fd
 
 

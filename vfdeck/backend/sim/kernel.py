@@ -157,7 +157,7 @@ class SimulatedKernel:
     def set_container(self, group: int, container: int) -> None:
         """See `Kernel.set_container`."""
         with self._call() as machine:
-            vfio.set_container(machine, self._group(group).group, self.process.fds.get(container), container)
+            vfio.set_container(machine, self._group(group), self.process.fds.get(container), container)
 
     def set_iommu(self, container: int, kind: int) -> None:
         """See `Kernel.set_iommu`."""
@@ -167,7 +167,7 @@ class SimulatedKernel:
     def get_device_fd(self, group: int, argument: bytes) -> int:
         """See `Kernel.get_device_fd`."""
         with self._call() as machine:
-            return self._install(vfio.get_device_fd(machine, self._group(group).group, argument))
+            return self._install(vfio.get_device_fd(machine, self._group(group), argument))
 
     def bind_iommufd(
         self, cdev: int, iommufd: int, *, token: bytes | None = None, flags: int | None = None, argsz: int = BIND_ARGSZ_TOKEN

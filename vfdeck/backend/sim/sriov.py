@@ -62,12 +62,8 @@ def store_numvfs(machine: Machine, pf: Function, data: bytes) -> Task:
         raise refuse(errno.ERANGE)
     yield from machine.lock(pf)
     try:
-        yield from _take_rescan_lock(machine)
-        try:
-            if wanted != capability.numvfs:
-                yield from _configure(machine, pf, capability, wanted)
-        finally:
-            machine.rescan_locked = False
+        if wanted != capability.numvfs:
+            yield from _configure(machine, pf, capability, wanted)
     finally:
         pf.locked = False
 
@@ -87,14 +83,19 @@ def _configure(machine: Machine, pf: Function, capability: SriovCapability, want
     if wanted and capability.numvfs:
         machine.info(f"{pf.log_prefix}{capability.numvfs} VFs already enabled. Disable before enabling {wanted} VFs")
         raise refuse(errno.EBUSY)
-    if driver.sriov == "vfio" and not (machine.profile.has("vf_token") and machine.parameters["enable_sriov"]):
-        if not machine.profile.has("vf_token"):
-            machine.info(pf.log_prefix + _no_hook_text(machine, driver))
+    if driver.sriov == "vfio" and not machine.profile.has("vf_token"):
+        machine.info(pf.log_prefix + _no_hook_text(machine, driver))
         raise refuse(errno.ENOENT)
-    if wanted == 0:
-        yield from lifecycle.disable(machine, pf)
-    else:
-        yield from lifecycle.enable(machine, pf, driver, wanted)
+    yield from _take_rescan_lock(machine)  # around the driver's hook, whatever that answers
+    try:
+        if driver.sriov == "vfio" and not machine.parameters["enable_sriov"]:
+            raise refuse(errno.ENOENT)
+        if wanted == 0:
+            yield from lifecycle.disable(machine, pf)
+        else:
+            yield from lifecycle.enable(machine, pf, driver, wanted)
+    finally:
+        machine.rescan_locked = False
 
 
 def _no_hook_text(machine: Machine, driver: Driver | None) -> str:
@@ -111,10 +112,12 @@ def remove(machine: Machine, function: Function) -> Task:
     yield from _take_rescan_lock(machine)
     try:
         yield from machine.lock(function)
-        function.locked = False
-        if function.sriov is not None and function.sriov.vfs and machine.driver_of(function) is None:
-            yield from lifecycle.disable(machine, function)
-        yield from lifecycle.detach(machine, function)
+        try:
+            if function.sriov is not None and function.sriov.vfs and machine.driver_of(function) is None:
+                yield from lifecycle.disable(machine, function)
+            yield from lifecycle.detach(machine, function)
+        finally:
+            function.locked = False
         machine.uevent("remove", "pci", function)
         machine.leave_group(function)
         del machine.functions[function.bdf]

@@ -44,14 +44,23 @@ def unregister(machine: Machine, function: Function) -> Task:
     assert device is not None
     if machine.profile.has("hide_first"):
         _hide(machine, function, device)
-    if device.open_count:
+    if device.files:
         machine.info(f"{function.log_prefix}No device request channel registered, blocked until released by user")
-    while device.open_count:
+    while device.files:
         yield
     if not device.hidden:
         _hide(machine, function, device)
     machine.uevent("remove", "vfio", function, f"vfio/{function.group.node if function.group else ''}")
     function.vfio = None
+    if function.group is not None and not function.group.vfio_functions and machine.profile.has("group_dies"):
+        _kill_group(function.group)
+
+
+def _kill_group(group: Group) -> None:
+    """The group's last function has left vfio: its open file is good for nothing any more (vfio_device_remove_group)."""
+    _detach(group)
+    if group.opened is not None:
+        group.opened.dead, group.opened = True, None
 
 
 def _hide(machine: Machine, function: Function, device: VfioDevice) -> None:
@@ -75,20 +84,21 @@ def open_cdev(function: Function) -> DeviceFile:
     """open(2) of a function's own node: nothing is opened, reset or counted before it is bound."""
     if function.vfio is None or function.vfio.hidden:
         raise refuse(errno.ENODEV)
+    function.vfio.files += 1
     return DeviceFile(function=function, through_group=False, bound=False)
 
 
 def release(machine: Machine, file: File) -> None:
     """The last reference to a file is gone."""
-    if isinstance(file, GroupFile):
+    if isinstance(file, GroupFile) and not file.dead:
         file.group.opened = None
         if isinstance(file.group.container, IommuFile) or not _container_users(file.group):
             _detach(file.group)
-    elif isinstance(file, ContainerFile):
-        for group in list(file.groups):
-            _detach(group)
-    elif isinstance(file, DeviceFile) and file.bound:
-        _close_device(machine, file)
+    elif isinstance(file, DeviceFile):
+        if file.bound:
+            _close_device(machine, file)
+        if file.function.vfio is not None:
+            file.function.vfio.files -= 1
         if file.group_file is not None:
             drop(machine, file.group_file)
 
@@ -133,17 +143,17 @@ def _close_device(machine: Machine, file: DeviceFile) -> None:
 
 
 # -- group path ------------------------------------------------------------------------------------------------------------
-def set_container(machine: Machine, group: Group, target: File | None, fd: int) -> None:
-    """VFIO_GROUP_SET_CONTAINER."""
-    has = machine.profile.has
+def set_container(machine: Machine, file: GroupFile, target: File | None, fd: int) -> None:
+    """VFIO_GROUP_SET_CONTAINER. The group keeps the container, also when the container's descriptor is closed."""
+    has, group = machine.profile.has, file.group
     if fd < 0:
         raise refuse(errno.EBADF if has("container_badfd") else errno.EINVAL)
     if target is None:
         raise refuse(errno.EBADF)
+    if file.dead:
+        raise refuse(errno.ENODEV)
     if group.container is not None:
         raise refuse(errno.EINVAL)
-    if has("container_badfd") and not group.vfio_functions:
-        raise refuse(errno.ENODEV)
     if isinstance(target, IommuFile) and has("iommufd_container"):
         pass
     elif not isinstance(target, ContainerFile):
@@ -179,10 +189,13 @@ def set_iommu(container: File, kind: int) -> None:
     container.iommu = kind
 
 
-def get_device_fd(machine: Machine, group: Group, argument: bytes) -> DeviceFile:
+def get_device_fd(machine: Machine, group_file: GroupFile, argument: bytes) -> DeviceFile:
     """VFIO_GROUP_GET_DEVICE_FD; the order of the checks changed in 5.19."""
+    group, argument = group_file.group, argument.split(b"\0", 1)[0]
     if len(argument) >= PAGE_SIZE:
         raise refuse(errno.EINVAL)
+    if group_file.dead:
+        raise refuse(errno.ENODEV)
     match_first = machine.profile.has("match_first")
     if not match_first:
         _require_container(machine, group)
@@ -196,10 +209,11 @@ def get_device_fd(machine: Machine, group: Group, argument: bytes) -> DeviceFile
             _require_container(machine, group)
         _first_open(machine, function)
     device.open_count += 1
+    device.files += 1
     file = DeviceFile(function=function)
-    if machine.profile.has("dma_owner") and isinstance(group.container, ContainerFile) and group.opened is not None:
-        file.group_file = group.opened
-        group.opened.refs += 1
+    if machine.profile.has("dma_owner") and isinstance(group.container, ContainerFile):
+        file.group_file = group_file
+        group_file.refs += 1
     return file
 
 
@@ -288,8 +302,7 @@ def bind_iommufd(
     if file.bound:
         raise refuse(errno.EINVAL)
     device = function.vfio
-    if device is None or device.hidden:
-        raise refuse(errno.ENODEV)
+    assert device is not None  # an open file keeps it
     if machine.profile.has("cdev_token"):
         wanted = bool(flags & VFIO_DEVICE_BIND_FLAG_TOKEN)
         if wanted and (token is None or argsz < 24):

@@ -1,0 +1,84 @@
+"""The simulated kernel against this one: random operations side by side, stopped at the first answer that differs.
+
+A fresh seed a run, printed; VFDECK_SEED plays one again, VFDECK_OPERATIONS says how many operations.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.kernel.differential import Difference, SideBySide, explore, minimise, play, reset
+from vfdeck.backend.linux.kernel import LinuxKernel
+from vfdeck.backend.player import Step
+
+SEED = os.environ.get("VFDECK_SEED") or secrets.token_hex(4)
+OPERATIONS = int(os.environ.get("VFDECK_OPERATIONS", "2000"))
+#: So many operations from one fresh state; then everything is set back.
+ROUND = 250
+#: How long a difference may be made smaller, seconds.
+MINIMISE = 120.0
+
+
+def this_kernel(name: str) -> LinuxKernel:
+    """This machine's kernel, for any program."""
+    return LinuxKernel()
+
+
+@pytest.fixture
+def clean() -> Iterator[None]:
+    """The hardware as it was found, before and after."""
+    reset(LinuxKernel())
+    yield
+    reset(LinuxKernel())
+
+
+@pytest.fixture
+def native_drivers() -> Iterator[None]:
+    """igb and nvme are loaded, and take their devices."""
+    for module in ("igb", "nvme"):
+        subprocess.run(["modprobe", module], check=True)
+    kernel = LinuxKernel()
+    for bdf in ("0000:01:00.0", "0000:02:00.0", "0000:03:00.0"):
+        kernel.write("/sys/bus/pci/drivers_probe", bdf.encode()).wait(10)
+    yield
+    reset(LinuxKernel())
+    for module in ("igb", "nvme"):
+        subprocess.run(["modprobe", "-r", module], check=True)
+
+
+def again(steps: list[Step]) -> Difference | None:
+    """Play steps from a fresh state."""
+    reset(LinuxKernel())
+    pair = SideBySide(this_kernel)
+    found = play(pair, steps)
+    reset(LinuxKernel(), [pair.other])
+    return found
+
+
+def run(name: str, operations: int) -> None:
+    """Rounds of random operations; fails with the smallest list of steps that shows a difference."""
+    cdev = Path("/dev/iommu").exists()
+    for number in range(0, operations, ROUND):
+        seed = f"{SEED}-{name}-{number}"
+        pair = SideBySide(this_kernel)
+        found, played = explore(pair, seed, ROUND, cdev=cdev)
+        reset(LinuxKernel(), [pair.other])
+        print(f"seed {seed}: {played} operations", flush=True)
+        if found is not None:
+            pytest.fail(f"VFDECK_SEED={SEED}, round {seed}: the answers differ\n{minimise(found, again, MINIMISE)}")
+
+
+@pytest.mark.usefixtures("clean")
+def test_random_operations() -> None:
+    run("vfio", OPERATIONS)
+
+
+@pytest.mark.usefixtures("native_drivers")
+def test_random_operations_beside_native_drivers() -> None:
+    run("native", OPERATIONS // 4)

@@ -1,0 +1,166 @@
+"""The kernel log and uevents."""
+
+from __future__ import annotations
+
+import builtins
+import errno
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vfdeck.backend.kernel import LogLine, Uevent
+from vfdeck.backend.linux import klog, uevents
+from vfdeck.backend.linux.kernel import LinuxKernel
+from vfdeck.backend.linux.uevents import LOST, NetlinkSource, PollingSource, open_source, to_uevent
+
+RECORDS = (
+    b"6,100,2500000,-;vfio-pci 0000:01:10.0: VF token required to access device\n SUBSYSTEM=pci\n DEVICE=+pci:0000:01:10.0\n"
+    b"14,101,2600000,-;a program's words\n"
+    b"4,102,3000001,c,caller=T1;w\xc3\xa4rn \x1b[31m\xff\n"
+    b"rubbish\nx,y,z;t\n5;short\n\n"
+)
+
+
+def test_log_from_a_file(tmp_path: Path) -> None:
+    (tmp_path / "dev").mkdir()
+    (tmp_path / "dev/kmsg").write_bytes(RECORDS)
+    assert LinuxKernel(str(tmp_path)).log() == [
+        LogLine(2.5, "vfio-pci 0000:01:10.0: VF token required to access device"),
+        LogLine(3.000001, "wärn ␛[31m\\xff"),
+    ]
+
+
+def test_log_goes_on_and_keeps_the_newest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A device that gives one record a read, tells once that it was overtaken, and says EAGAIN at the end."""
+    answers: deque[bytes | int] = deque([b"6,1,1000000,-;one\n", errno.EPIPE, b"6,9,9000000,-;nine\n", errno.EAGAIN])
+
+    def read(_fd: int, _length: int) -> bytes:
+        answer = answers.popleft()
+        if isinstance(answer, int):
+            raise OSError(answer, os.strerror(answer))
+        return answer
+
+    log = klog.KernelLog(lambda: os.open("/dev/null", os.O_RDONLY), kept=2)
+    monkeypatch.setattr("os.read", read)
+    assert log.lines() == [LogLine(1.0, "one"), LogLine(9.0, "nine")]
+    answers.extend([b"6,10,10000000,-;ten\n", errno.EAGAIN])
+    assert log.lines() == [LogLine(9.0, "nine"), LogLine(10.0, "ten")]
+    answers.append(errno.EPERM)
+    assert log.lines() is None
+
+
+def test_log_that_may_not_be_read(tmp_path: Path) -> None:
+    def refuse() -> int:
+        raise PermissionError(errno.EPERM, "no")
+
+    assert klog.KernelLog(refuse).lines() is None
+    assert LinuxKernel(str(tmp_path)).log() is None
+
+
+# -- uevents ---------------------------------------------------------------------------------------------------------
+class Device:
+    def __init__(self, **properties: str) -> None:
+        self.properties = properties
+
+
+class Monitor:
+    """A pyudev.Monitor over a pipe: one byte is one event, `!` is a full buffer."""
+
+    def __init__(self) -> None:
+        self.reader, self.writer = os.pipe()
+        os.set_blocking(self.reader, False)
+
+    def fileno(self) -> int:
+        return self.reader
+
+    def poll(self, timeout: float) -> Device | None:
+        assert timeout == 0
+        try:
+            byte = os.read(self.reader, 1)
+        except BlockingIOError:
+            return None
+        if byte == b"!":
+            raise OSError(errno.ENOBUFS, os.strerror(errno.ENOBUFS))
+        return Device(ACTION="add", SUBSYSTEM="pci", DEVPATH=f"/devices/pci0000:00/0000:01:10.{byte.decode()}")
+
+
+def test_events_come_at_once_and_together() -> None:
+    monitor = Monitor()
+    source = NetlinkSource(monitor)
+    assert source.live
+    assert source.wait(0) == []
+    os.write(monitor.writer, b"024")
+    begun = time.monotonic()
+    assert [event.bdf for event in source.wait(30)] == ["0000:01:10.0", "0000:01:10.2", "0000:01:10.4"]
+    assert time.monotonic() - begun < 10
+    begun = time.monotonic()
+    assert source.wait(0.1) == []
+    assert time.monotonic() - begun >= 0.09
+
+
+def test_lost_events_are_told() -> None:
+    monitor = Monitor()
+    os.write(monitor.writer, b"0!")
+    assert [event.action for event in NetlinkSource(monitor).wait(5)] == ["add", LOST]
+
+
+@pytest.mark.parametrize("make", [PollingSource, lambda: NetlinkSource(Monitor())])
+def test_close_wakes_who_waits(make: Callable[[], PollingSource | NetlinkSource]) -> None:
+    source = make()
+    timer = threading.Timer(0.1, source.close)
+    timer.start()
+    begun = time.monotonic()
+    assert source.wait(60) == []
+    assert time.monotonic() - begun < 20
+    timer.join()
+    assert source.wait(60) == []
+    source.close()
+
+
+def test_polling_only_waits() -> None:
+    source = PollingSource()
+    assert not source.live
+    begun = time.monotonic()
+    assert source.wait(0.05) == []
+    assert time.monotonic() - begun >= 0.04
+    assert source.wait(-1) == []
+
+
+def test_a_tree_is_polled(tmp_path: Path) -> None:
+    assert not LinuxKernel(str(tmp_path)).uevents().live
+
+
+def test_without_pyudev(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = builtins.__import__
+
+    def no_pyudev(name: str, *rest: Any, **more: Any) -> Any:
+        if name == "pyudev":
+            raise ImportError("No library named udev")
+        return real(name, *rest, **more)
+
+    monkeypatch.setattr(builtins, "__import__", no_pyudev)
+    assert not open_source().live
+
+
+@pytest.mark.parametrize("error", [OSError(errno.EPERM, "no"), ValueError("Invalid argument"), MemoryError()])
+def test_no_netlink(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    def refuse() -> None:
+        raise error
+
+    monkeypatch.setattr(uevents, "_monitor", refuse)
+    assert not open_source().live
+
+
+def test_keys() -> None:
+    vf = "/devices/pci0000:00/0000:00:0a.0/0000:01:10.0"
+    keys = {"ACTION": "bind", "SUBSYSTEM": "pci", "DEVPATH": vf, "PCI_SLOT_NAME": "0000:01:10.0", "DRIVER": "vfio-pci"}
+    assert to_uevent(keys) == Uevent("bind", "pci", vf, "0000:01:10.0", "vfio-pci")
+    assert to_uevent({"DEVPATH": f"{vf}/vfio-dev/vfio1"}).bdf == "0000:01:10.0"
+    assert to_uevent({"DEVPATH": "/devices/virtual/vfio/19"}).bdf == ""
+    assert to_uevent({"DEVPATH": "\x1b]0;x\x07"}) == Uevent("", "", "␛]0;x␇", "", "")

@@ -1,0 +1,356 @@
+"""Plans: the exact steps, whom they touch, and why a change cannot be done."""
+
+from __future__ import annotations
+
+import errno
+from typing import Any
+
+import pytest
+
+from tests.values import (
+    PF,
+    make_fleet,
+    make_holder,
+    make_knowledge,
+    make_pf,
+    make_plain,
+    make_vf,
+    own_holder,
+    snapshot,
+    vf_address,
+)
+from vfdeck.backend.acts import CloseAct, FeatureAct, OpenAct, Write, steps
+from vfdeck.backend.changes import (
+    BindDriver,
+    Change,
+    Close,
+    Open,
+    OpenPath,
+    Plan,
+    SetAutoprobe,
+    SetNumvfs,
+    SetToken,
+    UnbindDriver,
+)
+from vfdeck.backend.kernel import Stage
+from vfdeck.backend.model import Certainty, Job, JobState, Snapshot, TokenState
+from vfdeck.backend.plan import plan
+from vfdeck.backend.predict import predict
+from vfdeck.backend.token import Token
+
+VF = vf_address(PF, 0)
+PLAIN = "0000:04:00.0"
+TOKEN = Token.parse("bd8d9d2b-5a5f-4f5a-a211-f591514ba1f3")
+OTHER = Token.parse("6b1f2c3d-0000-4000-8000-00000000abcd")
+DEV = f"/sys/bus/pci/devices/{PF}"
+DRIVERS = "/sys/bus/pci/drivers"
+FLEET = snapshot(*make_fleet(4))
+HELD = snapshot(*make_fleet(4), holders=(make_holder(VF), make_holder(vf_address(PF, 1), 77, "dpdk")))
+
+
+def writes(change: Change, view: Snapshot) -> list[tuple[str, bytes]]:
+    """Paths and data of the writes of a change."""
+    return [(act.path, act.data) for act in steps(change, view) if isinstance(act, Write)]
+
+
+def said(result: Plan) -> str:
+    """All warnings as one text."""
+    return "\n".join(result.warnings)
+
+
+class TestSteps:
+    def test_first_vfs(self) -> None:
+        assert writes(SetNumvfs(PF, 4), snapshot(make_pf())) == [(f"{DEV}/sriov_numvfs", b"4\n")]
+
+    def test_another_number_goes_through_0(self) -> None:
+        assert writes(SetNumvfs(PF, 8), FLEET) == [(f"{DEV}/sriov_numvfs", b"0\n"), (f"{DEV}/sriov_numvfs", b"8\n")]
+
+    def test_no_vfs(self) -> None:
+        assert writes(SetNumvfs(PF, 0), FLEET) == [(f"{DEV}/sriov_numvfs", b"0\n")]
+
+    def test_bind_a_bound_function(self) -> None:
+        assert writes(BindDriver(PF, "vfio-pci"), snapshot(make_pf(driver="igb"))) == [
+            (f"{DRIVERS}/igb/unbind", b"0000:03:00.0\n"),
+            (f"{DEV}/driver_override", b"vfio-pci\n"),
+            (f"{DRIVERS}/vfio-pci/bind", b"0000:03:00.0\n"),
+        ]
+
+    def test_bind_an_unbound_function(self) -> None:
+        view = snapshot(make_pf(driver=None))
+        assert [path for path, _ in writes(BindDriver(PF, "igb"), view)] == [f"{DEV}/driver_override", f"{DRIVERS}/igb/bind"]
+
+    def test_let_the_kernel_choose(self) -> None:
+        assert writes(BindDriver(PF, None), snapshot(make_pf())) == [
+            (f"{DRIVERS}/vfio-pci/unbind", b"0000:03:00.0\n"),
+            (f"{DEV}/driver_override", b"\n"),
+            ("/sys/bus/pci/drivers_probe", b"0000:03:00.0\n"),
+        ]
+
+    def test_unbind_and_autoprobe(self) -> None:
+        assert writes(UnbindDriver(PF), FLEET) == [(f"{DRIVERS}/vfio-pci/unbind", b"0000:03:00.0\n")]
+        assert writes(SetAutoprobe(PF, False), FLEET) == [(f"{DEV}/sriov_drivers_autoprobe", b"0\n")]
+
+    def test_token_through_an_open_fd_or_by_opening(self) -> None:
+        assert steps(SetToken(PF, TOKEN), FLEET, frozenset({PF})) == (FeatureAct(PF, TOKEN),)
+        opened, closed = steps(SetToken(PF, TOKEN), FLEET)
+        assert opened == OpenAct(PF, TOKEN, OpenPath.GROUP, "/dev/vfio/10")
+        assert closed == CloseAct(PF, just_opened=True)
+
+    def test_opens(self) -> None:
+        view = snapshot(make_plain(cdev="vfio3"), make_pf(noiommu=True))
+        assert steps(Open(PLAIN, hold=True, path=OpenPath.CDEV), view) == (
+            OpenAct(PLAIN, None, OpenPath.CDEV, "/dev/vfio/devices/vfio3"),
+        )
+        assert steps(Open(PF, hold=True), view) == (OpenAct(PF, None, OpenPath.GROUP, "/dev/vfio/noiommu-10"),)
+        assert steps(Close(PF), view) == (CloseAct(PF, just_opened=False),)
+
+    def test_shell_says_the_same_write(self) -> None:
+        shell = [act.shell for act in steps(BindDriver(PF, None), snapshot(make_pf()))]
+        assert shell[1:] == [f"echo > {DEV}/driver_override", f"echo {PF} > /sys/bus/pci/drivers_probe"]
+        assert Write("/sys/a b", b"x y\n", "").shell == "echo 'x y' > '/sys/a b'"
+
+    @pytest.mark.parametrize(
+        "change", [SetToken(PF, TOKEN), Open(PF, TOKEN), Open(VF, TOKEN, path=OpenPath.CDEV)], ids=["set", "group", "cdev"]
+    )
+    @pytest.mark.parametrize("own", [frozenset[str](), frozenset({PF})], ids=["not held", "held"])
+    def test_no_token_in_any_text(self, change: Change, own: frozenset[str]) -> None:
+        result = plan(change, FLEET, own)
+        texts = repr((result, [(a.text, a.shell) for a in steps(change, FLEET, own)]))
+        assert TOKEN.reveal_text() not in texts
+        assert TOKEN.reveal().hex() not in texts
+        assert TOKEN.fingerprint in texts
+
+    def test_the_plan_shows_the_steps(self) -> None:
+        result = plan(SetNumvfs(PF, 8), FLEET)
+        assert [(s.text, s.shell) for s in result.steps] == [(a.text, a.shell) for a in steps(SetNumvfs(PF, 8), FLEET)]
+
+
+def running_job(target: str = PF) -> Job:
+    return Job(1, "0000:03:00.0: 0 -> 4 VFs", target, JobState.RUNNING, "give", 0.0)
+
+
+IMPOSSIBLE: list[tuple[Change, Snapshot, str]] = [
+    (SetNumvfs("0000:09:00.0", 1), FLEET, "not there"),
+    (SetNumvfs(VF, 1), FLEET, f"{VF} is a VF of {PF}: only a PF has VFs"),
+    (SetNumvfs(PLAIN, 1), snapshot(make_plain()), "neither a PF nor a VF"),
+    (SetNumvfs(PF, 4), FLEET, "nothing to do"),
+    (SetNumvfs(PF, -1), FLEET, "no number"),
+    (SetNumvfs(PF, 9), FLEET, "ERANGE"),
+    (SetNumvfs(PF, 4), snapshot(make_pf(driver=None)), "no driver: the kernel would answer ENOENT"),
+    (SetNumvfs(PF, 4), snapshot(make_pf(), host={"enable_sriov": False}), "enable_sriov is N"),
+    (SetNumvfs(PF, 4), snapshot(make_pf(), host={"enable_sriov": None}), "has no enable_sriov"),
+    (SetNumvfs(PF, 4), snapshot(make_pf(driver="mlx5_vfio_pci")), "cannot change the number"),
+    (SetNumvfs(PF, 0), snapshot(*make_fleet(2), holders=(own_holder(VF),)), f"vfdeck itself holds {VF}"),
+    (SetNumvfs(PF, 4), snapshot(make_pf(), jobs=(running_job(),)), "under way"),
+    (BindDriver(PF, "vfio-pci"), FLEET, "on vfio-pci already"),
+    (BindDriver(PF, "../../x"), FLEET, "no name of a driver"),
+    (BindDriver(PF, ".."), FLEET, "no name of a driver"),
+    (BindDriver(PF, "a\nb"), FLEET, "no name of a driver"),
+    (BindDriver(PF, ""), FLEET, "no name of a driver"),
+    (BindDriver(PF, "vfio-pci"), snapshot(*make_fleet(2, driver="igb")), "takes no PF with VFs (EBUSY)"),
+    (BindDriver(PF, "vfio-pci"), snapshot(make_pf(driver="igb", iommu_group=None)), "no IOMMU group: vfio-pci would answer EINVAL"),
+    (BindDriver(PF, "vfio-pci"), snapshot(make_pf(driver="igb", class_code=0x060400)), "is a bridge"),
+    (BindDriver(PF, "igb"), snapshot(*make_fleet(2), holders=(own_holder(PF),)), "vfdeck itself holds"),
+    (BindDriver(PF, "igb"), snapshot(*make_fleet(2), holders=(own_holder(VF),)), "vfdeck itself holds"),
+    (UnbindDriver(PF), snapshot(make_pf(driver=None)), "has no driver"),
+    (UnbindDriver(VF), snapshot(*make_fleet(2), holders=(own_holder(VF),)), "vfdeck itself holds"),
+    (SetToken(VF, TOKEN), FLEET, "only a PF has a token"),
+    (SetToken(PF, TOKEN), snapshot(make_pf(driver="igb")), "is on igb: only a PF on vfio-pci"),
+    (SetToken(PF, TOKEN), snapshot(make_pf(), host={"kernel": "5.4.0"}), "no VF tokens"),
+    (SetToken(PF, TOKEN), HELD, "would only compare"),
+    (SetToken(PF, TOKEN), snapshot(make_pf(), holders=(make_holder(PF),)), "taken by qemu-system-x86 (4242)"),
+    (SetToken(PF, TOKEN), snapshot(make_pf(iommu_group=None)), "no IOMMU group"),
+    (Open("0000:09:00.0"), FLEET, "not there"),
+    (Close(PF), FLEET, "does not hold"),
+    (SetAutoprobe(VF, True), FLEET, "only a PF"),
+    (SetAutoprobe(PF, True), FLEET, "nothing to do"),
+]
+
+
+@pytest.mark.parametrize(("change", "view", "reason"), IMPOSSIBLE)
+def test_impossible(change: Change, view: Snapshot, reason: str) -> None:
+    result = plan(change, view)
+    assert reason in result.impossible
+    assert result.steps == ()
+
+
+POSSIBLE: list[tuple[Change, Snapshot]] = [
+    (BindDriver(PF, "vfio-pci"), snapshot(*make_fleet(2, driver="igb"), host={"kernel": "5.4.0"})),
+    (BindDriver(PF, "vfio-pci"), snapshot(make_pf(driver="igb", iommu_group=None), host={"noiommu": True})),
+    (SetToken(PF, TOKEN), snapshot(*make_fleet(2), holders=(own_holder(PF), make_holder(VF)))),
+    (Open(PF), snapshot(make_pf(driver=None, iommu_group=None), host={"privileged": False})),
+    (Open(VF), HELD),
+    (Close(VF), snapshot(*make_fleet(1), holders=(own_holder(VF),))),
+    (SetNumvfs(PF, 4), snapshot(make_pf(totalvfs=None))),
+    (SetNumvfs(PF, 4), snapshot(make_pf(driver="igb"), host={"enable_sriov": False})),
+]
+
+
+@pytest.mark.parametrize(("change", "view"), POSSIBLE)
+def test_possible(change: Change, view: Snapshot) -> None:
+    result = plan(change, view)
+    assert result.impossible == ""
+    assert result.steps
+
+
+def test_an_open_beside_a_running_change_where_both_would_hang() -> None:
+    jobs = (running_job(),)
+    assert "hang" in plan(Open(PF), snapshot(make_pf(), jobs=jobs, host={"kernel": "6.14.0"})).impossible
+    fine = plan(Open(PF), snapshot(make_pf(), jobs=jobs, host={"kernel": "7.3.4"}))
+    assert not fine.impossible
+    assert "EAGAIN is expected" in said(fine)
+
+
+class TestBlastRadius:
+    def test_vfs_and_what_hangs_on_them(self) -> None:
+        fleet = [make_pf(vfs=3, driver="igb"), make_vf(), make_vf(index=1, driver="igbvf", interfaces=("eth1",))]
+        view = snapshot(*fleet, make_vf(index=2, driver="nvme", disks=("nvme2n1",)), holders=(make_holder(VF),))
+        result = plan(SetNumvfs(PF, 8), view)
+        assert result.destructive
+        assert result.warnings[0].startswith("3 -> 8 needs 0 in between: all 3 VFs vanish")
+        for part in ("interface eth1", "disk nvme2n1", f"qemu-system-x86 (4242) on {VF}"):
+            assert part in result.warnings[0]
+
+    def test_the_kernel_waits_for_holders(self) -> None:
+        assert "without limit, until qemu-system-x86 (4242)" in said(plan(SetNumvfs(PF, 0), HELD))
+        partly = snapshot(*make_fleet(1), unseen=5)
+        assert "5 processes could not be looked at" in said(plan(SetNumvfs(PF, 0), partly))
+
+    def test_new_vfs(self) -> None:
+        unset = snapshot(make_pf(), tokens=[make_knowledge(state=TokenState.UNSET)])
+        result = plan(SetNumvfs(PF, 2), unset)
+        assert not result.destructive
+        assert "never set" in said(result)
+        assert "drivers of the host take" in said(plan(SetNumvfs(PF, 2), snapshot(make_pf(driver="igb"))))
+
+    def test_interfaces_and_disks_of_a_function(self) -> None:
+        view = snapshot(make_plain(driver="e1000e", interfaces=("eth0",)))
+        result = plan(BindDriver(PLAIN, "vfio-pci"), view)
+        assert result.destructive
+        assert f"interface eth0 of {PLAIN} vanishes" in said(result)
+
+    def test_unused_function_is_not_destructive(self) -> None:
+        assert not plan(BindDriver(PLAIN, "vfio-pci"), snapshot(make_plain(driver="e1000e"))).destructive
+
+    def test_pf_leaves_vfio(self) -> None:
+        view = snapshot(*make_fleet(2), tokens=[make_knowledge(fingerprint=TOKEN.fingerprint)])
+        text = said(plan(UnbindDriver(PF), view))
+        assert "takes the VFs with it: all 2 VFs vanish" in text
+        assert f"token #{TOKEN.fingerprint} is lost" in text
+
+    def test_pf_on_its_own_driver_leaves(self) -> None:
+        view = snapshot(*make_fleet(2, driver="igb"), holders=(make_holder(VF),))
+        result = plan(UnbindDriver(PF), view)
+        assert result.destructive
+        assert "may remove them" in said(result)
+        assert "until qemu-system-x86 (4242)" in said(result)
+
+    def test_company_in_the_group(self) -> None:
+        view = snapshot(make_plain(driver="e1000e"), make_plain("0000:04:00.1", driver="snd_hda_intel"))
+        assert "group 40 cannot be used while 0000:04:00.1 (snd_hda_intel) is in it" in said(
+            plan(BindDriver(PLAIN, "vfio-pci"), view)
+        )
+
+    def test_kernel_driver_beside_a_vfio_user(self) -> None:
+        view = snapshot(make_plain(), make_plain("0000:04:00.1"), holders=(make_holder("0000:04:00.1"),))
+        assert "EBUSY is expected" in said(plan(BindDriver(PLAIN, "e1000e"), view))
+
+    def test_token_replaced_under_users(self) -> None:
+        view = snapshot(*make_fleet(2), holders=(own_holder(PF), make_holder(VF)))
+        result = plan(SetToken(PF, TOKEN), view)
+        assert result.destructive
+        assert "VFs in use: 1" in said(result)
+
+    def test_well_known_token(self) -> None:
+        known = Token.parse("14d63f20-8445-11ea-8900-1f9ce7d5650d")
+        assert "no secret" in said(plan(SetToken(PF, known), FLEET))
+
+    def test_opening_a_pf(self) -> None:
+        result = plan(Open(PF, TOKEN), FLEET)
+        assert "resets it, under its 4 VFs" in said(result)
+        assert "with a token sets it" in said(result)
+
+    def test_not_root(self) -> None:
+        assert "EACCES is expected" in said(plan(SetNumvfs(PF, 2), snapshot(make_pf(), host={"privileged": False})))
+
+
+def expected(view: Snapshot, bdf: str, token: Token | None = None, **fields: Any) -> str:
+    found = predict(Open(bdf, token, **fields), view)
+    assert found is not None
+    return str(found)
+
+
+class TestPrediction:
+    def test_vf_without_token(self) -> None:
+        assert expected(FLEET, VF) == "EACCES at get_device_fd (VF token required)"
+
+    def test_plan_says_so(self) -> None:
+        assert "expected: EACCES at get_device_fd (VF token required)" in plan(Open(VF), FLEET).warnings
+
+    @pytest.mark.parametrize(
+        ("state", "fingerprint", "answer", "certainty"),
+        [
+            (TokenState.SET, TOKEN.fingerprint, 0, Certainty.INFERRED),
+            (TokenState.SET, OTHER.fingerprint, errno.EACCES, Certainty.INFERRED),
+            (TokenState.UNSET, "", errno.EACCES, Certainty.INFERRED),
+            (TokenState.UNKNOWN, "", errno.EACCES, Certainty.UNKNOWN),
+        ],
+    )
+    def test_vf_with_token_by_what_is_known(self, state: TokenState, fingerprint: str, answer: int, certainty: Certainty) -> None:
+        view = snapshot(*make_fleet(1), tokens=[make_knowledge(state=state, fingerprint=fingerprint)])
+        found = predict(Open(VF, TOKEN), view)
+        assert found is not None
+        assert (found.errno, found.certainty) == (answer, certainty)
+
+    def test_pf(self) -> None:
+        assert "stays as it was" in expected(FLEET, PF)
+        assert "becomes the PF's token" in expected(FLEET, PF, TOKEN)
+        assert "EACCES at get_device_fd (The PF's VFs are in use)" in expected(HELD, PF)
+        assert "cannot be known" in expected(snapshot(*make_fleet(1), unseen=1), PF)
+
+    @pytest.mark.parametrize(
+        ("view", "token", "answer", "stage"),
+        [
+            (snapshot(make_plain()), TOKEN, "EINVAL", Stage.GET_DEVICE_FD),
+            (snapshot(make_plain(driver=None)), None, "ENOENT", Stage.OPEN_GROUP),
+            (snapshot(make_plain(iommu_group=None)), None, "ENOENT", Stage.IOMMU_GROUP),
+            (snapshot(make_plain(), holders=(make_holder(PLAIN),)), None, "EBUSY", Stage.OPEN_GROUP),
+            (snapshot(make_plain(), make_plain("0000:04:00.1", driver="nvme")), None, "EPERM", Stage.SET_CONTAINER),
+            (snapshot(make_plain(driver=None), make_plain("0000:04:00.1")), None, "ENODEV", Stage.GET_DEVICE_FD),
+            (snapshot(make_plain(), host={"kernel": "5.4.0"}), TOKEN, "ENODEV", Stage.GET_DEVICE_FD),
+            (snapshot(make_plain(), host={"privileged": False}), None, "EACCES", Stage.OPEN_GROUP),
+        ],
+    )
+    def test_group_ladder(self, view: Snapshot, token: Token | None, answer: str, stage: Stage) -> None:
+        assert expected(view, PLAIN, token).startswith(f"{answer} at {stage}")
+
+    def test_vf_of_a_kernel_pf_takes_no_token(self) -> None:
+        view = snapshot(*make_fleet(1, driver="igb"))
+        assert expected(view, VF, TOKEN).startswith("EINVAL at get_device_fd")
+        assert expected(view, VF).startswith("it opens")
+
+    @pytest.mark.parametrize(
+        ("kernel", "token", "answer"),
+        [
+            ("6.5.0", None, "ENOENT at open_cdev"),
+            ("6.14.0", None, "it opens"),
+            ("6.14.0", TOKEN, "EINVAL at bind_iommufd"),
+            ("6.17.0", TOKEN, "E2BIG at bind_iommufd"),
+            ("6.18.3", None, "EACCES at bind_iommufd"),
+        ],
+    )
+    def test_cdev_ladder(self, kernel: str, token: Token | None, answer: str) -> None:
+        view = snapshot(*make_fleet(1, vf={"cdev": "vfio0"}), host={"kernel": kernel})
+        assert expected(view, VF, token, path=OpenPath.CDEV).startswith(answer)
+
+    def test_cdev_hole_is_told(self) -> None:
+        view = snapshot(*make_fleet(1, vf={"cdev": "vfio0"}), host={"kernel": "6.14.0"})
+        assert "asks for no token on this path" in said(plan(Open(VF, path=OpenPath.CDEV), view))
+
+    def test_cdev_in_use(self) -> None:
+        view = snapshot(make_plain(cdev="vfio0"), holders=(make_holder(PLAIN, kind="cdev"),))
+        assert expected(view, PLAIN, path=OpenPath.CDEV).startswith("EINVAL at bind_iommufd")
+        assert expected(view, PLAIN).startswith("EBUSY at open_group")
+
+    def test_a_function_that_is_gone(self) -> None:
+        assert predict(Open("0000:09:00.0"), FLEET) is None

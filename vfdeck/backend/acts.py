@@ -1,0 +1,189 @@
+"""What carries out a change: the very writes and calls, in order. The plan shows them, the executor does them, so both agree."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from vfdeck.backend.changes import (
+    BindDriver,
+    Change,
+    Close,
+    Open,
+    OpenPath,
+    SetAutoprobe,
+    SetNumvfs,
+    SetToken,
+    UnbindDriver,
+)
+from vfdeck.backend.facts import own_opens
+from vfdeck.backend.model import Snapshot
+from vfdeck.backend.token import Token
+from vfdeck.backend.vfio import DEVICES
+from vfdeck.backend.wording import group_node
+
+DRIVERS = "/sys/bus/pci/drivers"
+DRIVERS_PROBE = "/sys/bus/pci/drivers_probe"
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """One `write(2)` of `data` to a file in sysfs."""
+
+    path: str
+    data: bytes
+    text: str
+
+    @property
+    def shell(self) -> str:
+        """The same write by a shell: `echo` ends its text with the newline that `data` ends with."""
+        value = self.data.decode().removesuffix("\n")
+        return f"echo {shlex.quote(value)} > {shlex.quote(self.path)}" if value else f"echo > {shlex.quote(self.path)}"
+
+
+@dataclass(frozen=True, slots=True)
+class OpenAct:
+    """Open a device along a ladder, with or without a token."""
+
+    bdf: str
+    token: Token | None
+    path: OpenPath
+    node: str = ""
+
+    @property
+    def text(self) -> str:
+        """What is opened, with the token's fingerprint."""
+        how = f"with token #{self.token.fingerprint}" if self.token else "without a token"
+        return f"open {self.bdf} through its {'group' if self.path is OpenPath.GROUP else 'own node'}, {how}"
+
+    @property
+    def shell(self) -> str:
+        """No shell can do this: the calls, without the token."""
+        if self.path is OpenPath.CDEV:
+            flag = ", flags=VFIO_DEVICE_BIND_FLAG_TOKEN" if self.token else ""
+            return f"# open {self.node or '/dev/vfio/devices/...'}, /dev/iommu; ioctl VFIO_DEVICE_BIND_IOMMUFD{flag}"
+        option = " vf_token=..." if self.token else ""
+        opened = f"{self.node or '/dev/vfio/...'}, /dev/vfio/vfio"
+        return f'# open {opened}; ioctl VFIO_GROUP_SET_CONTAINER, VFIO_SET_IOMMU, VFIO_GROUP_GET_DEVICE_FD "{self.bdf}{option}"'
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureAct:
+    """Replace a PF's token through the fd of it that this program has open."""
+
+    pf: str
+    token: Token
+
+    @property
+    def text(self) -> str:
+        """What is set, by fingerprint."""
+        return f"set token #{self.token.fingerprint} through the open fd of {self.pf}"
+
+    @property
+    def shell(self) -> str:
+        """No shell can do this: the call, without the token."""
+        return "# ioctl VFIO_DEVICE_FEATURE, SET | PCI_VF_TOKEN, on the open fd"
+
+
+@dataclass(frozen=True, slots=True)
+class CloseAct:
+    """Close fds of a device: the one that the act before opened, or every one that this program has."""
+
+    bdf: str
+    just_opened: bool
+
+    @property
+    def text(self) -> str:
+        """What is closed."""
+        return f"close {self.bdf} again" if self.just_opened else f"close every fd of {self.bdf} that vfdeck holds"
+
+    @property
+    def shell(self) -> str:
+        """The call."""
+        return "# close the fd"
+
+
+Act = Write | OpenAct | FeatureAct | CloseAct
+
+
+def steps(change: Change, snapshot: Snapshot, own: frozenset[str] = frozenset()) -> tuple[Act, ...]:
+    """The acts that carry out `change` on a host in this state, in order.
+
+    Args:
+        change: what is wanted.
+        snapshot: the host's state now.
+        own: functions that this program holds open, beside those that the snapshot says so of.
+    """
+    build: Callable[[Any, Snapshot, frozenset[str]], tuple[Act, ...]] = _BUILDERS[type(change)]
+    return build(change, snapshot, own_opens(snapshot, own))
+
+
+def _set_numvfs(change: SetNumvfs, snapshot: Snapshot, _: frozenset[str]) -> tuple[Act, ...]:
+    function = snapshot.functions.get(change.pf)
+    present = function.sriov.numvfs if function and function.sriov else 0
+    counts = [0, change.count] if present and change.count else [change.count]
+    path = f"{DEVICES}/{change.pf}/sriov_numvfs"
+    return tuple(Write(path, b"%d\n" % n, f"give {change.pf} {n} VFs" if n else f"remove the VFs of {change.pf}") for n in counts)
+
+
+def _bind(change: BindDriver, snapshot: Snapshot, _: frozenset[str]) -> tuple[Act, ...]:
+    """A named driver through its own bind file, which answers with the reason of a refusal; drivers_probe always says OK."""
+    bdf, driver = change.bdf, change.driver
+    override = f"{DEVICES}/{bdf}/driver_override"
+    release = _unbind(UnbindDriver(bdf), snapshot, frozenset())
+    if driver is None:
+        return (
+            *release,
+            Write(override, b"\n", f"clear the driver_override of {bdf}"),
+            Write(DRIVERS_PROBE, f"{bdf}\n".encode(), f"let the kernel choose a driver for {bdf}"),
+        )
+    return (
+        *release,
+        Write(override, f"{driver}\n".encode(), f"reserve {bdf} for {driver}"),
+        Write(f"{DRIVERS}/{driver}/bind", f"{bdf}\n".encode(), f"bind {bdf} to {driver}"),
+    )
+
+
+def _unbind(change: UnbindDriver, snapshot: Snapshot, _: frozenset[str]) -> tuple[Act, ...]:
+    function = snapshot.functions.get(change.bdf)
+    if function is None or function.driver is None:
+        return ()
+    path = f"{DRIVERS}/{function.driver}/unbind"
+    return (Write(path, f"{change.bdf}\n".encode(), f"take {change.bdf} from {function.driver}"),)
+
+
+def _set_token(change: SetToken, snapshot: Snapshot, own: frozenset[str]) -> tuple[Act, ...]:
+    if change.pf in own:
+        return (FeatureAct(change.pf, change.token),)
+    return _open(Open(change.pf, change.token), snapshot, own)
+
+
+def _open(change: Open, snapshot: Snapshot, _: frozenset[str]) -> tuple[Act, ...]:
+    function = snapshot.functions.get(change.bdf)
+    cdev = f"/dev/vfio/devices/{function.cdev}" if function and function.cdev else ""
+    node = cdev if change.path is OpenPath.CDEV else group_node(function) or ""
+    opening = OpenAct(change.bdf, change.token, change.path, node)
+    return (opening,) if change.hold else (opening, CloseAct(change.bdf, just_opened=True))
+
+
+def _close(change: Close, _: Snapshot, __: frozenset[str]) -> tuple[Act, ...]:
+    return (CloseAct(change.bdf, just_opened=False),)
+
+
+def _set_autoprobe(change: SetAutoprobe, _: Snapshot, __: frozenset[str]) -> tuple[Act, ...]:
+    path = f"{DEVICES}/{change.pf}/sriov_drivers_autoprobe"
+    what = "offer new VFs to drivers" if change.on else "offer new VFs to no driver"
+    return (Write(path, b"1\n" if change.on else b"0\n", f"{change.pf}: {what}"),)
+
+
+_BUILDERS: dict[type, Callable[..., tuple[Act, ...]]] = {
+    SetNumvfs: _set_numvfs,
+    BindDriver: _bind,
+    UnbindDriver: _unbind,
+    SetToken: _set_token,
+    Open: _open,
+    Close: _close,
+    SetAutoprobe: _set_autoprobe,
+}

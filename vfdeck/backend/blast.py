@@ -1,0 +1,76 @@
+"""Whom a change touches: what vanishes, who holds it, what the host loses. Sentences, most serious first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from vfdeck.backend.facts import going_holders, group_members, vfs_of
+from vfdeck.backend.model import Function, Holder, Role, Snapshot, TokenState
+from vfdeck.backend.wording import listing, programs, unseen
+
+
+def vanishing_vfs(snapshot: Snapshot, pf: Function, why: str) -> list[str]:
+    """All VFs of a PF go: which, and what goes with them."""
+    vfs = vfs_of(snapshot, pf)
+    if not vfs:
+        return []
+    lost, users = interfaces_and_disks(vfs), programs(_holders(snapshot, vfs))
+    in_use = f"; in use: {listing(users)}" if users else ""
+    number = "its one VF vanishes" if len(vfs) == 1 else f"all {len(vfs)} VFs vanish"
+    with_them = f", and with {'it' if len(vfs) == 1 else 'them'}: {listing(lost)}" if lost else ""
+    return [f"{why}{number} ({listing([vf.bdf for vf in vfs], 2)}){with_them}{in_use}"]
+
+
+def interfaces_and_disks(functions: Iterable[Function]) -> list[str]:
+    """The host's interfaces and disks on these functions."""
+    found = []
+    for function in functions:
+        found += [f"interface {name}" for name in function.interfaces]
+        found += [f"disk {name}" for name in function.disks]
+    return found
+
+
+def leaving_driver(snapshot: Snapshot, function: Function) -> list[str]:
+    """What goes when a function leaves its driver."""
+    if function.driver is None:
+        return []
+    lost = interfaces_and_disks([function])
+    said = [f"{listing(lost)} of {function.bdf} vanish{'es' if len(lost) == 1 else ''} from the host"] if lost else []
+    if function.role is Role.PF and function.on_vfio:
+        said += vanishing_vfs(snapshot, function, f"{function.driver} takes the VFs with it: ")
+        said += _token_lost(snapshot, function)
+    elif vfs := vfs_of(snapshot, function):
+        said.append(f"{function.bdf} has {len(vfs)} VFs; {function.driver} may remove them as it goes, or leave them behind")
+    concerned = [function, *vfs_of(snapshot, function)]
+    return said + (waits(snapshot, going_holders(snapshot, function.bdf)) if any(f.on_vfio for f in concerned) else [])
+
+
+def _token_lost(snapshot: Snapshot, function: Function) -> list[str]:
+    known = snapshot.tokens.get(function.bdf)
+    which = f"its token #{known.fingerprint}" if known and known.state is TokenState.SET else "its token"
+    return [f"{which} is lost; bound to vfio-pci again, {function.bdf} gets a random one that nobody knows"]
+
+
+def waits(snapshot: Snapshot, holders: Iterable[Holder]) -> list[str]:
+    """The kernel waits for holders, for as long as they like."""
+    found = programs(holders)
+    if found:
+        return [f"the kernel waits, without limit, until {listing(found)} let{'s' if len(found) == 1 else ''} go{unseen(snapshot)}"]
+    if snapshot.unseen:
+        return [f"{snapshot.unseen} processes could not be looked at: there may be holders, and then the kernel waits for them"]
+    return []
+
+
+def company(snapshot: Snapshot, function: Function) -> list[str]:
+    """Members of the group whose own drivers will keep it from user space."""
+    others = [snapshot.functions[m] for m in group_members(snapshot, function.bdf) if m != function.bdf and m in snapshot.functions]
+    names = [f"{f.bdf} ({f.driver})" for f in others if f.driver and not f.on_vfio and f.driver not in ("pcieport", "pci-stub")]
+    return (
+        [f"group {function.iommu_group} cannot be used while {listing(names)} {'is' if len(names) == 1 else 'are'} in it"]
+        if names
+        else []
+    )
+
+
+def _holders(snapshot: Snapshot, functions: Iterable[Function]) -> list[Holder]:
+    return [h for f in functions for h in snapshot.holders_of(f.bdf)]

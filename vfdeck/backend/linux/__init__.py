@@ -1,0 +1,1 @@
+"""The real kernel behind the seam: `vfdeck.backend.linux.kernel.LinuxKernel`."""

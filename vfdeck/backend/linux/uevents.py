@@ -1,0 +1,139 @@
+"""Live changes: the kernel's uevents. The only module that imports pyudev, and only when somebody wants to listen.
+
+Events come from the kernel itself (netlink group 1), not from udev: they arrive without a udevd, and before its rules have run.
+A change of a token, an open and a close cause no uevent.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+import threading
+import time
+import weakref
+from contextlib import suppress
+from typing import Any
+
+from vfdeck.backend.kernel import Uevent, UeventSource
+from vfdeck.backend.text import printable
+
+SUBSYSTEMS = ("pci", "vfio", "vfio-dev")
+#: `Uevent.action` when events came faster than they were read and some are lost: look at everything afresh.
+LOST = "lost"
+
+# Enabling thousands of VFs makes a burst of tens of thousands of events; bytes.
+_BUFFER = 64 << 20
+# Events handed out at once at most, so that a burst does not starve the caller.
+_BATCH = 1000
+
+_BDF = re.compile(r"[0-9a-f]{4,8}:[0-9a-f]{2}:[0-1][0-9a-f]\.[0-7]")
+
+
+def open_source(root: str = "/") -> UeventSource:
+    """A source of uevents of this machine's PCI and vfio devices. Where that can't be had, one that says so (`live` False)."""
+    if root != "/":
+        return PollingSource()
+    try:
+        return NetlinkSource(_monitor())
+    except (ImportError, OSError, ValueError, MemoryError, AttributeError):
+        # pyudev raises ImportError or OSError without libudev, and ValueError for EINVAL
+        return PollingSource()
+
+
+def _monitor() -> Any:
+    """A started pyudev monitor of the kernel's events."""
+    import pyudev
+
+    monitor = pyudev.Monitor.from_netlink(pyudev.Context(), source="kernel")
+    for subsystem in SUBSYSTEMS:
+        monitor.filter_by(subsystem)
+    with suppress(OSError, ValueError):  # needs CAP_NET_ADMIN; without it a burst may be lost, which is told
+        monitor.set_receive_buffer_size(_BUFFER)
+    monitor.start()
+    return monitor
+
+
+class PollingSource:
+    """No events, only the passing of time: the caller looks for itself."""
+
+    live = False
+
+    def __init__(self) -> None:
+        self._closed = threading.Event()
+
+    def wait(self, seconds: float) -> list[Uevent]:
+        """Wait `seconds`, or until closed; nothing is ever reported."""
+        self._closed.wait(min(max(seconds, 0.0), threading.TIMEOUT_MAX))
+        return []
+
+    def close(self) -> None:
+        """Wake who waits."""
+        self._closed.set()
+
+
+class NetlinkSource:
+    """Uevents from a monitor with `fileno()` and `poll(timeout)` (pyudev.Monitor). One thread reads at a time."""
+
+    live = True
+
+    def __init__(self, monitor: Any) -> None:
+        self._monitor = monitor
+        self._lock = threading.Lock()
+        self._closed = False
+        self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        weakref.finalize(self, os.close, self._wake)
+
+    def wait(self, seconds: float) -> list[Uevent]:
+        """Uevents that came within `seconds`; returns with the first ones, and at once after `close`."""
+        deadline = time.monotonic() + max(seconds, 0.0)
+        if not self._lock.acquire(timeout=min(max(seconds, 0.0), threading.TIMEOUT_MAX)):
+            return []
+        try:
+            while not self._closed:
+                left = max(deadline - time.monotonic(), 0.0)
+                ready = self._poll(left)
+                events = self._drain() if ready and not self._closed else []
+                if events or left <= 0:
+                    return events
+            return []
+        finally:
+            self._lock.release()
+
+    def close(self) -> None:
+        """Wake who waits and stop listening."""
+        self._closed = True
+        os.eventfd_write(self._wake, 1)
+        with self._lock:
+            self._monitor = None
+
+    def _poll(self, seconds: float) -> bool:
+        """Whether something is to be read, or the source was closed, within `seconds`."""
+        poll = select.poll()
+        poll.register(self._monitor.fileno(), select.POLLIN)
+        poll.register(self._wake, select.POLLIN)
+        return bool(poll.poll(min(seconds, 1e6) * 1000))
+
+    def _drain(self) -> list[Uevent]:
+        """What is there now, without waiting."""
+        events: list[Uevent] = []
+        try:
+            while len(events) < _BATCH and (device := self._monitor.poll(0)) is not None:
+                events.append(to_uevent(device.properties))
+        except (OSError, ValueError, MemoryError, OverflowError):
+            # ENOBUFS: the socket's buffer was full and events were dropped
+            events.append(Uevent(LOST, "", "", "", ""))
+        return events
+
+
+def to_uevent(properties: Any) -> Uevent:
+    """A uevent from its keys (a mapping of str to str)."""
+    devpath = printable(properties.get("DEVPATH") or "", 4096)
+    found = _BDF.findall(properties.get("PCI_SLOT_NAME") or devpath)
+    return Uevent(
+        action=printable(properties.get("ACTION") or ""),
+        subsystem=printable(properties.get("SUBSYSTEM") or ""),
+        devpath=devpath,
+        bdf=found[-1] if found else "",
+        driver=printable(properties.get("DRIVER") or ""),
+    )

@@ -1,0 +1,383 @@
+"""What a change would do, before it is done: steps, blast radius, and whether it can be done at all.
+
+*Impossible* means that nothing sensible could come of it, and says why. What the kernel would merely refuse can be planned: an open
+is worth trying for the answer, which the warnings foretell. Every kind of change has a function that looks for obstacles and one
+that collects warnings; both only read the snapshot.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from vfdeck.backend import blast
+from vfdeck.backend.acts import Act, CloseAct, FeatureAct, OpenAct, Write, steps
+from vfdeck.backend.changes import (
+    BindDriver,
+    Change,
+    Close,
+    Open,
+    OpenPath,
+    Plan,
+    SetAutoprobe,
+    SetNumvfs,
+    SetToken,
+    Step,
+    UnbindDriver,
+    target_of,
+)
+from vfdeck.backend.facts import BRIDGE, going_holders, group_members, kernel_has, own_opens, vfs_of
+from vfdeck.backend.model import Certainty, Function, JobState, Role, Snapshot, TokenState, is_vfio_driver
+from vfdeck.backend.predict import predict
+from vfdeck.backend.token import Token
+from vfdeck.backend.wording import listing, programs, role_of, who_holds
+
+__all__ = ["Act", "CloseAct", "FeatureAct", "OpenAct", "Write", "plan", "steps"]
+
+_DRIVER_NAME = re.compile(r"[A-Za-z0-9_.+ -]{1,100}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Scene:
+    """What a plan is made from: the function concerned, the snapshot, and what this program holds open."""
+
+    function: Function
+    snapshot: Snapshot
+    own: frozenset[str]
+
+    @property
+    def bdf(self) -> str:
+        return self.function.bdf
+
+    @property
+    def vfs(self) -> list[Function]:
+        """The VFs of the function, if it is a PF."""
+        return vfs_of(self.snapshot, self.function)
+
+    def has(self, switch: str) -> bool:
+        return kernel_has(self.snapshot.host.kernel, switch)
+
+
+def plan(change: Change, snapshot: Snapshot, own: frozenset[str] = frozenset()) -> Plan:
+    """What `change` would do, judged by `snapshot`; `own`: functions this program holds, beside those the snapshot says so of."""
+    bdf = target_of(change)
+    function = snapshot.functions.get(bdf)
+    if function is None:
+        return Plan(change, bdf, impossible=f"{bdf} is not there (any more), or is none of the functions that vfdeck shows")
+    scene = _Scene(function, snapshot, own_opens(snapshot, own))
+    title, obstacles, warnings, destructive = _KINDS[type(change)]
+    impossible = next(obstacles(change, scene), "")
+    if impossible:
+        return Plan(change, title(change, scene), impossible=impossible)
+    return Plan(
+        change,
+        title(change, scene),
+        tuple(Step(act.text, act.shell) for act in steps(change, snapshot, own)),
+        (*warnings(change, scene), *_rights(change, scene)),
+        destructive(change, scene),
+    )
+
+
+def _rights(change: Change, scene: _Scene) -> Iterator[str]:
+    if not scene.snapshot.host.privileged and not isinstance(change, Open | Close | SetToken):
+        yield "vfdeck does not run as root: EACCES is expected"
+
+
+# -- obstacles ---------------------------------------------------------------------------------------------------------
+def _needs_pf(scene: _Scene) -> Iterator[str]:
+    if scene.function.role is not Role.PF:
+        yield f"{scene.bdf} is {role_of(scene.function)}: only a PF has VFs"
+
+
+def _needs_no_own_opens(scene: _Scene, functions: list[Function]) -> Iterator[str]:
+    """The kernel would wait for this very program, which waits for the kernel (kernel-semantics 8.3)."""
+    held = [f.bdf for f in functions if f.bdf in scene.own]
+    if held:
+        yield f"vfdeck itself holds {listing(held)}: close first, or the kernel waits for vfdeck for ever"
+
+
+def _numvfs_obstacles(change: SetNumvfs, scene: _Scene) -> Iterator[str]:
+    yield from _needs_pf(scene)
+    sriov, count = scene.function.sriov, change.count
+    if sriov is None:
+        return
+    if count < 0:
+        yield f"{count} is no number of VFs"
+    if count == sriov.numvfs:
+        yield f"nothing to do: {scene.bdf} has {count} VFs already"
+    yield from _driver_without_vfs(scene)
+    if sriov.totalvfs is not None and count > sriov.totalvfs:
+        yield f"{scene.bdf} offers {sriov.totalvfs} VFs: the kernel would answer ERANGE"
+    yield from _running_job(scene)
+    yield from _needs_no_own_opens(scene, scene.vfs)
+
+
+def _driver_without_vfs(scene: _Scene) -> Iterator[str]:
+    """The kinds of ENOENT (A6, A7, A8, A9)."""
+    driver, enabled = scene.function.driver, scene.snapshot.host.enable_sriov
+    if driver is None:
+        yield f"{scene.bdf} has no driver: the kernel would answer ENOENT"
+    elif driver != "vfio-pci" and is_vfio_driver(driver):
+        yield f"{driver} cannot change the number of VFs: the kernel would answer ENOENT"
+    elif driver == "vfio-pci" and enabled is False:
+        switch = "echo Y > /sys/module/vfio_pci/parameters/enable_sriov"
+        yield f"vfio-pci's enable_sriov is N: the kernel would answer ENOENT; {switch}"
+    elif driver == "vfio-pci" and enabled is None:
+        yield f"vfio-pci of Linux {scene.snapshot.host.kernel} has no enable_sriov: the kernel would answer ENOENT"
+
+
+def _running_job(scene: _Scene) -> Iterator[str]:
+    jobs = [job for job in scene.snapshot.jobs if job.target == scene.bdf and job.state is JobState.RUNNING]
+    if jobs:
+        yield f"a change of {scene.bdf} is under way ({jobs[0].title}): a second one would wait behind it"
+
+
+def _unbind_obstacles(_: UnbindDriver, scene: _Scene) -> Iterator[str]:
+    if scene.function.driver is None:
+        yield f"nothing to do: {scene.bdf} has no driver"
+    yield from _running_job(scene)
+    yield from _needs_no_own_opens(scene, [scene.function, *scene.vfs])
+
+
+def _bind_obstacles(change: BindDriver, scene: _Scene) -> Iterator[str]:
+    driver, function = change.driver, scene.function
+    if driver is not None and (not _DRIVER_NAME.fullmatch(driver) or driver in (".", "..")):
+        yield "that is no name of a driver"
+    if driver is not None and driver == function.driver:
+        yield f"nothing to do: {scene.bdf} is on {driver} already"
+    if is_vfio_driver(driver):
+        yield from _vfio_obstacles(str(driver), scene)
+    yield from _running_job(scene)
+    yield from _needs_no_own_opens(scene, [function, *scene.vfs] if function.driver else [])
+
+
+def _vfio_obstacles(driver: str, scene: _Scene) -> Iterator[str]:
+    """What keeps a function from vfio-pci (B1, B2, B4, B5); the old driver would be lost for nothing."""
+    function, host = scene.function, scene.snapshot.host
+    if scene.vfs and scene.has("vf_token"):
+        answer = "EBUSY" if scene.has("bind_errno") else "ENODEV"
+        yield f"{scene.bdf} has {len(scene.vfs)} VFs, and {driver} takes no PF with VFs ({answer}): set their number to 0 first"
+    if function.class_code >> 8 == BRIDGE:
+        yield f"{scene.bdf} is a bridge, which {driver} does not take"
+    if function.iommu_group is None and not host.noiommu:
+        whole = "" if host.iommu else ", nor has any function of this host"
+        yield f"{scene.bdf} has no IOMMU group{whole}: {driver} would answer EINVAL"
+
+
+def _token_obstacles(change: SetToken, scene: _Scene) -> Iterator[str]:
+    function = scene.function
+    if function.role is not Role.PF:
+        yield f"{scene.bdf} is {role_of(function)}: only a PF has a token"
+    if not function.on_vfio:
+        on = f"on {function.driver}" if function.driver else "on no driver"
+        yield f"{scene.bdf} is {on}: only a PF on vfio-pci has a token"
+    if not scene.has("vf_token"):
+        yield f"Linux {scene.snapshot.host.kernel} has no VF tokens; they came with 5.7"
+    if scene.bdf not in scene.own:
+        yield from _cannot_set_by_opening(scene)
+
+
+def _cannot_set_by_opening(scene: _Scene) -> Iterator[str]:
+    """Without an fd of the PF the token is set by an open, and only while no VF is in use (kernel-semantics 4, rows 7 to 10)."""
+    users, view = scene.snapshot.users_of(scene.bdf), scene.snapshot
+    if scene.function.iommu_group is None:
+        yield f"{scene.bdf} has no IOMMU group, so it cannot be opened"
+    if users.value:
+        who = listing(programs(h for vf in scene.vfs for h in view.holders_of(vf.bdf)))
+        yield f"VFs are in use ({who}), so an open would only compare: set it where {scene.bdf} is open already, or close them"
+    others = [h for m in group_members(view, scene.bdf) for h in view.holders_of(m) if not h.own]
+    if others:
+        yield f"the group of {scene.bdf} is taken by {who_holds(view, others)}: only that program can set the token"
+    yield from _deadlock(scene)
+
+
+def _deadlock(scene: _Scene) -> Iterator[str]:
+    """5.19 to 6.16: opening a PF while its number of VFs changes can hang both for good (kernel-semantics 8.3)."""
+    fixed = scene.has("vf_own_devset") or scene.has("sriov_active") or not scene.has("pf_runtime_pm")
+    if scene.function.role is Role.PF and not fixed:
+        for job in _running_job(scene):
+            yield f"{job}; on this kernel both could hang for good"
+
+
+def _open_obstacles(_: Open, scene: _Scene) -> Iterator[str]:
+    yield from _deadlock(scene)
+
+
+def _close_obstacles(_: Close, scene: _Scene) -> Iterator[str]:
+    if scene.bdf not in scene.own:
+        yield f"vfdeck does not hold {scene.bdf}"
+
+
+def _autoprobe_obstacles(change: SetAutoprobe, scene: _Scene) -> Iterator[str]:
+    yield from _needs_pf(scene)
+    if scene.function.sriov and scene.function.sriov.autoprobe is change.on:
+        yield f"nothing to do: autoprobe of {scene.bdf} is {'on' if change.on else 'off'} already"
+
+
+# -- warnings ----------------------------------------------------------------------------------------------------------
+def _numvfs_warnings(change: SetNumvfs, scene: _Scene) -> Iterator[str]:
+    present = len(scene.vfs)
+    between = f"{present} -> {change.count} needs 0 in between: " if change.count else ""
+    yield from blast.vanishing_vfs(scene.snapshot, scene.function, between)
+    if present:
+        yield from blast.waits(scene.snapshot, [h for vf in scene.vfs for h in scene.snapshot.holders_of(vf.bdf)])
+        yield "MAC addresses, VLANs and other settings of these VFs are lost"
+    if change.count:
+        yield from _new_vfs(scene)
+
+
+def _new_vfs(scene: _Scene) -> Iterator[str]:
+    """Where new VFs go by themselves (kernel-semantics 8.4)."""
+    function = scene.function
+    if function.on_vfio:
+        yield f"the new VFs go to {function.driver}, and open only with the token of {scene.bdf}{_token_hint(scene)}"
+    elif function.sriov and function.sriov.autoprobe:
+        yield "autoprobe is on: drivers of the host take the new VFs at once"
+
+
+def _token_hint(scene: _Scene) -> str:
+    known = scene.snapshot.tokens.get(scene.bdf)
+    if known and known.state is TokenState.UNSET:
+        return ", which was never set: set one, or nobody can open them"
+    return f" (#{known.fingerprint})" if known and known.state is TokenState.SET else ""
+
+
+def _bind_warnings(change: BindDriver, scene: _Scene) -> Iterator[str]:
+    function, view = scene.function, scene.snapshot
+    yield from blast.leaving_driver(view, function)
+    if is_vfio_driver(change.driver):
+        yield from blast.company(view, function)
+        if function.role is Role.PF:
+            yield f"{scene.bdf} gets a random token that nobody knows: set one before its VFs are to be opened"
+        return
+    others = [h for m in group_members(view, scene.bdf) if m != scene.bdf for h in view.holders_of(m)]
+    if others:
+        yield f"group {function.iommu_group} is held by {who_holds(view, others)}: EBUSY is expected from the bind"
+    pf = view.functions.get(function.physfn or "")
+    if pf is not None and pf.on_vfio:
+        yield f"{scene.bdf} belongs to {pf.bdf}, which a program in user space may drive: it can see and change what the VF does"
+
+
+def _unbind_warnings(_: UnbindDriver, scene: _Scene) -> Iterator[str]:
+    yield from blast.leaving_driver(scene.snapshot, scene.function)
+
+
+def _weak(token: Token | None) -> Iterator[str]:
+    if token is not None and token.well_known:
+        yield "this token stands in public documentation: it is no secret"
+
+
+def _token_warnings(change: SetToken, scene: _Scene) -> Iterator[str]:
+    users = scene.snapshot.users_of(scene.bdf)
+    if users.value:
+        yield f"VFs in use: {users}. They go on; opened again, they need the new token"
+    if scene.bdf not in scene.own:
+        yield from _open_warnings(Open(change.pf, change.token), scene)
+        return
+    yield "programs that know only the old token are refused from now on"
+    yield from _weak(change.token)
+
+
+def _open_warnings(change: Open, scene: _Scene) -> Iterator[str]:
+    function, view = scene.function, scene.snapshot
+    if not view.holders_of(scene.bdf) and scene.bdf not in scene.own:
+        under = f", under its {len(scene.vfs)} VFs" if scene.vfs else ""
+        yield f"the first open of a function resets it{under}; so does the last close"
+    if function.role is Role.PF and function.on_vfio and change.token is not None and not view.users_of(scene.bdf).value:
+        yield f"opening {scene.bdf} with a token sets it, even where the open then fails; the old one is refused from then on"
+    for job in _running_job(scene):
+        yield f"{job.split(':', 1)[0]}: EAGAIN is expected"
+    expected = predict(change, view, scene.own)
+    if expected is not None:
+        yield f"expected: {expected}"
+    yield from _weak(change.token)
+    yield from _unguarded_path(change, scene)
+
+
+def _unguarded_path(change: Open, scene: _Scene) -> Iterator[str]:
+    """6.6 to 6.16 (D17)."""
+    hole = scene.has("cdev") and not scene.has("cdev_token")
+    if change.path is OpenPath.CDEV and hole and scene.function.role is Role.VF and change.token is None:
+        yield "this kernel asks for no token on this path; the VF counts as in use all the same"
+
+
+def _close_warnings(_: Close, scene: _Scene) -> Iterator[str]:
+    yield f"the last close of {scene.bdf} resets it"
+
+
+def _autoprobe_warnings(change: SetAutoprobe, scene: _Scene) -> Iterator[str]:
+    if scene.function.on_vfio:
+        yield f"VFs of a PF on {scene.function.driver} go to it whatever this says"
+    elif not change.on:
+        yield "a VF without autoprobe can be bound only through its driver_override"
+
+
+# -- what goes for good ------------------------------------------------------------------------------------------------
+def _takes_vfs(_: SetNumvfs, scene: _Scene) -> bool:
+    return bool(scene.vfs)
+
+
+def _takes_function(_: BindDriver | UnbindDriver, scene: _Scene) -> bool:
+    function = scene.function
+    lost = bool(function.interfaces or function.disks or scene.vfs)
+    return function.driver is not None and (lost or bool(going_holders(scene.snapshot, scene.bdf)))
+
+
+def _replaces_token(change: SetToken | Open, scene: _Scene) -> bool:
+    """A token that somebody uses, or may use, is gone afterwards and cannot be read back."""
+    if change.token is None or scene.function.role is not Role.PF or not scene.function.on_vfio:
+        return False
+    known, users = scene.snapshot.tokens.get(scene.bdf), scene.snapshot.users_of(scene.bdf)
+    replaced = isinstance(change, SetToken) or users.value == 0
+    in_force = known is not None and (known.state is TokenState.SET and known.fingerprint != change.token.fingerprint)
+    return replaced and (in_force or bool(users.value) or users.certainty is not Certainty.EXACT)
+
+
+def _nothing(_: Change, __: _Scene) -> bool:
+    return False
+
+
+# -- titles ------------------------------------------------------------------------------------------------------------
+def _numvfs_title(change: SetNumvfs, scene: _Scene) -> str:
+    present = scene.function.sriov.numvfs if scene.function.sriov else 0
+    return f"{scene.bdf}: {present} -> {change.count} VFs"
+
+
+def _bind_title(change: BindDriver, scene: _Scene) -> str:
+    return f"{scene.bdf}: {scene.function.driver or 'no driver'} -> {change.driver or 'the kernel chooses'}"
+
+
+def _open_title(change: Open, _: _Scene) -> str:
+    how = f"with token #{change.token.fingerprint}" if change.token else "without a token"
+    return f"{change.bdf}: open {how}{' and hold' if change.hold else ''}"
+
+
+_Kind = tuple[
+    Callable[[Any, _Scene], str],
+    Callable[[Any, _Scene], Iterator[str]],
+    Callable[[Any, _Scene], Iterator[str]],
+    Callable[[Any, _Scene], bool],
+]
+
+#: Per kind of change: its title, its obstacles, its warnings, and whether it is destructive.
+_KINDS: dict[type, _Kind] = {
+    SetNumvfs: (_numvfs_title, _numvfs_obstacles, _numvfs_warnings, _takes_vfs),
+    BindDriver: (_bind_title, _bind_obstacles, _bind_warnings, _takes_function),
+    UnbindDriver: (
+        lambda c, s: f"{c.bdf}: {s.function.driver or 'no driver'} -> no driver",
+        _unbind_obstacles,
+        _unbind_warnings,
+        _takes_function,
+    ),
+    SetToken: (lambda c, _: f"{c.pf}: set token #{c.token.fingerprint}", _token_obstacles, _token_warnings, _replaces_token),
+    Open: (_open_title, _open_obstacles, _open_warnings, _replaces_token),
+    Close: (lambda c, _: f"{c.bdf}: close", _close_obstacles, _close_warnings, _nothing),
+    SetAutoprobe: (
+        lambda c, _: f"{c.pf}: autoprobe {'on' if c.on else 'off'}",
+        _autoprobe_obstacles,
+        _autoprobe_warnings,
+        _nothing,
+    ),
+}

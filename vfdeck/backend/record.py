@@ -1,0 +1,55 @@
+"""Write recordings: the host as it is, then operations with the answers of the kernel they were done on.
+
+The format is that of `vfdeck replay`: one JSON object a line.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import TextIO
+
+from vfdeck.backend.kernel import Kernel
+from vfdeck.backend.player import Player, Step
+from vfdeck.backend.vfio import DEVICES
+
+
+def host_line(kernel: Kernel) -> Step:
+    """The first line of a recording: release, `enable_sriov`, and every function with its state.
+
+    Reads `sriov_numvfs`, which waits while somebody else's write to it waits.
+    """
+    functions: dict[str, Step] = {}
+    player = Player(lambda name: kernel)
+    for bdf in sorted(kernel.names(DEVICES)):
+        state = player.do({"op": "state", "device": bdf})
+        if state["result"] != "OK":
+            continue  # vanished meanwhile
+        for name in ("vendor", "device", "class"):
+            state[name] = kernel.read(f"{DEVICES}/{bdf}/{name}").decode().strip()
+        functions[bdf] = state
+    return {
+        "op": "host",
+        "kernel": kernel.read("/proc/sys/kernel/osrelease").decode().strip(),
+        "enable_sriov": _enable_sriov(kernel),
+        "functions": functions,
+    }
+
+
+def _enable_sriov(kernel: Kernel) -> str:
+    """`Y` or `N`; `N` where the module or the parameter is absent."""
+    try:
+        return kernel.read("/sys/module/vfio_pci/parameters/enable_sriov").decode().strip()
+    except OSError:
+        return "N"
+
+
+def record(kernel: Kernel, player: Player, steps: Iterable[Step], out: TextIO) -> int:
+    """Do `steps` one by one and write each with its answer, after the host's line; the number of steps."""
+    out.write(json.dumps(host_line(kernel)) + "\n")
+    count = 0
+    for step in steps:
+        out.write(json.dumps({**step, **player.do(step)}) + "\n")
+        out.flush()
+        count += 1
+    return count

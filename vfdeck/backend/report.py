@@ -1,0 +1,315 @@
+"""A snapshot as JSON and as plain text, for `vfdeck tree` and whoever wants to read one without a dashboard.
+
+The JSON is described by `schema/tree-v1.json`; a change that breaks readers makes it version 2. No token is ever in either form:
+snapshots hold fingerprints only.
+"""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from collections.abc import Iterator
+from itertools import groupby
+from typing import Any, NamedTuple
+
+from vfdeck.backend.model import (
+    Function,
+    Holder,
+    HostFacts,
+    IommuGroup,
+    Job,
+    Link,
+    Problem,
+    Role,
+    Snapshot,
+    Sriov,
+    TokenKnowledge,
+    TokenState,
+)
+
+VERSION = 1
+
+# -- JSON ----------------------------------------------------------------------------------------------------------------
+
+
+def to_json(snapshot: Snapshot) -> str:
+    """The snapshot as one JSON object, a member to a line. Ends with a newline."""
+    holders = _holders_by_function(snapshot)
+    members: dict[str, Any] = {
+        "version": VERSION,
+        "taken": snapshot.taken,
+        "host": _host(snapshot.host),
+        "unseen": snapshot.unseen,
+        "functions": [_function(snapshot, function, holders) for function in snapshot.functions.values()],
+        "groups": [_group(group) for group in snapshot.groups.values()],
+        "holders": [_holder(holder) for holder in snapshot.holders],
+        "tokens": [_token(token) for token in snapshot.tokens.values()],
+        "jobs": [_job(job) for job in snapshot.jobs],
+        "problems": [_problem(problem) for problem in snapshot.problems],
+    }
+    # one call of the encoder for each list: by far the fastest way, and a line can be cut out of the middle
+    encode = json.JSONEncoder(check_circular=False, separators=(",", ":")).encode
+    return "{" + ",\n".join(f'"{key}":{encode(value)}' for key, value in members.items()) + "}\n"
+
+
+def _host(host: HostFacts) -> dict[str, Any]:
+    return {
+        "name": host.name,
+        "kernel": host.kernel,
+        "boot_id": host.boot_id,
+        "simulated": host.simulated,
+        "privileged": host.privileged,
+        "enable_sriov": host.enable_sriov,
+        "cdev": host.cdev,
+        "iommu": host.iommu,
+        "noiommu": host.noiommu,
+    }
+
+
+def _function(snapshot: Snapshot, function: Function, holders: dict[str, list[Holder]]) -> dict[str, Any]:
+    """A function; what only a PF or only a VF has is there for these only."""
+    facts: dict[str, Any] = {
+        "bdf": function.bdf,
+        "role": function.role.value,
+        "ids": f"{function.vendor_id:04x}:{function.device_id:04x}",
+        "class": f"{function.class_code:06x}",
+        "subsystem": function.subsystem or None,
+        "vendor": function.vendor or None,
+        "device": function.device or None,
+        "driver": function.driver,
+        "driver_override": function.driver_override,
+        "iommu_group": function.iommu_group,
+        "noiommu": function.noiommu,
+        "numa_node": function.numa_node,
+        "interfaces": function.interfaces,
+        "disks": function.disks,
+        "cdev": function.cdev,
+        "held_by": [holder.pid for holder in holders.get(function.bdf, ())],
+    }
+    if function.role is not Role.VF:
+        facts["link"] = None if function.link is None else _link(function.link)
+    else:
+        facts["physfn"], facts["vf_index"] = function.physfn, function.vf_index
+    if function.sriov is not None:
+        facts["sriov"] = _sriov(snapshot, function.bdf, function.sriov)
+    return facts
+
+
+def _link(link: Link) -> dict[str, Any]:
+    return {
+        "speed": link.speed,
+        "width": link.width,
+        "max_speed": link.max_speed,
+        "max_width": link.max_width,
+        "degraded": link.degraded,
+    }
+
+
+def _sriov(snapshot: Snapshot, pf: str, sriov: Sriov) -> dict[str, Any]:
+    users = snapshot.users_of(pf)
+    return {
+        "totalvfs": sriov.totalvfs,
+        "numvfs": sriov.numvfs,
+        "vfs": sriov.vfs,
+        "autoprobe": sriov.autoprobe,
+        "offset": sriov.offset,
+        "stride": sriov.stride,
+        "vf_device": None if sriov.vf_device is None else f"{sriov.vf_device:04x}",
+        "users": {"value": users.value, "certainty": users.certainty.value},
+    }
+
+
+def _group(group: IommuGroup) -> dict[str, Any]:
+    return {"number": group.number, "members": group.members}
+
+
+def _holder(holder: Holder) -> dict[str, Any]:
+    return {
+        "bdf": holder.bdf,
+        "pid": holder.pid,
+        "program": holder.program,
+        "user": holder.user,
+        "kind": holder.kind,
+        "own": holder.own,
+        "certainty": holder.certainty.value,
+    }
+
+
+def _token(token: TokenKnowledge) -> dict[str, Any]:
+    return {"pf": token.pf, "state": token.state.value, "fingerprint": token.fingerprint or None, "since": token.since}
+
+
+def _job(job: Job) -> dict[str, Any]:
+    return {
+        "number": job.number,
+        "title": job.title,
+        "target": job.target,
+        "state": job.state.value,
+        "step": job.step,
+        "started": job.started,
+        "waits_for": job.waits_for or None,
+    }
+
+
+def _problem(problem: Problem) -> dict[str, Any]:
+    return {"path": problem.path, "what": problem.what}
+
+
+# -- text ----------------------------------------------------------------------------------------------------------------
+
+
+class _Part(NamedTuple):
+    """A piece of a line; where a line is too wide, the pieces with the greatest `rank` go first. Rank 0 always stays."""
+
+    rank: int
+    text: str
+
+
+def to_text(snapshot: Snapshot, width: int | None = None, *, every: bool = False) -> Iterator[str]:
+    """The snapshot as lines: host, its PFs and other functions, their VFs below them, then jobs and problems.
+
+    Lines are at most `width` cells wide (None: as wide as they need). Neighbouring VFs that differ in nothing but numbers share
+    one line, unless `every` one is asked for.
+    """
+    holders = _holders_by_function(snapshot)
+    yield _fit(0, _host_parts(snapshot), width)
+    if not snapshot.functions:
+        yield _fit(1, [_Part(0, "no PF, no VF and no function on a vfio driver below /sys/bus/pci/devices")], width)
+    for function in snapshot.functions.values():
+        if function.role is Role.VF and function.physfn in snapshot.functions:
+            continue
+        yield _fit(1, _parts(snapshot, [function], holders), width)
+        if function.role is Role.PF:
+            for vfs in _folded(snapshot.vfs_of(function.bdf), holders, every):
+                yield _fit(2, _parts(snapshot, vfs, holders), width)
+    for job in snapshot.jobs:
+        waits = f", waiting for {job.waits_for}" if job.waits_for else ""
+        yield _fit(0, [_Part(0, f"job {job.number}: {job.title}: {job.state}{waits}")], width)
+    for problem in snapshot.problems:
+        yield _fit(0, [_Part(0, f"problem: {problem.path}: {problem.what}")], None)
+
+
+def _host_parts(snapshot: Snapshot) -> list[_Part]:
+    host = snapshot.host
+    switch = {True: "Y", False: "N", None: "absent (vfio-pci is not loaded, or older than 5.7)"}[host.enable_sriov]
+    parts = [
+        _Part(0, host.name or "(unnamed host)"),
+        _Part(0, f"Linux {host.kernel}" if host.kernel else "kernel unknown"),
+        _Part(1, f"vfio-pci enable_sriov {switch}"),
+        _Part(2, "" if host.iommu else "no IOMMU"),
+        _Part(2, "no-IOMMU mode on" if host.noiommu else ""),
+        _Part(1, "simulated" if host.simulated else ""),
+        _Part(1, f"{snapshot.unseen} processes could not be looked at" if snapshot.unseen else ""),
+    ]
+    return [part for part in parts if part.text]
+
+
+def _parts(snapshot: Snapshot, functions: list[Function], holders: dict[str, list[Holder]]) -> list[_Part]:
+    """The line of one function, or of several VFs that look alike."""
+    first, last = functions[0], functions[-1]
+    override = f"override {first.driver_override}" if first.driver_override not in (None, first.driver) else ""
+    parts = [
+        _Part(0, first.bdf if first is last else f"{first.bdf} … {last.bdf}"),
+        _Part(0, _role(functions)),
+        _Part(1, first.driver or "no driver"),
+        *_pf_parts(snapshot, first),
+        _Part(2, _held(holders.get(first.bdf, []))),
+        _Part(3, override),
+        _Part(4, _span("group", first.iommu_group, last.iommu_group) + (" (no IOMMU)" if first.noiommu else "")),
+        _Part(5, " ".join(first.interfaces + first.disks) if first is last else ""),
+        _Part(6, first.name if first.role is not Role.VF else ""),
+        _Part(7, f"link {first.link.speed} x{first.link.width}" if first.link and first.link.degraded else ""),
+        _Part(8, first.cdev or "" if first is last else ""),
+        _Part(9, f"numa {first.numa_node}" if first.numa_node is not None else ""),
+    ]
+    return [part for part in parts if part.text]
+
+
+def _pf_parts(snapshot: Snapshot, function: Function) -> list[_Part]:
+    if function.sriov is None:
+        return []
+    total = "?" if function.sriov.totalvfs is None else function.sriov.totalvfs
+    parts = [_Part(1, f"{function.sriov.numvfs} of {total} VFs")]
+    token = snapshot.tokens.get(function.bdf)
+    if token is not None and token.state is not TokenState.NONE:
+        fingerprint = f" #{token.fingerprint}" if token.fingerprint else ""
+        parts.append(_Part(2, f"token {token.state}{fingerprint}"))
+        parts.append(_Part(2, f"users {snapshot.users_of(function.bdf)}"))
+    return parts
+
+
+def _role(functions: list[Function]) -> str:
+    first, last = functions[0], functions[-1]
+    if first.role is not Role.VF:
+        return first.role.value
+    if first is not last:
+        return f"VF {first.vf_index}-{last.vf_index}"
+    return "VF ?" if first.vf_index is None else f"VF {first.vf_index}"
+
+
+def _held(holders: list[Holder]) -> str:
+    return "held by " + ", ".join(f"{holder.program} ({holder.pid})" for holder in holders) if holders else ""
+
+
+def _span(word: str, first: int | None, last: int | None) -> str:
+    if first is None or last is None:
+        return ""
+    return f"{word} {first}" if first == last else f"{word}s {first}-{last}"
+
+
+def _folded(vfs: list[Function], holders: dict[str, list[Holder]], every: bool) -> Iterator[list[Function]]:
+    """Runs of neighbours that look alike. A VF that somebody holds, or with a name of its own, stands alone."""
+
+    def likeness(numbered: tuple[int, Function]) -> object:
+        position, vf = numbered
+        if every or vf.vf_index is None or vf.bdf in holders or vf.interfaces or vf.disks:
+            return vf.bdf
+        group = None if vf.iommu_group is None else vf.iommu_group - position
+        return vf.driver, vf.driver_override, vf.vf_index - position, group, vf.noiommu, vf.numa_node, vf.device_id, vf.cdev is None
+
+    for _, run in groupby(enumerate(vfs), likeness):
+        yield [vf for _, vf in run]
+
+
+def _holders_by_function(snapshot: Snapshot) -> dict[str, list[Holder]]:
+    holders: dict[str, list[Holder]] = {}
+    for holder in snapshot.holders:
+        holders.setdefault(holder.bdf, []).append(holder)
+    return holders
+
+
+def _fit(depth: int, parts: list[_Part], width: int | None) -> str:
+    """Join the parts to a line, leaving out the less important ones where it would get wider than `width`."""
+    rank = max(part.rank for part in parts)
+    line = _join(depth, parts, rank)
+    while width is not None and rank > 0 and _cells(line) > width:
+        rank -= 1
+        line = _join(depth, parts, rank)
+    return line if width is None else _cut(line, width)
+
+
+def _join(depth: int, parts: list[_Part], rank: int) -> str:
+    return "  " * depth + "  ".join(part.text for part in parts if part.rank <= rank)
+
+
+def _cells(text: str) -> int:
+    """How many columns of a terminal a text takes."""
+    return len(text) if text.isascii() else sum(map(_cell, text))
+
+
+def _cell(char: str) -> int:
+    if unicodedata.category(char) in ("Mn", "Me"):
+        return 0
+    return 2 if unicodedata.east_asian_width(char) in "WF" else 1
+
+
+def _cut(line: str, width: int) -> str:
+    if _cells(line) <= width:
+        return line
+    kept, room = "", width - 1
+    for char in line:
+        room -= _cell(char)
+        if room < 0:
+            break
+        kept += char
+    return kept + "…" if width > 0 else ""

@@ -1,0 +1,189 @@
+"""Facts as words: what fills the placeholders of the catalogue, and how programs and functions are named in sentences."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+
+from vfdeck.backend.facts import Facts, blocking_members
+from vfdeck.backend.kernel import Stage
+from vfdeck.backend.model import Function, Holder, Role, Snapshot, TokenKnowledge, TokenState
+from vfdeck.backend.token_rules import ArgumentFault, judge, parse_argument
+from vfdeck.backend.vfio import DEVICES
+
+#: How many names a sentence holds before it says "and N more".
+ENOUGH = 4
+
+Word = Callable[[Facts], str | None]
+
+
+def listing(names: Sequence[str], enough: int = ENOUGH) -> str:
+    """`a, b and 3 more`."""
+    if len(names) <= enough + 1:
+        return ", ".join(names)
+    return f"{', '.join(names[:enough])} and {len(names) - enough} more"
+
+
+def programs(holders: Iterable[Holder]) -> list[str]:
+    """Holders by program and pid, each with what it holds: `qemu-system-x86 (4242) on 0000:03:10.0`."""
+    held: dict[str, list[str]] = {}
+    for holder in holders:
+        who = "vfdeck itself" if holder.own else f"{holder.program} ({holder.pid})"
+        bdfs = held.setdefault(who, [])
+        if holder.bdf not in bdfs:
+            bdfs.append(holder.bdf)
+    return [f"{who} on {listing(bdfs, 2)}" for who, bdfs in held.items()]
+
+
+def unseen(snapshot: Snapshot) -> str:
+    """` (12 processes could not be looked at)`, or nothing."""
+    return f" ({snapshot.unseen} processes could not be looked at)" if snapshot.unseen else ""
+
+
+def who_holds(snapshot: Snapshot, holders: Iterable[Holder]) -> str:
+    """The programs as one phrase, never claiming that there is nobody where not every process could be looked at."""
+    return (listing(programs(holders)) or "nobody that vfdeck could see") + unseen(snapshot)
+
+
+def role_of(function: Function | None) -> str:
+    """What a function is to SR-IOV, with its article."""
+    if function is None:
+        return "not there"
+    if function.role is Role.VF:
+        return f"a VF of {function.physfn or 'a PF that is not visible'}"
+    return "a PF" if function.role is Role.PF else "neither a PF nor a VF"
+
+
+def token_history(knowledge: TokenKnowledge | None) -> str:
+    """What is known of a PF's token, as a sentence."""
+    state = knowledge.state if knowledge else TokenState.UNKNOWN
+    if state is TokenState.SET and knowledge:
+        return f"The PF's token #{knowledge.fingerprint} was set here{_at(knowledge.since)}."
+    if state is TokenState.UNSET and knowledge:
+        return f"The PF was bound{_at(knowledge.since)} and its token never set since: it is a random one that nobody knows."
+    if state is TokenState.NONE:
+        return "The PF has no token."
+    return "What the PF's token is, and whether anybody set one, is not known here."
+
+
+def _at(seconds: float | None) -> str:
+    return "" if seconds is None else time.strftime(" at %Y-%m-%d %H:%M UTC", time.gmtime(seconds))
+
+
+def vf_address(pf: Function | None, index: int) -> str | None:
+    """Where VF number `index` of a PF sits: routing id of the PF plus offset plus stride for each (PCIe SR-IOV; iov.c)."""
+    sriov = pf.sriov if pf else None
+    if pf is None or sriov is None or not sriov.offset or sriov.stride is None or index < 0:
+        return None
+    domain, bus, rest = pf.bdf.split(":")
+    device, function = rest.split(".")
+    rid = (int(bus, 16) << 8 | int(device, 16) << 3 | int(function)) + sriov.offset + sriov.stride * index
+    return f"{domain}:{rid >> 8:02x}:{rid >> 3 & 31:02x}.{rid & 7}"
+
+
+def group_node(function: Function | None) -> str | None:
+    """`/dev/vfio/12` or `/dev/vfio/noiommu-0`; None for a function without group."""
+    if function is None or function.iommu_group is None:
+        return None
+    return f"/dev/vfio/{'noiommu-' if function.noiommu else ''}{function.iommu_group}"
+
+
+def argument_fault(facts: Facts) -> ArgumentFault | None:
+    """What is wrong with the string that the caller made, if it made one."""
+    return parse_argument(facts.argument, facts.bdf).fault if facts.argument is not None else None
+
+
+def _fault(facts: Facts) -> str:
+    fault = argument_fault(facts)
+    if fault is not None:
+        return fault.rule
+    if facts.token_given and not facts.has("vf_token"):
+        return "before Linux 5.7 the name must stand alone, without options"
+    return "what is wrong with it is not known"
+
+
+def _judgement(facts: Facts) -> str:
+    """The row of the decision table that refuses here, in words."""
+    if facts.role is None:
+        return "the function is not there any more"
+    is_guarded = facts.pf is not None and facts.pf.on_vfio
+    return judge(facts.role, is_guarded, max(facts.users.value, 1), facts.token_given, lambda: False).reason
+
+
+def _given(facts: Facts) -> str:
+    if facts.token is not None:
+        return f"#{facts.token.fingerprint}"
+    return "one in the caller's string" if facts.token_given else "none"
+
+
+def _members(facts: Facts) -> str:
+    found = [f"{f.bdf} ({f.driver})" for f in blocking_members(facts.snapshot, facts.bdf)]
+    return listing(found) or "a member on a driver that does its own DMA (none seen)"
+
+
+def _users(facts: Facts) -> str:
+    return str(facts.users)
+
+
+def _pids(facts: Facts) -> str | None:
+    return ",".join(dict.fromkeys(str(h.pid) for h in facts.in_the_way if not h.own)) or None
+
+
+def _enable_sriov(facts: Facts) -> str:
+    return {True: "Y by now", False: "N", None: "nothing: it is not there"}[facts.snapshot.host.enable_sriov]
+
+
+def _pf(facts: Facts) -> str:
+    return facts.pf.bdf if facts.pf else facts.bdf
+
+
+def _function(read: Callable[[Function], str | None]) -> Word:
+    """A word about the function, where it is there."""
+    return lambda facts: read(facts.function) if facts.function else None
+
+
+#: What each placeholder is filled with; None where it is not known.
+WORDS: dict[str, Word] = {
+    "bdf": lambda f: f.bdf,
+    "dev": lambda f: f"{DEVICES}/{f.bdf}",
+    "role": lambda f: role_of(f.function),
+    "ids": _function(lambda f: f"{f.vendor_id:04x}:{f.device_id:04x}"),
+    "class": _function(lambda f: f"{f.class_code:06x}"),
+    "driver": lambda f: f.driver or "no driver",
+    "override": lambda f: (f.function.driver_override if f.function else None) or "not set",
+    "wanted": lambda f: f.wanted,
+    "interfaces": _function(lambda f: ", ".join(f.interfaces) or None),
+    "disks": _function(lambda f: ", ".join(f.disks) or None),
+    "group": _function(lambda f: None if f.iommu_group is None else str(f.iommu_group)),
+    "node": lambda f: group_node(f.function),
+    "cdev": _function(lambda f: f.cdev and f"/dev/vfio/devices/{f.cdev}"),
+    "members": _members,
+    "pf": _pf,
+    "pfdev": lambda f: f"{DEVICES}/{_pf(f)}",
+    "pf_driver": lambda f: (f.pf.driver if f.pf else None) or "no driver",
+    "total": lambda f: None if f.total is None else str(f.total),
+    "present": lambda f: str(f.present if f.got is None else f.got),
+    "count": lambda f: None if f.count is None else str(f.count),
+    "last_vf": lambda f: vf_address(f.pf, (f.count or 0) - 1),
+    "enable_sriov": _enable_sriov,
+    "users": _users,
+    "holders": lambda f: who_holds(f.snapshot, f.in_the_way),
+    "pids": _pids,
+    "unseen": lambda f: str(f.snapshot.unseen),
+    "token": lambda f: token_history(f.knowledge),
+    "given": _given,
+    "judgement": _judgement,
+    "fault": _fault,
+    "kernel": lambda f: f.snapshot.host.kernel or "of unknown release",
+    "privilege": lambda f: "as root" if f.snapshot.host.privileged else "as an ordinary user",
+    "path": lambda f: f.target if f.stage is Stage.FILE and f.target else None,
+    "target": lambda f: f.target or f.bdf,
+    "stage": lambda f: f.place,
+    "errno": lambda f: f.answer,
+}
+
+
+def words(facts: Facts) -> dict[str, str]:
+    """The placeholders that these facts fill."""
+    found = {name: word(facts) for name, word in WORDS.items()}
+    return {name: text for name, text in found.items() if text is not None}
