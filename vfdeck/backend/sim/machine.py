@@ -137,7 +137,13 @@ class Machine:
         """Tell the listeners of a change."""
         path = f"/devices/pci{function.bdf[:7]}/{function.bdf}" + (f"/{name}" if name else "")
         driver = function.driver or "" if subsystem == "pci" and action != "unbind" else ""
-        event = Uevent(action, subsystem, path, function.bdf, driver)
+        self._tell(Uevent(action, subsystem, path, function.bdf, driver))
+
+    def group_uevent(self, action: str, group: Group) -> None:
+        """Tell the listeners that a group has come to vfio or left it: no function is named."""
+        self._tell(Uevent(action, "vfio", f"/devices/virtual/vfio/{group.node}", "", ""))
+
+    def _tell(self, event: Uevent) -> None:
         for listener in list(self.listeners):
             listener(event)
 

@@ -85,7 +85,7 @@ class Scenario:
         self.machine = _machine(table, seed)
         self.names = {_ids(key): (value[0], value[1]) for key, value in table.get("names", {}).items()}
         self._root = SimulatedKernel(self.machine, "systemd", pid=1)
-        self._actors = {entry["pid"]: self._start(entry) for entry in table.get("program", ())}
+        self.actors = {entry["pid"]: self._start(entry) for entry in table.get("program", ())}
         for entry in table.get("function", ()):
             self._settle(entry)
         self._events: list[Table] = sorted(table.get("event", ()), key=lambda event: event.get("at", 0))
@@ -137,7 +137,7 @@ class Scenario:
         if event["do"] == "bind":
             self._bind(event["bdf"], event["driver"])
             return
-        actor = self._actors[event["program"]]
+        actor = self.actors[event["program"]]
         if event["do"] == "open":
             text = self.token(event["token"]).reveal_text() if "token" in event else None
             try:

@@ -33,7 +33,8 @@ def register(machine: Machine, function: Function) -> None:
     if function.physfn is not None and function.physfn.sriov is not None and function.physfn.sriov.through_vfio:
         device.guard = function.physfn.vfio
     function.vfio = device
-    machine.uevent("add", "vfio", function, f"vfio/{function.group.node if function.group else ''}")
+    if function.group is not None and function.group.vfio_functions == [function]:
+        machine.group_uevent("add", function.group)
     if machine.profile.has("vfio_dev_sysfs"):
         machine.uevent("add", "vfio-dev", function, f"vfio-dev/vfio{device.index}")
 
@@ -50,14 +51,16 @@ def unregister(machine: Machine, function: Function) -> Task:
         yield
     if not device.hidden:
         _hide(machine, function, device)
-    machine.uevent("remove", "vfio", function, f"vfio/{function.group.node if function.group else ''}")
     function.vfio = None
-    if function.group is not None and not function.group.vfio_functions and machine.profile.has("group_dies"):
-        _kill_group(function.group)
+    if function.group is not None and not function.group.vfio_functions:
+        _remove_group(machine, function.group)
 
 
-def _kill_group(group: Group) -> None:
+def _remove_group(machine: Machine, group: Group) -> None:
     """The group's last function has left vfio: its open file is good for nothing any more (vfio_device_remove_group)."""
+    machine.group_uevent("remove", group)
+    if not machine.profile.has("group_dies"):
+        return
     _detach(group)
     if group.opened is not None:
         group.opened.dead, group.opened = True, None
