@@ -156,6 +156,17 @@ def test_a_vf_that_waits_to_be_removed_stays_with_its_pf(tmp_path: Path) -> None
     assert seen.functions["0000:05:00.0"].role is Role.PLAIN
 
 
+def test_links_that_do_not_lead_where_pci_puts_vfs_are_followed(tmp_path: Path) -> None:
+    build(tmp_path, [with_vfs(PF, 4, driver="vfio-pci")])
+    home = tmp_path / "sys" / DEVICES[5:] / PF.bdf
+    for index, target in enumerate(("0000:01:10.6", "0000:01:10.4", "0000:01:10.2", "0000:01:10.0")):
+        link = home / f"virtfn{index}"
+        link.unlink()
+        link.symlink_to(f"../{target}")
+    seen = scan(LinuxKernel(str(tmp_path)), NO_NAMES)
+    assert [vf.bdf for vf in seen.vfs_of(PF.bdf)] == ["0000:01:10.6", "0000:01:10.4", "0000:01:10.2", "0000:01:10.0"]
+
+
 def test_a_vf_whose_pf_is_not_there(tmp_path: Path) -> None:
     """As in a virtual machine, or a copy of half a tree."""
     build(tmp_path, [with_vfs(PF, 1, driver="vfio-pci")])

@@ -12,9 +12,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from vfdeck.backend.kernel import BIND_ARGSZ_TOKEN, Blocked, Kernel, Pending, Refusal, errno_name
+from vfdeck.backend.text import printable
 from vfdeck.backend.vfio import DEVICES, OpenDevice, Program
 
 Step = dict[str, Any]
+
+#: What a step whose fields are missing or of another type than expected raises.
+BROKEN = (KeyError, TypeError, ValueError, AttributeError)
 
 #: How long a write may take before it counts as blocked, where the step does not say, seconds.
 PATIENCE = 4.0
@@ -166,6 +170,11 @@ class Player:
         except OSError as error:
             return {"result": errno_name(error.errno or 0)}
         return {"result": "OK"}
+
+
+def fault(error: Exception) -> str:
+    """What is wrong with a broken step, in words."""
+    return f"missing field {error}" if isinstance(error, KeyError) else printable(str(error))
 
 
 def _result(error: OSError | None) -> Step:

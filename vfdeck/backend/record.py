@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterable
 from typing import TextIO
 
-from vfdeck.backend.kernel import Kernel
+from vfdeck.backend.kernel import Kernel, LogLine
 from vfdeck.backend.player import Player, Step
 from vfdeck.backend.vfio import DEVICES
 
@@ -45,11 +45,24 @@ def _enable_sriov(kernel: Kernel) -> str:
 
 
 def record(kernel: Kernel, player: Player, steps: Iterable[Step], out: TextIO) -> int:
-    """Do `steps` one by one and write each with its answer, after the host's line; the number of steps."""
+    """Do `steps` one by one and write each with its answer and the log lines it caused, after the host's line.
+
+    Returns the number of steps.
+    """
     out.write(json.dumps(host_line(kernel)) + "\n")
     count = 0
+    lines = kernel.log() or []
     for step in steps:
-        out.write(json.dumps({**step, **player.do(step)}) + "\n")
+        answer = player.do(step)
+        before, lines = lines, kernel.log() or []
+        caused = _new(before, lines)
+        out.write(json.dumps({**step, **answer} | ({"log": caused} if caused else {})) + "\n")
         out.flush()
         count += 1
     return count
+
+
+def _new(before: list[LogLine], after: list[LogLine]) -> list[str]:
+    """The lines that came since; all of them where the log has turned over meanwhile."""
+    start = after.index(before[-1]) + 1 if before and before[-1] in after else 0
+    return [line.text for line in after[start:]]

@@ -14,16 +14,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from vfdeck.backend.kernel import Pending, errno_name
-from vfdeck.backend.player import Player, Step
+from vfdeck.backend.player import BROKEN, Player, Step, fault
 from vfdeck.backend.sim.hardware import Function, SriovCapability
 from vfdeck.backend.sim.kernel import SimulatedKernel
 from vfdeck.backend.sim.machine import Machine
 from vfdeck.backend.sim.profile import profile
 from vfdeck.backend.text import printable
 from vfdeck.backend.vfio import DEVICES
-
-#: What a step whose fields are missing or of another type than expected gives.
-BROKEN = (KeyError, TypeError, ValueError, AttributeError)
 
 #: What marks the log lines that are compared.
 _TOKEN_LINE = "VF token"
@@ -74,14 +71,14 @@ def replay_file(path: str) -> Replay:
     try:
         machine = machine_of(host)
     except BROKEN as error:
-        raise TraceError(path, number, f"broken host line: {_fault(error)}") from None
+        raise TraceError(path, number, f"broken host line: {fault(error)}") from None
     player = Player(lambda name: SimulatedKernel(machine, name))
     for number, step in steps:
         machine.log.take_caused()
         try:
             answer = player.do(step) | {"log": machine.log.take_caused()}
         except BROKEN as error:
-            raise TraceError(path, number, f"broken step {printable(step['op'])}: {_fault(error)}") from None
+            raise TraceError(path, number, f"broken step {printable(step['op'])}: {fault(error)}") from None
         outcome.steps += 1
         outcome.differences += [Difference(number, text) for text in _compare(step, answer)]
     return outcome
@@ -99,10 +96,6 @@ def _read(path: str) -> Iterator[tuple[int, Step]]:
             if not isinstance(step, dict) or not isinstance(step.get("op"), str):
                 raise TraceError(path, number, 'expected a JSON object with "op"')
             yield number, step
-
-
-def _fault(error: Exception) -> str:
-    return f"missing field {error}" if isinstance(error, KeyError) else printable(str(error))
 
 
 # -- comparing -------------------------------------------------------------------------------------------------------------

@@ -16,7 +16,6 @@ from vfdeck.backend.model import (
     Function,
     Holder,
     HostFacts,
-    IommuGroup,
     Job,
     Link,
     Problem,
@@ -41,7 +40,7 @@ def to_json(snapshot: Snapshot) -> str:
         "host": _host(snapshot.host),
         "unseen": snapshot.unseen,
         "functions": [_function(snapshot, function, holders) for function in snapshot.functions.values()],
-        "groups": [_group(group) for group in snapshot.groups.values()],
+        "groups": {str(group.number): group.members for group in snapshot.groups.values()},
         "holders": [_holder(holder) for holder in snapshot.holders],
         "tokens": [_token(token) for token in snapshot.tokens.values()],
         "jobs": [_job(job) for job in snapshot.jobs],
@@ -117,10 +116,6 @@ def _sriov(snapshot: Snapshot, pf: str, sriov: Sriov) -> dict[str, Any]:
         "vf_device": None if sriov.vf_device is None else f"{sriov.vf_device:04x}",
         "users": {"value": users.value, "certainty": users.certainty.value},
     }
-
-
-def _group(group: IommuGroup) -> dict[str, Any]:
-    return {"number": group.number, "members": group.members}
 
 
 def _holder(holder: Holder) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -90,13 +90,15 @@ class _Scan:
     def __init__(self, kernel: Kernel) -> None:
         self.kernel = kernel
         self.reader = Reader(kernel)
+        self.addresses: dict[str, None] = {}  # of all functions, in order
         self.identities: dict[bytes, _Identity] = {}
         self.found: dict[str, _Found] = {}
         self.vf_of: dict[str, tuple[str, int]] = {}  # PF and index of the VFs that links lead to
         self.numa: dict[str, int | None] = {}
 
     def snapshot(self, names: Mapping[pci_ids.Ids, pci_ids.Names] | None) -> Snapshot:
-        for bdf in self._addresses():  # a PF comes before its VFs
+        self.addresses = dict.fromkeys(self._addresses())
+        for bdf in self.addresses:  # a PF comes before its VFs
             self._look(bdf)
         self._join()
         groups = self._groups()
@@ -169,15 +171,8 @@ class _Scan:
 
     # -- PFs and their VFs -------------------------------------------------------------------------------------------
     def _sriov(self, pf: _Found) -> None:
-        """Read a PF's SR-IOV files and note whose VFs its links lead to."""
+        """Read a PF's SR-IOV files and note where its VFs are."""
         number, path = self.reader.number, pf.path
-        for name in pf.names:
-            if name.startswith("virtfn") and name[6:].isdecimal():
-                vf = self.reader.link(f"{path}/{name}", "a link to a VF")
-                if vf:
-                    index = int(name[6:])
-                    pf.vfs[index] = vf
-                    self.vf_of[vf] = pf.bdf, index
         autoprobe = number(f"{path}/sriov_drivers_autoprobe", "0 or 1")
         pf.sriov = Sriov(
             totalvfs=number(f"{path}/sriov_totalvfs"),
@@ -187,6 +182,25 @@ class _Scan:
             stride=number(f"{path}/sriov_stride"),
             vf_device=number(f"{path}/sriov_vf_device", "a hexadecimal number", 16),
         )
+        pf.vfs = self._vfs(pf, pf.sriov)
+        self.vf_of.update((vf, (pf.bdf, index)) for index, vf in pf.vfs.items())
+
+    def _vfs(self, pf: _Found, sriov: Sriov) -> dict[int, str]:
+        """The VFs that a PF's `virtfnN` links lead to, by index.
+
+        PCI puts VFs at equal distances. Where the first and the last link lead where offset and stride say, the links between
+        them need not be read.
+        """
+        links = {int(name[6:]): name for name in pf.names if name.startswith("virtfn") and name[6:].isdecimal()}
+        places = dict(zip(links, _vf_addresses(pf.bdf, sriov, links), strict=False))
+
+        def follow(index: int) -> str:
+            return self.reader.link(f"{pf.path}/{links[index]}", "a link to a VF")
+
+        if not all(follow(index) == places.get(index) for index in _ends(links)):
+            places.clear()
+        vfs = {index: places[index] if places.get(index) in self.addresses else follow(index) for index in links}
+        return {index: vf for index, vf in vfs.items() if vf}
 
     def _join(self) -> None:
         """Tell each VF its PF.
@@ -385,6 +399,20 @@ def _routing_id(bdf: str) -> tuple[str, int]:
     domain, bus, rest = bdf.split(":")
     slot, _, function = rest.partition(".")
     return domain, int(bus, 16) << 8 | int(slot, 16) << 3 | int(function)
+
+
+def _ends(numbers: Collection[int]) -> set[int]:
+    return {min(numbers), max(numbers)} if numbers else set()
+
+
+def _vf_addresses(pf: str, sriov: Sriov, indexes: Iterable[int]) -> Iterator[str]:
+    """Where PCI puts these VFs of a PF; nothing where the PF does not tell its offset and stride."""
+    if sriov.offset is None or sriov.stride is None:
+        return
+    domain, first = _routing_id(pf)
+    for index in indexes:
+        number = first + sriov.offset + sriov.stride * index
+        yield f"{domain}:{number >> 8:02x}:{number >> 3 & 0x1F:02x}.{number & 7}"
 
 
 def _vf_index(pf: _Found, bdf: str) -> int | None:

@@ -292,7 +292,10 @@ def _parameter(machine: Machine, name: str, *, writable: bool) -> Node:
 
 
 def _vfio_module(machine: Machine, parts: list[str]) -> Node | None:
-    if parts == ["parameters", "enable_unsafe_noiommu_mode"] and machine.profile.noiommu:
+    names = ["enable_unsafe_noiommu_mode"] if machine.profile.noiommu else []
+    if parts == ["parameters"]:
+        return _directory(lambda: names)
+    if len(parts) == 2 and parts[0] == "parameters" and parts[1] in names:
         return _parameter(machine, "noiommu", writable=True)
     return None
 

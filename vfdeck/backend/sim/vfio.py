@@ -232,8 +232,8 @@ def _match(machine: Machine, group: Group, argument: bytes) -> Function:
     """The function that the string names, once its options and token have passed."""
     for function in group.vfio_functions:
         device = function.vfio
-        if device is None or not argument.startswith(function.bdf.encode()):
-            continue
+        if device is None or device.hidden or not argument.startswith(function.bdf.encode()):
+            continue  # what is hidden has left the group's list: it is neither found nor judged
         if not machine.profile.has("vf_token"):
             if argument != function.bdf.encode():
                 continue
@@ -244,8 +244,6 @@ def _match(machine: Machine, group: Group, argument: bytes) -> Function:
             if parsed.fault is not None:
                 raise refuse(parsed.fault.errno)
             _judge(machine, function, parsed.token)
-        if device.hidden:
-            break
         return function
     raise refuse(errno.ENODEV)
 

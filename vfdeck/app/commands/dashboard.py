@@ -1,0 +1,44 @@
+"""`vfdeck` without a command: the dashboard on this host."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+from vfdeck.app import failure
+from vfdeck.app.commands import hosts
+from vfdeck.app.failure import Failure
+from vfdeck.backend.host import Host
+
+
+def run(options: argparse.Namespace) -> int:
+    """Show the host, or the tree below --root, until the person has had enough."""
+    demand_terminal("vfdeck tree")
+    return show(hosts.local(options.root))
+
+
+def show(host: Host) -> int:
+    """Run the dashboard on a host, which is closed afterwards."""
+    from vfdeck.app.dashboard import run as run_dashboard
+
+    try:
+        return run_dashboard(host)
+    finally:
+        host.close()
+
+
+def demand_terminal(instead: str) -> None:
+    """Raise Failure, naming the command to use `instead`, where no person can see a dashboard and press keys."""
+    missing = [
+        name
+        for name, stream in (("input", sys.stdin), ("output", sys.stdout), ("error", sys.stderr))
+        if stream is None or not stream.isatty()
+    ]
+    if missing:
+        reason = f"standard {' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} none"
+    elif os.environ.get("TERM", "") == "dumb":
+        reason = "TERM is dumb"
+    else:
+        return
+    raise Failure(failure.USAGE, f"the dashboard needs a terminal: {reason}; `{instead}` prints the same facts")

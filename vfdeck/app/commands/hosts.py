@@ -1,0 +1,60 @@
+"""From options to hosts, for every command that looks at one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from vfdeck.app import failure
+from vfdeck.app.failure import Failure
+from vfdeck.backend.text import printable
+from vfdeck.backend.topology import DEVICES
+
+if TYPE_CHECKING:
+    from vfdeck.backend.host import Host
+    from vfdeck.backend.kernel import Kernel
+    from vfdeck.backend.sim.scenario import SimulatedHost
+
+
+def local(root: str) -> Host:
+    """This host, or the tree below `root`. Raises Failure where `root` holds no sysfs."""
+    if root != "/":
+        _demand_sysfs(root)
+    from vfdeck.backend.linux.kernel import LinuxKernel
+    from vfdeck.backend.local_host import LocalHost
+
+    return LocalHost(LinuxKernel(root))
+
+
+def _demand_sysfs(root: str) -> None:
+    place = root.rstrip("/") + DEVICES
+    try:
+        os.listdir(place)
+    except (OSError, ValueError) as error:
+        reason = (error.strerror if isinstance(error, OSError) else None) or "not a path"
+        line = f"{printable(root)} is no root with a sysfs: {printable(place)}: {reason}; expected a directory of PCI functions"
+        raise Failure(failure.NO_INPUT, line) from None
+
+
+def simulated(name: str, seed: int, *, realtime: bool = False) -> SimulatedHost:
+    """A host of the demo, at its first second or with a clock that runs. Raises Failure where no scenario has that name."""
+    from vfdeck.backend.sim import scenario
+
+    try:
+        return scenario.load(name, seed, realtime=realtime)
+    except scenario.UnknownScenario:
+        known = ", ".join(scenario.names())
+        raise Failure(failure.USAGE, f'there is no scenario "{printable(name)}"; expected one of {known}') from None
+
+
+def kernels(scenario: str | None, seed: int) -> Callable[[str], Kernel]:
+    """What gives each program its kernel: this host's, or a simulated one where a scenario is named."""
+    if scenario is None:
+        from vfdeck.backend.linux.kernel import LinuxKernel
+
+        return lambda name: LinuxKernel()
+    from vfdeck.backend.sim.kernel import SimulatedKernel
+
+    machine = simulated(scenario, seed).scenario.machine
+    return lambda name: SimulatedKernel(machine, name)

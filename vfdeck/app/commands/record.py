@@ -1,0 +1,83 @@
+"""`vfdeck record`: do operations and write a recording of them, with this kernel's answers, for `vfdeck replay`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Iterator
+from typing import TextIO
+
+from vfdeck.app import failure
+from vfdeck.app.commands import hosts
+from vfdeck.app.failure import Failure
+from vfdeck.backend.player import BROKEN, Player, Step, fault
+from vfdeck.backend.record import record
+from vfdeck.backend.text import printable
+
+
+def run(options: argparse.Namespace) -> int:
+    """Read steps as JSON lines, do each, write it with its answer. The file is made anew, for its owner's eyes: it holds tokens.
+
+    Raises Failure: 65 for a broken step (what came before it has been done and written), 66 where the steps cannot be read, 73
+    where the recording exists or cannot be made.
+    """
+    new_kernel = hosts.kernels(options.demo, options.seed)
+    with _steps(options.steps) as lines, _create(options.out) as out:
+        player = Player(new_kernel)
+        steps = _Steps(options.steps, lines)
+        try:
+            count = record(new_kernel("recorder"), player, steps, out)
+        except BROKEN as error:
+            raise steps.broken(f"broken step: {fault(error)}") from None
+        finally:
+            player.close_all()
+    print(f"{count} steps recorded in {printable(options.out)}")
+    return 0
+
+
+def _steps(path: str) -> TextIO:
+    if path == "-":
+        return os.fdopen(os.dup(sys.stdin.fileno()), encoding="utf-8")
+    try:
+        return open(path, encoding="utf-8", errors="surrogateescape")
+    except OSError as error:
+        raise Failure(failure.NO_INPUT, f"{printable(path)}: {error.strerror}; expected a file of JSON lines") from None
+
+
+def _create(path: str) -> TextIO:
+    try:
+        return os.fdopen(
+            os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600), "w", encoding="utf-8"
+        )
+    except OSError as error:
+        raise Failure(failure.CANNOT_CREATE, f"{printable(path)}: {error.strerror}; expected the name of a new file") from None
+
+
+class _Steps:
+    """The steps of a file, one a line; `number` is the line that was read last.
+
+    A host line (that of another recording) and answers that stand there already are left out.
+    """
+
+    def __init__(self, path: str, lines: TextIO) -> None:
+        self.path, self.lines, self.number = printable(path), lines, 0
+
+    def __iter__(self) -> Iterator[Step]:
+        for line in self.lines:
+            self.number += 1
+            if not line.strip():
+                continue
+            try:
+                step = json.loads(line)
+            except ValueError:
+                step = None
+            if not isinstance(step, dict) or "op" not in step:
+                raise self.broken('expected a JSON object with "op"')
+            if step["op"] != "host":
+                yield {key: value for key, value in step.items() if key not in ("result", "stage", "value", "log")}
+
+    def broken(self, what: str) -> Failure:
+        """The fault of the line that was read last."""
+        return Failure(failure.DATA, f"{self.path}:{self.number}: {what}")

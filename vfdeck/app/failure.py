@@ -1,0 +1,27 @@
+"""The one way in which a command gives up: a line for a person and an exit status for a script."""
+
+from __future__ import annotations
+
+import os
+
+#: Exit statuses as in sysexits.h.
+USAGE = os.EX_USAGE  # 64: the command line is wrong
+DATA = os.EX_DATAERR  # 65: the input is not what it should be
+NO_INPUT = os.EX_NOINPUT  # 66: the input is not there
+UNAVAILABLE = os.EX_UNAVAILABLE  # 69: something that is needed is missing
+SOFTWARE = os.EX_SOFTWARE  # 70: a fault of ours
+CANNOT_CREATE = os.EX_CANTCREAT  # 73: the output file could not be made
+IO = os.EX_IOERR  # 74: the output could not be written
+#: Not in sysexits.h: a comparison found differences; and the customs of shells for SIGINT and SIGPIPE.
+DIFFERENT = 1
+INTERRUPTED = 128 + 2
+BROKEN_PIPE = 128 + 13
+
+
+class Failure(Exception):
+    """Carries the exit status and one printable line: what was wrong, where, and what was expected."""
+
+    def __init__(self, status: int, line: str) -> None:
+        super().__init__(line)
+        self.status = status
+        self.line = line
