@@ -63,6 +63,13 @@ def parser() -> argparse.ArgumentParser:
     tree.add_argument("--seed", metavar="N", type=int, default=0, help="with --demo: what chance is drawn from (0)")
     tree.set_defaults(command="tree")
 
+    explain = commands.add_parser("explain", allow_abbrev=False, help="why the kernel says no: by id, by errno, by stage")
+    explain.add_argument("what", metavar="ID|ERRNO", nargs="?", help="an entry (D3) or an errno (EACCES)")
+    explain.add_argument("--stage", metavar="STAGE", help="only what answers there, e.g. get_device_fd")
+    explain.add_argument("--list", action="store_true", help="the whole catalogue")
+    explain.add_argument("--json", action="store_true", help="as JSON")
+    explain.set_defaults(command="explain")
+
     replay = commands.add_parser("replay", allow_abbrev=False, help="compare recordings of real kernels with the simulated one")
     replay.add_argument("traces", metavar="TRACE", nargs="+", help="a file of JSON lines")
     replay.set_defaults(command="replay")
