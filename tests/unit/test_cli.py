@@ -174,20 +174,22 @@ def test_a_root_that_holds_no_sysfs(tmp_path: Path) -> None:
 def test_the_dashboard_needs_a_terminal(command: list[str]) -> None:
     line = complaint(vfdeck(*command), 64)
     instead = "vfdeck tree --demo" if command == ["demo"] else "vfdeck tree"
-    assert line == f"the dashboard needs a terminal: standard input and output are none; `{instead}` prints the same facts"
+    assert (
+        line == f"the dashboard needs a terminal: there is none on standard input, output, error; `{instead}` prints the same facts"
+    )
 
 
 def test_a_dumb_terminal_is_none() -> None:
     leader, follower = pty.openpty()
-    command = [*PYTHON, "demo"]
-    with subprocess.Popen(
-        command, env={**ENVIRONMENT, "TERM": "dumb"}, stdin=follower, stdout=follower, stderr=subprocess.PIPE
-    ) as process:
-        assert process.stderr is not None
-        assert b"the dashboard needs a terminal: TERM is dumb; `vfdeck tree --demo`" in process.stderr.read()
-    assert process.returncode == 64
+    command, environment = [*PYTHON, "demo"], {**ENVIRONMENT, "TERM": "dumb"}
+    status = subprocess.run(
+        command, env=environment, stdin=follower, stdout=follower, stderr=follower, timeout=60, check=False
+    ).returncode
+    said = os.read(leader, 4096)
     os.close(leader)
     os.close(follower)
+    assert status == 64
+    assert said == b"vfdeck: the dashboard needs a terminal: TERM is dumb; `vfdeck tree --demo` prints the same facts\r\n"
 
 
 def test_an_interrupt_is_quiet(tmp_path: Path) -> None:
@@ -236,8 +238,7 @@ def _outcome(path: str) -> Replay:
 def test_replay(
     traces: list[str], status: int, output: str, errors: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("vfdeck.backend.replay.replay_file", _outcome)
-    monkeypatch.delitem(sys.modules, "vfdeck.app.commands.replay", raising=False)
+    monkeypatch.setattr("vfdeck.app.commands.replay.replay_file", _outcome)
     assert cli.main(["replay", *traces]) == status
     assert capsys.readouterr() == (output, errors)
 

@@ -42,7 +42,7 @@ def test_a_recording_holds_the_answers_and_is_private(tmp_path: Path, capsys: py
     ("lines", "status", "told"),
     [
         (["{"], 65, "steps.jsonl:1: expected a JSON object"),
-        (['{"op": "open"}'], 65, "steps.jsonl:1: broken step: missing field 'device'"),
+        (['{"op": "open"}'], 65, "steps.jsonl:1: broken step: missing field 'handle'"),
         (['{"op": "dance"}'], 65, "unknown operation"),
     ],
 )

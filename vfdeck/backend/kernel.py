@@ -150,7 +150,11 @@ class Kernel(Protocol):
 
     # -- files -------------------------------------------------------------------------------------------------------
     def read(self, path: str) -> bytes:
-        """The whole content of a file. May block in the kernel for `sriov_numvfs`: never read that to count VFs."""
+        """The whole content of a file.
+
+        Files that the kernel shows under a device's lock (`sriov_numvfs`; on some kernels `uevent` and `driver_override`) are a
+        TimeoutError (ETIMEDOUT) while somebody has the lock, which is for as long as a write waits: never read them to count VFs.
+        """
 
     def write(self, path: str, data: bytes) -> Pending:
         """Begin one `write(2)` of `data`; errors of `open(2)` and `write(2)` alike are in the result."""
@@ -220,3 +224,10 @@ def write_through(kernel: Kernel, path: str, data: bytes, patience: float = 4.0)
     error = pending.result()
     if error is not None:
         raise error
+
+
+def lines_since(before: list[LogLine], after: list[LogLine]) -> list[LogLine]:
+    """The lines of `after`, a log looked at later, that were not there `before`; all of them where it turned over meanwhile."""
+    if after[: len(before)] == before:
+        return after[len(before) :]
+    return after[after.index(before[-1]) + 1 :] if before[-1] in after else after

@@ -64,10 +64,10 @@ class Player:
             return operations[step["op"]](step)
         except Refusal as refusal:
             return {"result": refusal.name, "stage": str(refusal.stage)}
+        except (Blocked, TimeoutError):  # a write, and a read, that wait
+            return {"result": "BLOCKED"}
         except OSError as error:
             return {"result": errno_name(error.errno or 0)}
-        except Blocked:
-            return {"result": "BLOCKED"}
 
     def close_all(self) -> None:
         """Close every handle of every actor."""
@@ -124,7 +124,7 @@ class Player:
     def _text(self, path: str) -> str:
         try:
             return self._root.read(path).decode().strip()
-        except Blocked:
+        except TimeoutError:
             return "BLOCKED"
 
     def _link(self, path: str) -> str | None:
@@ -136,15 +136,13 @@ class Player:
             raise
 
     def _open(self, step: Step) -> Step:
-        actor = self._actor(step)
-        actor.handles[step["handle"]] = actor.program.open_by_group(
-            step["device"], step["argument"].encode("utf-8", "surrogateescape")
-        )
+        actor, handle = self._actor(step), step["handle"]
+        actor.handles[handle] = actor.program.open_by_group(step["device"], step["argument"].encode("utf-8", "surrogateescape"))
         return {"result": "OK"}
 
     def _bind(self, step: Step) -> Step:
-        actor = self._actor(step)
-        actor.handles[step["handle"]] = actor.program.open_by_cdev(
+        actor, handle = self._actor(step), step["handle"]
+        actor.handles[handle] = actor.program.open_by_cdev(
             step["device"],
             bytes.fromhex(step["token"]) if step.get("token") else None,
             flags=step.get("flags"),

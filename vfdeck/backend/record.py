@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterable
 from typing import TextIO
 
-from vfdeck.backend.kernel import Kernel, LogLine
+from vfdeck.backend.kernel import Kernel, lines_since
 from vfdeck.backend.player import Player, Step
 from vfdeck.backend.vfio import DEVICES
 
@@ -55,14 +55,8 @@ def record(kernel: Kernel, player: Player, steps: Iterable[Step], out: TextIO) -
     for step in steps:
         answer = player.do(step)
         before, lines = lines, kernel.log() or []
-        caused = _new(before, lines)
+        caused = [line.text for line in lines_since(before, lines)]
         out.write(json.dumps({**step, **answer} | ({"log": caused} if caused else {})) + "\n")
         out.flush()
         count += 1
     return count
-
-
-def _new(before: list[LogLine], after: list[LogLine]) -> list[str]:
-    """The lines that came since; all of them where the log has turned over meanwhile."""
-    start = after.index(before[-1]) + 1 if before and before[-1] in after else 0
-    return [line.text for line in after[start:]]

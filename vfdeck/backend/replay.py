@@ -77,10 +77,11 @@ def replay_file(path: str) -> Replay:
         machine.log.take_caused()
         try:
             answer = player.do(step) | {"log": machine.log.take_caused()}
+            differences = [Difference(number, text) for text in _compare(step, answer)]
         except BROKEN as error:
             raise TraceError(path, number, f"broken step {printable(step['op'])}: {fault(error)}") from None
         outcome.steps += 1
-        outcome.differences += [Difference(number, text) for text in _compare(step, answer)]
+        outcome.differences += differences
     return outcome
 
 

@@ -7,8 +7,6 @@ into a dictionary of facts, and are unwrapped only where a kernel call needs the
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import uuid
 
 #: Tokens that stand in public documentation and examples: known to everybody, so no secret (field catalogue D19).
@@ -66,6 +64,8 @@ class Token:
     @property
     def fingerprint(self) -> str:
         """Eight hex digits that tell tokens apart without giving them away (prefixed SHA-256)."""
+        import hashlib  # on demand: costly, and most commands show no token
+
         return hashlib.sha256(b"vfdeck VF token\0" + self._secret).hexdigest()[:8]
 
     @property
@@ -74,6 +74,8 @@ class Token:
         return uuid.UUID(bytes=self._secret) in WELL_KNOWN
 
     def __eq__(self, other: object) -> bool:
+        import hmac
+
         return isinstance(other, Token) and hmac.compare_digest(self._secret, other._secret)
 
     def __hash__(self) -> int:

@@ -36,7 +36,7 @@ def demand_terminal(instead: str) -> None:
         if stream is None or not stream.isatty()
     ]
     if missing:
-        reason = f"standard {' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} none"
+        reason = f"there is none on standard {', '.join(missing)}"
     elif os.environ.get("TERM", "") == "dumb":
         reason = "TERM is dumb"
     else:

@@ -37,6 +37,11 @@ class Rooted:
         self._plain: set[str] = set()
         self._how = _OpenHow(os.O_PATH | os.O_CLOEXEC | os.O_DIRECTORY, 0, _RESOLVE_BENEATH)
         self._libc = ctypes.CDLL(None, use_errno=True) if os.uname().machine != "alpha" else None
+        self._top: int | None = None  # the root itself, once it was needed
+
+    def __del__(self) -> None:
+        if self._top is not None:
+            os.close(self._top)
 
     def open(self, path: str, flags: int) -> int:
         """open(2) below the root; raises OSError."""
@@ -59,6 +64,8 @@ class Rooted:
         parent, _, name = path.rstrip("/").rpartition("/")
         if name in ("", ".", ".."):
             return self.root + self._walk(path)
+        if parent in self._plain:
+            return f"{self.root}{parent}/{name}"
         return f"{self.directory(parent)}/{name}"
 
     def _stays_beneath(self, directory: str) -> bool:
@@ -67,14 +74,11 @@ class Rooted:
             return True
         if self._libc is None:
             return False
-        where, how = os.fsencode(self.root + "/"), ctypes.byref(self._how)
-        top = os.open(where, os.O_PATH | os.O_CLOEXEC)
-        try:
-            below = os.fsencode(directory).lstrip(b"/") or b"."
-            fd = self._libc.syscall(_OPENAT2, top, ctypes.c_char_p(below), how, ctypes.sizeof(_OpenHow))
-            number = ctypes.get_errno()
-        finally:
-            os.close(top)
+        if self._top is None:
+            self._top = os.open(self.root + "/", os.O_PATH | os.O_CLOEXEC)
+        below = ctypes.c_char_p(os.fsencode(directory).lstrip(b"/") or b".")
+        fd = self._libc.syscall(_OPENAT2, self._top, below, ctypes.byref(self._how), ctypes.sizeof(_OpenHow))
+        number = ctypes.get_errno()
         if fd >= 0:
             os.close(fd)
             if len(self._plain) < _REMEMBERED:

@@ -58,7 +58,7 @@ class SimulatedKernel:
 
     # -- files -------------------------------------------------------------------------------------------------------
     def read(self, path: str) -> bytes:
-        """See `Kernel.read`; a read that would wait raises `Blocked`."""
+        """See `Kernel.read`; one that would wait for a device lock is a TimeoutError at once."""
         with self.machine.changed:
             node = sysfs.resolve(self.machine, path)
             if node.names is not None:

@@ -43,13 +43,13 @@ def parse_version(release: str) -> Version:
 
 def profile(release: str) -> Profile:
     """The profile of any release, by its version and build."""
-    version = parse_version(release)
     data = _data()
-    on = frozenset(name for name, ranges in data["switches"].items() if any(_within(version, text) for text in ranges))
-    build: dict[str, bool] = {}
+    build: dict[str, Any] = {}
     for entry in data["builds"]:
-        if entry["match"] in release:
-            build = {key: value for key, value in entry.items() if key != "match"}
+        if re.search(entry["match"], release):
+            build |= {key: value for key, value in entry.items() if key != "match"}
+    version = parse_version(build.pop("version", release))
+    on = frozenset(name for name, ranges in data["switches"].items() if any(_within(version, text) for text in ranges))
     return Profile(release, version, on, **build)
 
 

@@ -10,7 +10,6 @@ import errno
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from vfdeck.backend.kernel import Blocked
 from vfdeck.backend.model import Role
 from vfdeck.backend.sim import binding, sriov
 from vfdeck.backend.sim.drivers import Driver
@@ -78,6 +77,8 @@ def _capability(function: Function) -> SriovCapability:
 
 
 def _uevent(machine: Machine, f: Function) -> str:
+    if machine.profile.has("uevent_lock"):
+        _wait_for_lock(f, "uevent")
     lines = [f"DRIVER={f.driver}"] if f.driver else []
     subsystem = f"{f.subsystem[0]:04X}:{f.subsystem[1]:04X}"
     lines += [f"PCI_CLASS={f.class_code:X}", f"PCI_ID={f.vendor:04X}:{f.device:04X}", f"PCI_SUBSYS_ID={subsystem}"]
@@ -91,9 +92,21 @@ def _modalias(f: Function) -> str:
 
 
 def _read_numvfs(machine: Machine, f: Function) -> str:
-    if f.locked:  # the reader would wait for the device lock
-        raise Blocked(f"/sys/bus/pci/devices/{f.bdf}/sriov_numvfs")
+    _wait_for_lock(f, "sriov_numvfs")
     return f"{_capability(f).numvfs}\n"
+
+
+def _read_override(machine: Machine, f: Function) -> str:
+    if machine.profile.has("override_lock"):
+        _wait_for_lock(f, "driver_override")
+    return f"{f.override or '(null)'}\n"
+
+
+def _wait_for_lock(f: Function, name: str) -> None:
+    """A reader that waits for the device lock gives up at once: whoever has it waits for a program."""
+    if f.locked:
+        path = f"/sys/bus/pci/devices/{f.bdf}/{name}"
+        raise TimeoutError(errno.ETIMEDOUT, "not read: somebody holds the device's lock in the kernel", path)
 
 
 def _write_autoprobe(machine: Machine, f: Function, data: bytes) -> None:
@@ -129,7 +142,7 @@ _ATTRIBUTES: dict[str, Attribute] = {
     "subsystem_device": Attribute(_always, lambda m, f: f"{f.subsystem[1]:#06x}\n"),
     "modalias": Attribute(_always, lambda m, f: _modalias(f) + "\n"),
     "numa_node": Attribute(_always, lambda m, f: f"{f.numa_node}\n"),
-    "driver_override": Attribute(_always, lambda m, f: f"{f.override or '(null)'}\n", _write_override),
+    "driver_override": Attribute(_always, _read_override, _write_override),
     "current_link_speed": _link_part(0),
     "current_link_width": _link_part(1),
     "max_link_speed": _link_part(2),
