@@ -294,3 +294,13 @@ def test_a_strange_switch(tmp_path: Path) -> None:
     seen = scan(LinuxKernel(str(build(tmp_path, [PF], enable_sriov="maybe"))), NO_NAMES)
     assert seen.host.enable_sriov is None
     assert seen.problems[0].what == '"maybe"; expected Y or N'
+
+
+def test_a_function_that_is_locked_keeps_its_identity(tmp_path: Path) -> None:
+    """As on 6.1, whose uevent and driver_override wait while a change of the function waits."""
+    build(tmp_path, [PF])
+    stuck = {f"{PF.bdf}/uevent": errno.ETIMEDOUT, f"{PF.bdf}/driver_override": errno.ETIMEDOUT}
+    plain = scan(Watched(tmp_path), NO_NAMES).functions[PF.bdf]
+    seen = scan(Watched(tmp_path, stuck), NO_NAMES)
+    assert replace(seen.functions[PF.bdf], driver_override=plain.driver_override) == plain
+    assert {problem.path.rsplit("/", 1)[-1] for problem in seen.problems} == {"uevent", "driver_override"}

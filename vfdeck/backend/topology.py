@@ -9,6 +9,7 @@ counted by the PF's `virtfnN` links instead.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from collections import defaultdict
@@ -29,6 +30,9 @@ NOIOMMU_MODE = "/sys/module/vfio/parameters/enable_unsafe_noiommu_mode"
 _BDF = re.compile(r"[0-9a-f]{4,8}:[0-9a-f]{2}:[01][0-9a-f]\.[0-7]")
 # nvme0n1, or nvme0c1n1: one of several paths to the disk nvme0n1.
 _NAMESPACE = r"(nvme\d+)(?:c\d+)?(n\d+)"
+_MODALIAS = re.compile(
+    rb"pci:v([0-9A-F]{8})d([0-9A-F]{8})sv([0-9A-F]{8})sd([0-9A-F]{8})bc([0-9A-F]{2})sc([0-9A-F]{2})i([0-9A-F]{2})", re.ASCII
+)
 _VIRTIO = 0x1AF4
 #: What is looked at in a function's directory, where it is there.
 _USED = frozenset(
@@ -140,7 +144,7 @@ class _Scan:
         except OSError as error:
             if not self.reader.failed(f"{path}/uevent", error, "the function's uevent"):
                 return
-            identity = _Identity()
+            identity = self._identity_without_lock(path) if error.errno == errno.ETIMEDOUT else _Identity()
         if identity.fault:
             self.reader.problem(f"{path}/uevent", identity.fault, "lines such as PCI_ID=8086:10CA")
         if bdf in self.vf_of and identity.vendor != _VIRTIO:
@@ -160,6 +164,19 @@ class _Scan:
         if known is None:
             known = self.identities[kind] = _parse(kind)
         return known
+
+    def _identity_without_lock(self, path: str) -> _Identity:
+        """The same from `modalias` and the driver link, which answer while another program's change holds the function's lock.
+
+        Some kernels (seen: 6.1.192) show `uevent` under that lock.
+        """
+        match = _MODALIAS.match(self.reader.read(f"{path}/modalias", "the function's modalias") or b"")
+        if match is None:
+            return _Identity()
+        vendor, device, *subsystem, base, sub, interface = (int(group, 16) for group in match.groups())
+        driver = self.reader.link(f"{path}/driver", "a link to the driver")
+        ids = f"{subsystem[0]:04x}:{subsystem[1]:04x}"
+        return _Identity(printable(driver) or None, vendor, device, base << 16 | sub << 8 | interface, ids)
 
     def _group_number(self, path: str) -> int | None:
         name = self.reader.link(f"{path}/iommu_group", "a link to an IOMMU group")
