@@ -145,7 +145,7 @@ class LinuxKernel:
     def names(self, path: str) -> list[str]:
         """Names in a directory, in no particular order. Raises OSError: ENOENT, ENOTDIR, EACCES."""
         try:
-            return os.listdir(path if self._tree is None else self._tree.directory(path))
+            return os.listdir(path) if self._tree is None else self._tree.names(path)
         except ValueError as error:
             raise _no_path(path) from error
 

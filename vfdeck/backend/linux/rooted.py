@@ -13,6 +13,7 @@ import os
 # openat2(2), Linux 5.6: the number is the same on every architecture but alpha, which goes the slow way.
 _OPENAT2 = 437
 _RESOLVE_BENEATH = 0x08
+_RESOLVE_IN_ROOT = 0x10
 #: Links followed in one path before it counts as a loop (MAXSYMLINKS of the kernel).
 _MAX_LINKS = 40
 #: Directories that are remembered as harmless.
@@ -23,6 +24,9 @@ class _OpenHow(ctypes.Structure):
     """struct open_how of openat2(2)."""
 
     _fields_ = [("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64)]
+
+
+_HOW_SIZE = ctypes.sizeof(_OpenHow)
 
 
 class Rooted:
@@ -52,6 +56,17 @@ class Rooted:
                 raise
         return os.open(self.root + self._walk(path), flags | os.O_NOFOLLOW)
 
+    def names(self, path: str) -> list[str]:
+        """The names in a directory; raises OSError. One call opens it, with every link followed as if below the root."""
+        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+        fd = self._openat2(path, _OpenHow(flags, 0, _RESOLVE_IN_ROOT))
+        if fd is None:
+            return os.listdir(self.directory(path))
+        try:
+            return os.listdir(fd)
+        finally:
+            os.close(fd)
+
     def directory(self, path: str) -> str:
         """Where the directory `path` is on this machine; raises OSError."""
         path = "/" + path.strip("/")
@@ -72,23 +87,34 @@ class Rooted:
         """Whether the plain path of a directory leads nowhere outside. Raises the OSError of a directory that can't be reached."""
         if directory in self._plain:
             return True
-        if self._libc is None:
+        try:
+            fd = self._openat2(directory, self._how)
+        except OSError as error:
+            if error.errno in (errno.EXDEV, errno.EAGAIN):
+                return False
+            raise
+        if fd is None:
             return False
+        os.close(fd)
+        if len(self._plain) < _REMEMBERED:
+            self._plain.add(directory)
+        return True
+
+    def _openat2(self, path: str, how: _OpenHow) -> int | None:
+        """openat2(2) from the root; None where there is no such call. Raises OSError."""
+        if self._libc is None:
+            return None
         if self._top is None:
             self._top = os.open(self.root + "/", os.O_PATH | os.O_CLOEXEC)
-        below = ctypes.c_char_p(os.fsencode(directory).lstrip(b"/") or b".")
-        fd = self._libc.syscall(_OPENAT2, self._top, below, ctypes.byref(self._how), ctypes.sizeof(_OpenHow))
-        number = ctypes.get_errno()
+        below = ctypes.c_char_p(os.fsencode(path).lstrip(b"/") or b".")
+        fd = self._libc.syscall(_OPENAT2, self._top, below, ctypes.byref(how), _HOW_SIZE)
         if fd >= 0:
-            os.close(fd)
-            if len(self._plain) < _REMEMBERED:
-                self._plain.add(directory)
-            return True
+            return int(fd)
+        number = ctypes.get_errno()
         if number in (errno.ENOSYS, errno.EPERM):  # an old kernel, or a sandbox that does not know the call
             self._libc = None
-        elif number not in (errno.EXDEV, errno.EAGAIN):
-            raise OSError(number, os.strerror(number), self.root + directory)
-        return False
+            return None
+        raise OSError(number, os.strerror(number), self.root + path)
 
     def _walk(self, path: str) -> str:
         """Follow every link of `path` within the tree; the result has none and begins with `/` (or is empty for the root)."""
