@@ -1,9 +1,12 @@
 """Runs `tests/kernel` on real Linux kernels with emulated SR-IOV hardware.
 
-    python tests/kernel/launch.py [--kernel 6.1|6.12|newest|VERSION|all] [-- PYTEST ARGUMENTS]
+    python tests/kernel/launch.py [--kernel 6.1|6.12|newest|VERSION|all|cdev-6.12|cdev-newest|cdev] [-- PYTEST ARGUMENTS]
 
 Each kernel boots in QEMU over this machine's own root file system (read-only, by virtme-ng) and runs pytest with the project's
 `.venv`. Nothing is needed but Debian 12 or 13, two cores and, the first time, the package mirror; KVM is used where there is one.
+
+The kernels named cdev-... have the cdev path, which Debian's lack; `build.py` builds them, and does so here where there is none yet
+(some 15 minutes). They are not among `all`.
 
 Everything lives in `.cache/kernels/`: `LABEL/` is an unpacked kernel package (put one there by hand on other distributions),
 `run/LABEL/` holds the last run: `output` (what pytest printed), `console` (what the kernel printed) and `artefacts/` (what tests
@@ -24,37 +27,29 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
+if not __package__:
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from tests.kernel import build
+from tests.kernel.kernels import Kernel, provide_kernel
+from tests.kernel.packages import CACHE, REPO, Apt, BedError, missing, provide_tools, run, which
+
 HERE = Path(__file__).resolve().parent
-REPO = HERE.parents[1]
-CACHE = REPO / ".cache" / "kernels"
 LABELS = ("6.1", "6.12", "newest")
 
 VIRTME = "virtme-ng==1.42"
-SUITES = ("bookworm", "bookworm-backports", "trixie-backports")  # where Debian keeps the kernels
-KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+TOOLS = {"depmod": "kmod", "busybox": "busybox-static", "file": "file", "strings": "binutils", "tmux": "tmux"}
+ADVICE = " (QEMU 8 or newer with the igb device; on Debian 12 from bookworm-backports)"
 
 TRIES = 3
 BOOT_LIMIT = 120.0  # seconds until the guest's script has begun; 10 is usual
 PULSE_LIMIT = 90.0  # seconds without a pulse, which a living guest gives every 5
 
 NATIVE_DRIVERS = ("igb", "igbvf", "e1000e", "nvme")
-
-
-class BedError(Exception):
-    """Why the test bed cannot run, in one line that says what to do."""
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Kernel:
-    """An unpacked kernel."""
-
-    label: str
-    release: str
-    image: Path
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -72,53 +67,13 @@ class Outcome:
 # What is needed on the host
 
 
-def run(*command: str | Path, failure: str, folder: Path = REPO, **environment: str) -> str:
-    """Runs a command quietly and returns what it printed; `failure` begins the message when it fails."""
-    try:
-        done = subprocess.run(
-            command,
-            cwd=folder,
-            env={**os.environ, **environment},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-    except FileNotFoundError as error:
-        raise BedError(f"{failure}: {command[0]} is not installed") from error
-    except subprocess.CalledProcessError as error:
-        lines = (error.stderr or error.stdout or "").strip().splitlines()
-        raise BedError(f"{failure}: {lines[-1] if lines else f'exit status {error.returncode}'}") from error
-    return done.stdout
-
-
-def which(name: str) -> str | None:
-    """Finds a program, also where only root's PATH leads."""
-    return shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
-
-
 def missing_packages() -> list[str]:
     """Names Debian's packages of the tools that are not there (or are too old)."""
-    tools = {"depmod": "kmod", "busybox": "busybox-static", "file": "file", "strings": "binutils"}
-    missing = [package for tool, package in tools.items() if not which(tool)]
+    packages = missing(TOOLS)
     qemu = which("qemu-system-x86_64")
     if not qemu or '"igb"' not in run(qemu, "-device", "help", failure="QEMU does not start"):
-        missing.append("qemu-system-x86")
-    return missing
-
-
-def provide_tools(apt: Apt) -> None:
-    """Installs what is missing where that is possible, and otherwise says what to install."""
-    missing = missing_packages()
-    if not missing:
-        return
-    advice = f"install {' '.join(missing)} (QEMU 8 or newer with the igb device; on Debian 12 from bookworm-backports)"
-    if os.geteuid() != 0 or not apt.usable:
-        raise BedError(advice)
-    print(f"test bed: installing {' '.join(missing)} with apt-get", flush=True)
-    apt.install(missing)
-    if missing_packages():
-        raise BedError(advice)
+        packages.append("qemu-system-x86")
+    return packages
 
 
 def provide_virtme() -> Path:
@@ -152,133 +107,6 @@ def kvm_usable() -> bool:
     """Tells whether the processor's own virtualisation can be used; `/dev/kvm` alone proves nothing inside a virtual machine."""
     flags = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace")
     return bool(re.search(r"^flags\s*:.*\b(vmx|svm)\b", flags, re.MULTILINE)) and os.access("/dev/kvm", os.R_OK | os.W_OK)
-
-
-# ---------------------------------------------------------------------------------------------------------------------------------
-# Kernels
-
-
-class Apt:
-    """Debian's packages, with lists and downloads in the cache folder: nothing of the machine's own apt settings is changed."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._lock = threading.Lock()
-        self._ready = False
-
-    @property
-    def usable(self) -> bool:
-        """Tells whether this machine has apt and trusts Debian's keys."""
-        return bool(shutil.which("apt-get")) and KEYRING.exists()
-
-    def install(self, packages: Sequence[str]) -> None:
-        """Installs packages on the machine, from its release's backports where they are newer."""
-        backports = f"{self._codename()}-backports"
-        target = [f"--target-release={backports}"] if backports in SUITES else []
-        self._call("apt-get", "install", "--yes", "--no-install-recommends", *target, *packages)
-
-    def names(self, start: str) -> list[str]:
-        """The packages whose names begin so."""
-        return self._call("apt-cache", "pkgnames", start).split()
-
-    def download(self, package: str, folder: Path) -> None:
-        """Puts a package file into a folder."""
-        self._call("apt-get", "download", package, folder=folder)
-
-    def _call(self, *command: str, folder: Path = REPO) -> str:
-        with self._lock:
-            if not self._ready:
-                self._prepare()
-        return run(
-            *command,
-            failure=" ".join(command[:2]),
-            folder=folder,
-            APT_CONFIG=str(self.folder / "apt.conf"),
-            DEBIAN_FRONTEND="noninteractive",
-        )
-
-    def _prepare(self) -> None:
-        for name in ("lists/partial", "archives/partial", "parts"):
-            (self.folder / name).mkdir(parents=True, exist_ok=True)
-        (self.folder / "sources.list").write_text("".join(f"{line}\n" for line in self._sources()), encoding="utf-8")
-        (self.folder / "apt.conf").write_text(
-            f'Dir::Etc::sourcelist "{self.folder}/sources.list";\n'
-            f'Dir::Etc::sourceparts "{self.folder}/parts";\n'
-            f'Dir::State::lists "{self.folder}/lists";\n'
-            f'Dir::Cache "{self.folder}";\n'
-            'APT::Sandbox::User "root";\n',
-            encoding="utf-8",
-        )
-        self._ready = True
-        run("apt-get", "update", failure="apt-get update", APT_CONFIG=str(self.folder / "apt.conf"))
-
-    def _sources(self) -> Iterator[str]:
-        """The suites that are wanted, at the mirrors that the machine's own apt uses."""
-        codename = self._codename()
-        rows = run(
-            "apt-get", "indextargets", "--format", "$(RELEASE) $(REPO_URI)", "Created-By: Packages", failure="apt-get indextargets"
-        )
-        mirrors = dict(line.split(" ", 1) for line in rows.splitlines())
-        main, security = mirrors.get(codename), mirrors.get(f"{codename}-security")
-        if not codename or not main:
-            raise BedError(
-                "apt knows no mirror of this Debian release; unpack kernel packages by hand (dpkg -x) to .cache/kernels/LABEL"
-            )
-        for suite in sorted({codename, *SUITES}):
-            yield f"deb [signed-by={KEYRING}] {main} {suite} main"
-        for suite in sorted({codename, "bookworm"}) if security else ():
-            yield f"deb [signed-by={KEYRING}] {security} {suite}-security main"
-
-    @staticmethod
-    def _codename() -> str:
-        found = re.search(r"^VERSION_CODENAME=(\w+)$", Path("/etc/os-release").read_text(encoding="utf-8"), re.MULTILINE)
-        return found[1] if found else ""
-
-
-def numbers(text: str) -> tuple[int, ...]:
-    """The numbers in a kernel's release, for sorting."""
-    return tuple(int(number) for number in re.findall(r"\d+", text))
-
-
-def find_release(label: str, packages: Sequence[str]) -> str:
-    """The newest release among the packages' names that a label (`newest`, `6.12`, `6.12.107+deb12`) stands for."""
-    releases = [found[1] for name in packages if (found := re.fullmatch(r"linux-image-(\d+\.\d+\.\d[^-]*(?:-\d+)?)-amd64", name))]
-    if label != "newest":
-        releases = [release for release in releases if re.match(rf"{re.escape(label)}(?![0-9])", release)]
-    if not releases:
-        raise BedError(f"no kernel package for {label!r}")
-    return max(releases, key=numbers)
-
-
-def provide_kernel(label: str, apt: Apt) -> Kernel:
-    """Finds an unpacked kernel, or downloads and unpacks it, all or nothing."""
-    target = CACHE / label
-    if not target.exists():
-        if not apt.usable:
-            raise BedError(f"no apt here: unpack a kernel package by hand (dpkg -x) to {target.relative_to(REPO)}")
-        release = find_release(label, apt.names("linux-image-"))
-        print(f"test bed: downloading Linux {release} for {label}", flush=True)
-        part = CACHE / f"{label}.part"
-        shutil.rmtree(part, ignore_errors=True)
-        part.mkdir(parents=True)
-        for kind in ("image", "binary", "modules"):  # newer packages are split
-            package = f"linux-{kind}-{release}-amd64"
-            if package in apt.names(f"linux-{kind}-{release}"):
-                apt.download(package, part)
-        for file in sorted(part.glob("*.deb")):
-            run("dpkg", "-x", file, part, failure=f"cannot unpack {file.name}")
-            file.unlink()
-        part.rename(target)
-    return unpacked_kernel(label, target)
-
-
-def unpacked_kernel(label: str, folder: Path) -> Kernel:
-    """Looks for the image and the modules where Debian's packages put them."""
-    for modules in folder.glob("**/lib/modules/*"):
-        for image in (folder / "boot" / f"vmlinuz-{modules.name}", modules / "vmlinuz"):
-            if image.exists():
-                return Kernel(label, modules.name, image)
-    raise BedError(f"no kernel in {folder.relative_to(REPO)}: delete it to have it downloaded again")
 
 
 # ---------------------------------------------------------------------------------------------------------------------------------
@@ -464,7 +292,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         "--kernel",
         action="append",
         metavar="LABEL",
-        help=f"{', '.join(LABELS)}, the start of another version that Debian has, or all (the default); may be given again",
+        help=f"{', '.join(LABELS)}, the start of another version that Debian has, or all of these (the default); "
+        f"{', '.join(build.LABELS)} or cdev: kernels with the cdev path; may be given again",
     )
     parser.add_argument("--timeout", type=float, default=900, metavar="S", help="seconds that one kernel's run may take (900)")
     parser.add_argument(
@@ -475,9 +304,10 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     )
     options = parser.parse_args(arguments)
     labels = [label for label in options.kernel or ["all"] if label]
-    options.labels = list(dict.fromkeys(each for label in labels for each in (LABELS if label == "all" else (label,))))
+    several = {"all": LABELS, "cdev": build.LABELS}
+    options.labels = list(dict.fromkeys(each for label in labels for each in several.get(label, (label,))))
     for label in options.labels:
-        if not re.fullmatch(r"newest|\d+\.\d+[\w.+-]*", label):
+        if not re.fullmatch(r"(cdev-)?(newest|\d+\.\d+[\w.+-]*)", label):
             parser.error(f"not a kernel: {label!r}")
     return options
 
@@ -487,16 +317,23 @@ def interrupt(signal_number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt(signal_number)
 
 
+def provide(label: str, apt: Apt) -> Kernel:
+    """Finds a kernel, or gets it from Debian's packages or sources."""
+    if label.startswith("cdev-"):
+        return build.find_built(label) or build.build(label, apt)
+    return provide_kernel(label, apt)
+
+
 def test_all(options: argparse.Namespace) -> list[Outcome]:
     """Gets the tools and the kernels, and runs the tests on each."""
     project_python()
-    apt = Apt(CACHE / "apt")
-    provide_tools(apt)
+    apt = Apt()
+    provide_tools(apt, missing_packages, ADVICE)
     runner = Runner(provide_virtme(), options.pytest, options.timeout)
     outcomes, kernels = [], []
     for label in options.labels:
         try:
-            kernels.append(provide_kernel(label, apt))
+            kernels.append(provide(label, apt))
         except BedError as error:
             outcomes.append(Outcome(label, str(error), passed=False))
     with concurrent.futures.ThreadPoolExecutor(max(1, options.jobs)) as pool:

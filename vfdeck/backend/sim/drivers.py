@@ -22,6 +22,7 @@ class Driver:
     frees: bool = False
     managed: bool = False
     vf_probe: str = ""
+    denied: tuple[str, ...] = ()
     log_on: str = ""
     log_off: str = ""
     net: bool = False
@@ -38,7 +39,7 @@ class Driver:
 def load(name: str) -> Driver:
     """A fresh driver by name; a name without data gives a driver that takes nothing by itself and has no SR-IOV hook."""
     entry: dict[str, Any] = {**_data().get(name, {})}
-    entry["ids"] = tuple(entry.get("ids", ()))
+    entry |= {key: tuple(entry[key]) for key in ("ids", "denied") if key in entry}
     return Driver(name, **entry)
 
 

@@ -72,4 +72,4 @@ class DeviceFile(File):
     def node(self) -> str:
         if self.through_group or self.function.vfio is None:
             return ""
-        return f"vfio{self.function.vfio.index}"
+        return self.function.vfio.name

@@ -38,6 +38,7 @@ class VfioDevice:
     """A function registered with vfio. `token` is the PF's record; `guard` is what a VF was linked to when it was bound."""
 
     index: int  # N of vfioN
+    name: str  # of its directory and node
     token: TokenRecord | None = None
     guard: VfioDevice | None = None
     open_count: int = 0

@@ -123,7 +123,7 @@ class SimulatedKernel:
         raise refuse(errno.ENOENT)
 
     def _by_cdev(self, machine: Machine, name: str) -> Function:
-        return next(f for f in machine.vfio_functions() if f.vfio and f"vfio{f.vfio.index}" == name)
+        return next(f for f in machine.vfio_functions() if f.vfio and f.vfio.name == name)
 
     def _may_open(self, machine: Machine, path: str) -> None:
         if self.process.uid not in (0, machine.owners.get(path, 0)):

@@ -44,7 +44,7 @@ def probe(machine: Machine, driver: Driver, function: Function) -> None:
     group = function.group
     if group is not None and not (driver.managed or driver.is_vfio) and _dma_owned(machine, function):
         raise refuse(errno.EBUSY)
-    error = _vfio_probe_error(machine, function) if driver.is_vfio else _native_probe_error(driver, function)
+    error = _vfio_probe_error(machine, driver, function) if driver.is_vfio else _native_probe_error(driver, function)
     if error:
         _log_failed_probe(machine, driver, function, error)
         raise refuse(error)
@@ -62,9 +62,9 @@ def _dma_owned(machine: Machine, function: Function) -> bool:
     return machine.profile.has("dma_owner") and group is not None and (group.container is not None or group.cdev_bound > 0)
 
 
-def _vfio_probe_error(machine: Machine, function: Function) -> int:
-    """vfio_pci_core_register_device: endpoints only, with an IOMMU group, and no PF that has VFs."""
-    if function.header != 0:
+def _vfio_probe_error(machine: Machine, driver: Driver, function: Function) -> int:
+    """vfio_pci_probe and vfio_pci_core_register_device: no denied function, endpoints only, an IOMMU group, no PF that has VFs."""
+    if function.header != 0 or _denied(machine, driver, function):
         return errno.EINVAL
     if function.group is None and not _noiommu_group(machine, function):
         return errno.EINVAL
@@ -72,6 +72,18 @@ def _vfio_probe_error(machine: Machine, function: Function) -> int:
         machine.info(f"vfio-pci {function.bdf}: Cannot bind to PF with SR-IOV enabled")
         return errno.EBUSY
     return 0
+
+
+def _denied(machine: Machine, driver: Driver, function: Function) -> bool:
+    """vfio_pci_is_denylisted: functions known not to be safe in a user's hands."""
+    ids = f"{function.vendor:04x}:{function.device:04x}"
+    if ids not in driver.denied or not machine.profile.has("denylist"):
+        return False
+    if machine.parameters["disable_denylist"]:
+        machine.info(f"vfio-pci {function.bdf}: device denylist disabled - allowing device {ids}.")
+        return False
+    machine.info(f"vfio-pci {function.bdf}: {ids} exists in vfio-pci device denylist, driver probing disallowed.")
+    return True
 
 
 def _noiommu_group(machine: Machine, function: Function) -> bool:

@@ -7,6 +7,7 @@ are the kernel's: an attribute without writer answers EACCES to writing, one wit
 from __future__ import annotations
 
 import errno
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -96,6 +97,17 @@ def _read_numvfs(machine: Machine, f: Function) -> str:
     return f"{_capability(f).numvfs}\n"
 
 
+def _read_total_msix(machine: Machine, f: Function) -> str:
+    _wait_for_lock(f, "sriov_vf_total_msix")
+    return "0\n"  # no simulated driver moves vectors between its VFs
+
+
+def _write_msix_count(machine: Machine, f: Function, data: bytes) -> None:
+    if not re.fullmatch(rb"\+?\d+\n?", data):
+        raise refuse(errno.EINVAL)
+    raise refuse(errno.EOPNOTSUPP)
+
+
 def _read_override(machine: Machine, f: Function) -> str:
     if machine.profile.has("override_lock"):
         _wait_for_lock(f, "driver_override")
@@ -154,6 +166,8 @@ _ATTRIBUTES: dict[str, Attribute] = {
     "sriov_offset": Attribute(_is_pf, lambda m, f: f"{_capability(f).offset}\n"),
     "sriov_stride": Attribute(_is_pf, lambda m, f: f"{_capability(f).stride}\n"),
     "sriov_vf_device": Attribute(_is_pf, lambda m, f: f"{_capability(f).vf_device:x}\n"),
+    "sriov_vf_total_msix": Attribute(lambda m, f: _is_pf(m, f) and m.profile.has("vf_msix"), _read_total_msix),
+    "sriov_vf_msix_count": Attribute(lambda m, f: f.role is Role.VF and m.profile.has("vf_msix"), None, _write_msix_count),
     "sriov_drivers_autoprobe": Attribute(_is_pf, lambda m, f: f"{int(_capability(f).autoprobe)}\n", _write_autoprobe),
 }
 
@@ -177,7 +191,7 @@ def _subdirectories(machine: Machine, f: Function) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     driver = machine.driver_of(f)
     if f.vfio is not None and not f.vfio.hidden and machine.profile.has("vfio_dev_sysfs"):
-        found["vfio-dev"] = [f"vfio{f.vfio.index}"]
+        found["vfio-dev"] = [f.vfio.name]
     if driver is not None and driver.net:
         found["net"] = [f.interface or f"eth{list(machine.functions).index(f.bdf)}"]
     if driver is not None and driver.disk and f.disk:
@@ -287,11 +301,10 @@ def _in_group(group: Group, parts: list[str]) -> Node | None:
 
 
 def _modules(machine: Machine, parts: list[str]) -> Node | None:
-    names = {"disable_denylist": None}
-    if machine.profile.has("vf_token"):
-        names["enable_sriov"] = None
+    switches = {"disable_denylist": "denylist", "enable_sriov": "vf_token"}
+    names = [name for name, switch in switches.items() if machine.profile.has(switch)]
     if parts == ["parameters"]:
-        return _directory(lambda: list(names))
+        return _directory(lambda: names)
     if len(parts) != 2 or parts[0] != "parameters" or parts[1] not in names:
         return None
     return _parameter(machine, parts[1], writable=parts[1] == "enable_sriov")
@@ -335,8 +348,9 @@ def cdev_nodes(machine: Machine) -> Iterator[str]:
     if machine.profile.has("cdev") and machine.profile.iommufd:
         for function in machine.vfio_functions():
             device, group = function.vfio, function.group
-            if device is not None and not device.hidden and not (group and group.noiommu):
-                yield f"vfio{device.index}"
+            bare = group is not None and group.noiommu and not machine.profile.has("cdev_noiommu")
+            if device is not None and not device.hidden and not bare:
+                yield device.name
 
 
 _TREES: list[tuple[tuple[str, ...], Callable[[Machine, list[str]], Node | None]]] = [

@@ -27,16 +27,18 @@ from vfdeck.backend.token_rules import PAGE_SIZE, ArgumentFault, TokenRecord, pa
 # -- registering (vfio_pci_core_register_device, _unregister_device) -------------------------------------------------------
 def register(machine: Machine, function: Function) -> None:
     """A function is bound to a vfio driver: it gets its vfio device, and a PF its token record."""
-    device = VfioDevice(machine.next_vfio_index())
+    index, group = machine.next_vfio_index(), function.group
+    prefix = "noiommu-" if group is not None and group.noiommu and machine.profile.has("cdev_noiommu") else ""
+    device = VfioDevice(index, f"{prefix}vfio{index}")
     if function.role is Role.PF and machine.profile.has("vf_token"):
         device.token = TokenRecord(machine.random_uuid())
     if function.physfn is not None and function.physfn.sriov is not None and function.physfn.sriov.through_vfio:
         device.guard = function.physfn.vfio
     function.vfio = device
-    if function.group is not None and function.group.vfio_functions == [function]:
-        machine.group_uevent("add", function.group)
+    if group is not None and group.vfio_functions == [function]:
+        machine.group_uevent("add", group)
     if machine.profile.has("vfio_dev_sysfs"):
-        machine.uevent("add", "vfio-dev", function, f"vfio-dev/vfio{device.index}")
+        machine.uevent("add", "vfio-dev", function, f"vfio-dev/{device.name}")
 
 
 def unregister(machine: Machine, function: Function) -> Task:
@@ -69,7 +71,7 @@ def _remove_group(machine: Machine, group: Group) -> None:
 def _hide(machine: Machine, function: Function, device: VfioDevice) -> None:
     device.hidden = True
     if machine.profile.has("vfio_dev_sysfs"):
-        machine.uevent("remove", "vfio-dev", function, f"vfio-dev/vfio{device.index}")
+        machine.uevent("remove", "vfio-dev", function, f"vfio-dev/{device.name}")
 
 
 # -- files -----------------------------------------------------------------------------------------------------------------

@@ -1,0 +1,91 @@
+"""Driving the dashboard in tests: no sleeps, only waiting for what must come."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from textual import events
+from textual.pilot import Pilot
+
+from tests.fake_host import FakeHost
+from vfdeck.app.dashboard.app import DashboardApp
+from vfdeck.app.dashboard.screen import Dashboard
+from vfdeck.backend.host import Host
+from vfdeck.widgets.bars import JobLine
+from vfdeck.widgets.fleet_tree import FleetTree
+from vfdeck.widgets.section_view import SectionView
+from vfdeck.widgets.sections import plain_text
+
+#: Longest wait for something that comes from another thread; reached only by a test that fails.
+PATIENCE = 10.0
+
+
+class Deck:
+    """A running dashboard in a test's hands."""
+
+    def __init__(self, app: DashboardApp, pilot: Pilot[None]) -> None:
+        self.app = app
+        self.pilot = pilot
+
+    @property
+    def main(self) -> Dashboard:
+        """The main screen, whatever is on top of it."""
+        screen = self.app.screen_stack[0]
+        assert isinstance(screen, Dashboard)
+        return screen
+
+    @property
+    def tree(self) -> FleetTree:
+        """The tree."""
+        return self.main.query_one(FleetTree)
+
+    @property
+    def line(self) -> str:
+        """What the job line says."""
+        return self.main.query_one(JobLine).text
+
+    @property
+    def dialog(self) -> str:
+        """The name of the dialog on top; "" for none."""
+        return "" if self.app.screen is self.main else type(self.app.screen).__name__
+
+    @property
+    def page(self) -> str:
+        """The text of the page on top."""
+        return plain_text(self.app.screen.query_one(SectionView).sections)
+
+    @property
+    def text(self) -> str:
+        """Everything on the terminal."""
+        return "\n".join(strip.text.rstrip() for strip in self.app.screen._compositor.render_strips())
+
+    async def press(self, *keys: str) -> None:
+        """Press keys, and let what follows from them happen."""
+        await self.pilot.press(*keys)
+        await self.pilot.pause()
+
+    async def paste(self, text: str) -> None:
+        """Paste a text into what has the focus."""
+        assert self.app.focused is not None
+        self.app.focused.post_message(events.Paste(text))
+        await self.pilot.pause()
+
+    async def until(self, condition: Callable[[], object]) -> None:
+        """Let things happen until `condition` holds."""
+        end = time.monotonic() + PATIENCE
+        while not condition():
+            assert time.monotonic() < end, f"waited in vain\n{self.text}"
+            await self.pilot.pause()
+        await self.pilot.pause()
+
+
+@asynccontextmanager
+async def running(*hosts: Host, size: tuple[int, int] = (100, 30), follow: bool = False) -> AsyncIterator[Deck]:
+    """A dashboard over `hosts` that has taken its first snapshots."""
+    app = DashboardApp(hosts or (FakeHost(),), follow=follow, interval=30.0)
+    async with app.run_test(size=size, notifications=True) as pilot:
+        deck = Deck(app, pilot)
+        await deck.until(lambda: len(deck.main.fleet.snapshots) == len(app.hosts))
+        yield deck

@@ -1,0 +1,292 @@
+"""Every change from key to result: dialog, plan, confirmation, outcome."""
+
+from __future__ import annotations
+
+from tests import values
+from tests.fake_host import NIC, NVME, FakeHost, done, refused
+from tests.pilot.driving import Deck, running
+from vfdeck.backend.changes import (
+    BindDriver,
+    Change,
+    Close,
+    Open,
+    OpenPath,
+    Outcome,
+    SetAutoprobe,
+    SetNumvfs,
+    SetToken,
+    UnbindDriver,
+)
+from vfdeck.backend.token import Token
+
+GOOD = "9e3b1d52-7c41-4f0a-8a6e-2f5b8c1d9e07"
+VF = values.vf_address(NIC, 0)
+
+
+async def confirm(deck: Deck, host: FakeHost, key: str = "y") -> Change:
+    """Confirm the plan on the screen and wait until the change was carried out."""
+    await deck.until(lambda: deck.dialog == "ConfirmDialog")
+    before = len(host.performed)
+    await deck.press(key)
+    await deck.until(lambda: len(host.performed) > before)
+    return host.performed[-1]
+
+
+async def test_set_a_typed_token() -> None:
+    host = FakeHost()
+    host.script = done
+    async with running(host) as deck:
+        await deck.press("t")
+        assert deck.dialog == "TokenDialog"
+        await deck.paste(GOOD)
+        await deck.press("enter")
+        assert await confirm(deck, host) == SetToken(NIC, Token.parse(GOOD))
+        await deck.until(lambda: deck.line.startswith("✓ Done: SetToken on"))
+        assert GOOD not in deck.text
+
+
+async def test_set_a_token_that_was_made_on_a_vf() -> None:
+    host = FakeHost()
+    async with running(host) as deck:
+        await deck.press("down", "t", "g", "enter")
+        change = await confirm(deck, host)
+        assert isinstance(change, SetToken)
+        assert change.pf == NIC
+
+
+async def test_what_is_no_token_cannot_be_set() -> None:
+    host = FakeHost()
+    async with running(host) as deck:
+        await deck.press("t", *"9e3b", "enter")
+        assert deck.dialog == "TokenDialog"
+        assert "4 hex digits, expected 32" in deck.text
+        await deck.press("escape")
+        assert deck.dialog == ""
+        assert host.planned == []
+
+
+async def test_set_the_number_of_vfs() -> None:
+    host = FakeHost()
+    async with running(host) as deck:
+        await deck.press("v")
+        assert "VFs: 4 on now, 8 at most" in deck.text
+        await deck.press("9")
+        assert "ERANGE" in deck.text
+        await deck.press("backspace", "8")
+        assert "from 4 to 8 only by way of 0" in deck.text
+        assert "qemu-system-x86 (4242) let go" in deck.text
+        await deck.press("backspace", "4")
+        assert "nothing would change" in deck.text
+        await deck.press("backspace", "x", "enter")
+        assert "not a number" in deck.text
+        await deck.press("backspace", "8", "enter")
+        assert await confirm(deck, host) == SetNumvfs(NIC, 8)
+
+
+async def test_the_planner_has_its_say_while_a_number_is_typed() -> None:
+    host = FakeHost()
+    host.plans[SetNumvfs] = {"warnings": ("takes the disks along",)}
+    async with running(host) as deck:
+        await deck.press("v", "4")
+        assert "takes the disks along" in deck.text
+
+
+async def test_bind_to_vfio_to_the_kernels_choice_and_to_another() -> None:
+    host = FakeHost()
+    async with running(host) as deck:
+        await deck.press("end", "b", "enter")
+        assert await confirm(deck, host) == BindDriver(NVME, "vfio-pci")
+        await deck.press("b", "down", "enter")
+        assert await confirm(deck, host) == BindDriver(NVME, None)
+        await deck.press("b", "down", "down", "enter")
+        assert deck.dialog == "DriverDialog"
+        await deck.press(*"pci_x/")
+        assert "character 6 cannot be in a driver's name" in deck.text
+        await deck.press("backspace", "enter")
+        assert await confirm(deck, host) == BindDriver(NVME, "pci_x")
+
+
+async def test_unbind_and_autoprobe_need_no_dialog() -> None:
+    host = FakeHost()
+    async with running(host) as deck:
+        await deck.press("u")
+        assert await confirm(deck, host) == UnbindDriver(NIC)
+        await deck.press("a")
+        assert await confirm(deck, host) == SetAutoprobe(NIC, False)
+
+
+async def test_open_without_a_token_is_refused_and_explained() -> None:
+    host = FakeHost()
+    host.script = refused
+    async with running(host) as deck:
+        await deck.press("down", "o", "enter")
+        assert await confirm(deck, host) == Open(VF)
+        await deck.until(lambda: deck.dialog == "Page")
+        assert f"Refused: EACCES at get_device_fd of {VF}" in deck.text
+        for expected in (
+            "errno: EACCES",
+            "stage: get_device_fd",
+            "its VFs open only with its token",
+            "What to do",
+            "How to check",
+            "mistaken",
+        ):
+            assert expected in deck.page
+        await deck.press("escape")
+        assert deck.line.startswith("✗ Refused: EACCES at get_device_fd")
+        await deck.press("e")
+        assert deck.dialog == "Page"
+
+
+async def test_open_with_the_token_of_this_session_and_hold() -> None:
+    host = FakeHost()
+    host.script = done
+    async with running(host) as deck:
+        await deck.press("t")
+        await deck.paste(GOOD)
+        await deck.press("enter")
+        await confirm(deck, host)
+        await deck.until(lambda: deck.line.startswith("✓"))
+        await deck.press("down", "o")
+        assert "set in this session, #" in deck.text
+        await deck.press("tab", "tab", "space", "enter")
+        assert await confirm(deck, host) == Open(VF, Token.parse(GOOD), hold=True)
+
+
+async def test_open_with_a_typed_token_through_the_cdev() -> None:
+    host = FakeHost(values.snapshot(*values.make_fleet(1, NIC, vf={"cdev": "vfio3"}), host={"cdev": True}))
+    async with running(host) as deck:
+        await deck.press("down", "o", "down")
+        await deck.paste(GOOD)
+        await deck.press("tab", "down", "enter")
+        assert await confirm(deck, host) == Open(VF, Token.parse(GOOD), path=OpenPath.CDEV)
+
+
+async def test_close_what_is_held() -> None:
+    host = FakeHost(values.snapshot(*values.make_fleet(1, NIC), holders=(values.own_holder(VF),)))
+    async with running(host) as deck:
+        await deck.press("down", "c")
+        assert await confirm(deck, host) == Close(VF)
+
+
+async def test_nothing_is_done_without_a_confirmation() -> None:
+    host = FakeHost()
+    async with running(host) as deck:
+        for keys in (("u", "escape"), ("u", "n"), ("v", "8", "enter", "escape"), ("t", "g", "enter", "tab", "enter")):
+            await deck.press(*keys)
+            await deck.press("escape", "escape")
+        assert host.performed == []
+
+
+async def test_what_takes_something_away_needs_its_own_key() -> None:
+    host = FakeHost()
+    host.plans[SetNumvfs] = {"destructive": True, "warnings": ("qemu loses its VF",)}
+    async with running(host) as deck:
+        await deck.press("v", "0", "enter")
+        await deck.until(lambda: deck.dialog == "ConfirmDialog")
+        assert "qemu loses its VF" in deck.text
+        await deck.press("y")
+        assert "press Y" in deck.text
+        assert host.performed == []
+        await deck.press("enter")  # the focus rests on Cancel
+        assert deck.dialog == ""
+        assert host.performed == []
+        await deck.press("v", "0", "enter")
+        assert await confirm(deck, host, "Y") == SetNumvfs(NIC, 0)
+
+
+async def test_what_is_impossible_can_only_be_closed() -> None:
+    host = FakeHost()
+    host.plans[UnbindDriver] = {"impossible": "the PF is being removed", "steps": ()}
+    async with running(host) as deck:
+        await deck.press("u")
+        assert "the PF is being removed" in deck.page
+        await deck.press("y", "Y")
+        assert deck.dialog == "ConfirmDialog"
+        await deck.press("enter")
+        assert deck.dialog == ""
+        assert host.performed == []
+
+
+async def test_a_greyed_key_says_why() -> None:
+    host = FakeHost()
+    async with running(host) as deck:
+        await deck.press("end", "t")
+        assert deck.line == f"Token: {NVME} is on nvme; only a PF on vfio-pci has a token"
+        await deck.press("o")
+        assert deck.line.startswith(f"Open: {NVME} is on nvme")
+        await deck.press("c")
+        assert deck.line == f"Close: vfdeck does not hold {NVME} open"
+        await deck.press("home", "b")
+        assert deck.line == "Bind: choose a function first: this row is a host"
+        await deck.press("e")
+        assert deck.line == "Result: nothing was changed yet"
+        await deck.press("down")
+        assert deck.line == ""
+        assert host.planned == []
+
+
+async def test_a_change_that_waits_blocks_nothing_but_its_pf() -> None:
+    host = FakeHost()
+    host.script = done
+    host.gate.clear()
+    async with running(host) as deck:
+        await deck.press("u")
+        await confirm(deck, host)
+        assert deck.line.startswith("◔ UnbindDriver")
+        await deck.press("a", "y")  # queues behind it
+        await deck.until(lambda: "queued" in deck.line)
+        assert len(host.performed) == 1
+        await deck.press("end", "u")  # another PF does not wait
+        assert await confirm(deck, host) == UnbindDriver(NVME)
+        host.gate.set()
+        await deck.until(lambda: len(host.performed) == 3 and deck.line.startswith("✓"))
+        assert SetAutoprobe(NIC, False) in host.performed
+
+
+async def test_closing_never_queues_behind_what_may_wait_for_it() -> None:
+    host = FakeHost(values.snapshot(*values.make_fleet(1, NIC), holders=(values.own_holder(VF),)))
+    host.gate.clear()
+    async with running(host) as deck:
+        await deck.press("v", "0", "enter")
+        await confirm(deck, host)
+        await deck.press("down", "c")
+        assert await confirm(deck, host) == Close(VF)
+        host.gate.set()
+
+
+async def test_a_result_waits_while_a_dialog_is_open() -> None:
+    host = FakeHost()
+    host.script = refused
+    host.gate.clear()
+    async with running(host) as deck:
+        await deck.press("down", "o", "enter")
+        await confirm(deck, host)
+        await deck.press("home", "down", "v", "1")
+        host.gate.set()
+        await deck.until(lambda: deck.line.startswith("✗"))
+        assert deck.dialog == "NumvfsDialog"
+
+
+async def test_a_bug_of_the_backend_is_named_and_holds_no_values() -> None:
+    host = FakeHost()
+
+    def broken(change: Change) -> Outcome:
+        raise ValueError(f"secret {change}")
+
+    host.script = broken
+    async with running(host) as deck:
+        await deck.press("u")
+        await confirm(deck, host)
+        await deck.until(lambda: "this is a bug" in deck.line)
+        assert "ValueError" in deck.line
+        assert "secret" not in deck.text
+
+
+async def test_the_host_is_looked_at_again_after_a_change() -> None:
+    host = FakeHost()
+    async with running(host) as deck:
+        looks = host.looks
+        await deck.press("u")
+        await confirm(deck, host)
+        await deck.until(lambda: host.looks > looks)

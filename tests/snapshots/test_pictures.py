@@ -1,0 +1,177 @@
+"""Pictures of the demo, at several sizes.
+
+`pytest tests/snapshots --snapshot-update` takes them anew, `python -m tests.snapshots.png` makes PNG files of them: look at them
+before keeping them. The demo's clock stands still in here, so the same picture comes out every time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import pytest
+from textual.pilot import Pilot
+from textual.widgets import Input
+
+from tests.pilot.driving import Deck
+from vfdeck.app.dashboard.app import DashboardApp
+from vfdeck.app.dashboard.themes import DARK
+from vfdeck.backend.sim import scenario
+from vfdeck.backend.sim.scenario import SimulatedHost
+
+#: syrupy expects the test's name in the file's; ours are for people
+pytestmark = pytest.mark.filterwarnings("ignore:\\s*Can not relate snapshot")
+
+#: A token for pictures; the fingerprint shows, the token never does.
+TOKEN = "9e3b1d52-7c41-4f0a-8a6e-2f5b8c1d9e07"
+
+
+class SnapCompare(Protocol):
+    """The plugin's fixture."""
+
+    def __call__(
+        self, app: DashboardApp, *, terminal_size: tuple[int, int], run_before: Callable[[Pilot[Any]], Awaitable[None]]
+    ) -> bool: ...
+
+
+Way = Callable[[Deck, SimulatedHost], Coroutine[Any, Any, None]]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """How to come to a picture: the scenario, its second, and what is done there."""
+
+    name: str
+    size: tuple[int, int]
+    way: Way
+    scenario: str = "default"
+    second: float = 20.0
+    theme: str = DARK.name
+    no_color: bool = False
+
+    @property
+    def id(self) -> str:
+        """The file's name."""
+        return f"{self.name}-{self.size[0]}x{self.size[1]}"
+
+
+def keys(*pressed: str, dialog: str = "") -> Way:
+    """Press keys, and wait for a dialog."""
+
+    async def way(deck: Deck, _: SimulatedHost) -> None:
+        await deck.press(*pressed)
+        if dialog:
+            await deck.until(lambda: deck.dialog == dialog)
+
+    return way
+
+
+async def token_typed(deck: Deck, _: SimulatedHost) -> None:
+    """The token's dialog with a token in it."""
+    await deck.press("t")
+    await deck.paste(TOKEN)
+
+
+async def token_wrong(deck: Deck, _: SimulatedHost) -> None:
+    """The token's dialog with something in it that is no token."""
+    await deck.press("t")
+    await deck.paste("9e3b1d52-7c41-4f0a-8a6e-2f5b8c1d9eO7")
+
+
+async def refused(deck: Deck, _: SimulatedHost) -> None:
+    """A VF opened without its token: the kernel says no, and the page says why."""
+    await deck.press("down", "down", "down", "o", "enter")
+    await deck.until(lambda: deck.dialog == "ConfirmDialog")
+    await deck.press("y")
+    await deck.until(lambda: deck.dialog == "Page")
+
+
+async def refused_beside(deck: Deck, host: SimulatedHost) -> None:
+    """The same, once the page is closed."""
+    await refused(deck, host)
+    await deck.press("escape")
+
+
+async def token_set(deck: Deck, _: SimulatedHost) -> None:
+    """A token was set on the accelerator."""
+    while deck.tree.row_id is None or deck.tree.row_id.bdf != "0000:af:00.0":
+        await deck.press("down")
+    await deck.press("t")
+    await deck.paste(TOKEN)
+    await deck.press("enter")
+    await deck.until(lambda: deck.dialog == "ConfirmDialog")
+    await deck.press("y")
+    await deck.until(lambda: "✓" in deck.line and deck.text.count("#024c873b") >= 2)
+
+
+async def waiting(deck: Deck, host: SimulatedHost) -> None:
+    """VFs are taken away while a machine holds one: the kernel waits, and the dashboard says for whom."""
+    await deck.press("v", "0", "enter")
+    await deck.until(lambda: deck.dialog == "ConfirmDialog")
+    await deck.press("Y")
+    await deck.until(lambda: host.snapshot().jobs)
+    host.advance(12)
+    await deck.press("r")
+    await deck.until(lambda: "12 s" in deck.line)
+
+
+async def palette(deck: Deck, _: SimulatedHost) -> None:
+    """The palette before anything is typed, its cursor at rest."""
+    await deck.press("ctrl+p")
+    await deck.until(lambda: "Set the PF's VF token" in deck.text)
+    field = deck.app.screen.query_one(Input)
+    field.cursor_blink = False
+    await deck.pilot.pause()
+
+
+PICTURES = [
+    Picture("demo", (80, 24), keys()),
+    Picture("demo", (120, 40), keys()),
+    Picture("demo", (40, 12), keys()),
+    Picture("demo", (200, 50), keys()),
+    Picture("details", (80, 24), keys("d")),
+    Picture("folded", (80, 24), keys("minus")),
+    Picture("set-token", (80, 24), token_typed),
+    Picture("wrong-token", (80, 24), token_wrong),
+    Picture("token-set", (120, 40), token_set),
+    Picture("vfs", (80, 24), keys("v", "1", "2")),
+    Picture("bind", (80, 24), keys("b")),
+    Picture("open", (80, 24), keys("down", "o")),
+    Picture("confirm", (80, 24), keys("a", dialog="ConfirmDialog")),
+    Picture("confirm-removal", (120, 40), keys("v", "1", "2", "enter", dialog="ConfirmDialog")),
+    Picture("confirm-removal", (80, 24), keys("v", "0", "enter", dialog="ConfirmDialog")),
+    Picture("refused", (80, 24), refused),
+    Picture("refused", (120, 40), refused),
+    Picture("refused-beside", (120, 40), refused_beside),
+    Picture("waiting", (120, 40), waiting),
+    Picture("greyed", (80, 24), keys("end", "t")),
+    Picture("help", (80, 24), keys("question_mark")),
+    Picture("help", (120, 40), keys("question_mark")),
+    Picture("palette", (80, 24), palette),
+    Picture("empty", (80, 24), keys(), scenario="none"),
+    Picture("too-small", (36, 8), keys()),
+    Picture("16-colours", (80, 24), keys(), theme="ansi-dark"),
+    Picture("16-colours-token", (80, 24), token_wrong, theme="ansi-dark"),
+    Picture("16-colours-refused", (80, 24), refused, theme="ansi-dark"),
+    Picture("16-colours-removal", (80, 24), keys("v", "0", "enter", dialog="ConfirmDialog"), theme="ansi-dark"),
+    Picture("no-colour", (80, 24), keys(), no_color=True),
+    Picture("no-colour-removal", (80, 24), keys("v", "0", "enter", dialog="ConfirmDialog"), no_color=True),
+]
+
+
+@pytest.mark.parametrize("picture", PICTURES, ids=lambda picture: picture.id)
+def test_picture(snap_compare: SnapCompare, picture: Picture, monkeypatch: pytest.MonkeyPatch) -> None:
+    if picture.no_color:
+        monkeypatch.setenv("NO_COLOR", "1")
+    host = scenario.load(picture.scenario, seed=1)
+    if picture.second:
+        host.advance(picture.second)
+    app = DashboardApp([host], theme=picture.theme, follow=False)
+
+    async def come(pilot: Pilot[Any]) -> None:
+        deck = Deck(app, pilot)
+        await deck.until(lambda: deck.main.fleet.snapshots)
+        await picture.way(deck, host)
+
+    assert snap_compare(app, terminal_size=picture.size, run_before=come)

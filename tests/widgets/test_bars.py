@@ -1,0 +1,96 @@
+"""The lines around the tree."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from textual.app import App, ComposeResult
+
+from tests import values
+from tests.fake_host import small_fleet
+from vfdeck.backend.model import Job, JobState
+from vfdeck.widgets.bars import Banner, JobLine, Key, KeyBar
+from vfdeck.widgets.state import Tone
+
+KEYS = [Key("token", "t", "Token"), Key("open", "o", "Open", enabled=False), Key("quit", "q", "Quit", pinned=True)]
+
+
+class BarsApp(App[None]):
+    """All three lines."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pressed: list[str] = []
+
+    def compose(self) -> ComposeResult:
+        """The lines."""
+        yield Banner()
+        yield JobLine()
+        yield KeyBar()
+
+    def on_key_bar_pressed(self, event: KeyBar.Pressed) -> None:
+        """Write it down."""
+        self.pressed.append(event.id)
+
+
+async def test_the_banner_says_more_where_there_is_room() -> None:
+    for width, expected in ((120, "DEMO · simulated hardware"), (80, "4 VFs  1 in use  ! 1 problem (p)"), (40, "DEMO")):
+        app = BarsApp()
+        async with app.run_test(size=(width, 5)):
+            app.query_one(Banner).show([small_fleet()], True)
+            text = app.query_one(Banner).render().plain
+            assert expected in text
+            assert len(text) <= width
+
+
+async def test_the_banner_of_many_hosts_and_of_none() -> None:
+    app = BarsApp()
+    async with app.run_test(size=(80, 5)):
+        banner = app.query_one(Banner)
+        banner.show([], False)
+        assert "looking" in banner.render().plain
+        assert "DEMO" not in banner.render().plain
+        banner.show([small_fleet(), dataclasses.replace(small_fleet("b"), unseen=2)], False)
+        assert "2 hosts" in banner.render().plain
+        assert "≥2 in use" in banner.render().plain
+
+
+async def test_the_job_line_shows_the_most_urgent() -> None:
+    app = BarsApp()
+    async with app.run_test(size=(80, 5)):
+        line = app.query_one(JobLine)
+        line.show_last("✓ done", Tone.GOOD)
+        assert line.text == "✓ done"
+        line.show_jobs([small_fleet()], ["set 4 VFs", "set 2 VFs"])
+        assert line.text == "◔ set 4 VFs  (+1 queued)"
+        jobs = tuple(
+            Job(n, f"job {n}", values.PF + str(n), JobState.RUNNING, "writing", values.NOON + n, "qemu (4242)") for n in (1, 2)
+        )
+        line.show_jobs([dataclasses.replace(small_fleet(), jobs=jobs)], ["set 4 VFs"])
+        assert line.text == "◔ job 1 · 59 s · +1 more · waiting for qemu (4242)"
+        line.hint("Open: not on vfio")
+        assert line.text == "Open: not on vfio"
+        line.clear_hint()
+        assert line.text.startswith("◔ job 1")
+
+
+async def test_keys_that_are_not_possible_give_way() -> None:
+    for width, expected in ((80, "t Token  o Open  "), (26, "t Token  "), (10, "q Quit")):
+        app = BarsApp()
+        async with app.run_test(size=(width, 5)):
+            bar = app.query_one(KeyBar)
+            bar.show(KEYS)
+            assert bar.render().plain.startswith(expected)
+            assert bar.render().plain.rstrip().endswith("q Quit")
+
+
+async def test_a_key_can_be_clicked() -> None:
+    app = BarsApp()
+    async with app.run_test(size=(80, 5)) as pilot:
+        app.query_one(KeyBar).show(KEYS)
+        await pilot.pause()
+        await pilot.click(KeyBar, offset=(11, 0))
+        await pilot.click(KeyBar, offset=(2, 0))
+        await pilot.click(KeyBar, offset=(40, 0))
+        await pilot.pause()
+        assert app.pressed == ["open", "token"]

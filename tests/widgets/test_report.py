@@ -1,0 +1,53 @@
+"""What is said of an outcome."""
+
+from __future__ import annotations
+
+import errno
+
+from tests.fake_host import done, refused
+from vfdeck.backend.changes import Explanation, Open, Outcome, SetNumvfs
+from vfdeck.backend.kernel import Stage
+from vfdeck.widgets.report import report, verdict
+from vfdeck.widgets.sections import plain_text
+from vfdeck.widgets.state import Tone
+
+VF = "0000:3b:10.0"
+
+
+def test_a_refusal_says_all_there_is_to_know() -> None:
+    assert verdict(refused(Open(VF))) == (f"Refused: EACCES at get_device_fd of {VF}", Tone.BAD)
+    text = plain_text(report(refused(Open(VF))))
+    for expected in (
+        "errno: EACCES (13): Permission denied",
+        f"stage: get_device_fd of {VF}",
+        "The VF's token is required (D1)",
+        "rule: the PF is on vfio-pci: its VFs open only with its token",
+        "no token was given",
+        "What to do\n1.: open 0000:3b:10.0 with the token",
+        "How to check\n1.: readlink",
+        "May be mistaken for\nmissing rights",
+        "kernel: vfio-pci 0000:3b:10.0: VF token required to access device",
+        "Done before that\n✓ opened /dev/vfio/21",
+        "The same answer can also mean\nB3: The group node's mode",
+    ):
+        assert expected in text
+
+
+def test_success_says_what_was_done() -> None:
+    outcome = done(Open(VF))
+    assert verdict(outcome, "open it") == ("Done: open it", Tone.GOOD)
+    assert verdict(outcome) == (f"Done: {VF}", Tone.GOOD)
+    assert plain_text(report(outcome)) == f"Done\n✓ opened and closed {VF}"
+
+
+def test_a_waiting_call_is_neither() -> None:
+    outcome = Outcome(SetNumvfs("0000:3b:00.0", 0), blocked=True)
+    assert verdict(outcome) == ("Still waiting in the kernel: 0000:3b:00.0", Tone.WARN)
+    assert "cannot be taken back" in plain_text(report(outcome))
+
+
+def test_an_unknown_refusal_has_no_catalogue_number() -> None:
+    why = Explanation("unknown", "No rule is known that says this", "unknown", "EXDEV was not expected here")
+    text = plain_text(report(Outcome(Open(VF), errno.EXDEV, Stage.FEATURE, VF, explanation=why)))
+    assert "No rule is known that says this\n" in text
+    assert "(unknown)" not in text

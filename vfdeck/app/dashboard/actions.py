@@ -1,0 +1,236 @@
+"""Everything an operator can do: one registry that feeds keys, key bar, palette and help.
+
+An action says when it is possible, and why not where it isn't. No Textual in here, so that the command line and the
+documentation can read the same list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from vfdeck.backend.changes import Change, Close, SetAutoprobe, UnbindDriver
+from vfdeck.backend.model import Function, Role, Snapshot
+from vfdeck.widgets.state import index_of
+
+Available = Callable[[Function, Snapshot], str]
+
+
+def itself(function: Function, _: Snapshot) -> Function:
+    """The action is about the selected function."""
+    return function
+
+
+def its_pf(function: Function, snapshot: Snapshot) -> Function:
+    """The action is about the PF, also where one of its VFs is selected."""
+    return snapshot.functions.get(function.physfn or "", function) if function.role is Role.VF else function
+
+
+def always(_: Function, __: Snapshot) -> str:
+    """Possible for every function."""
+    return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """An action: its keys, its words, what it is about, when it is possible and what it asks.
+
+    `dialog` names the dialog that asks for the rest; `change` makes the change where nothing has to be asked; `command` names
+    the screen's method where the action is about no function. `available` answers "" or the reason why not.
+    """
+
+    id: str
+    keys: str
+    label: str
+    title: str
+    help: str
+    target: Callable[[Function, Snapshot], Function] = itself
+    available: Available = always
+    dialog: str = ""
+    change: Callable[[Function, Snapshot], Change] | None = None
+    command: str = ""
+    key_name: str = ""
+    in_bar: bool = True
+
+    @property
+    def key(self) -> str:
+        """The key as it stands on the keyboard."""
+        return self.key_name or self.keys.split(",")[0]
+
+    def why_not(self, function: Function | None, snapshot: Snapshot | None) -> str:
+        """ "" where the action is possible for what is selected, else the reason in one line."""
+        if self.command:
+            return ""
+        if snapshot is None:
+            return "nothing was read yet"
+        if function is None:
+            return "choose a function first: this row is a host"
+        return self.available(self.target(function, snapshot), snapshot)
+
+
+# -- when is it possible? ---------------------------------------------------------------------------------------------
+def _is_pf(function: Function, _: Snapshot) -> str:
+    """For PFs."""
+    if function.role is Role.PF:
+        return ""
+    if function.role is Role.VF:
+        return f"its PF {function.physfn or ''} was not seen"
+    return f"{function.bdf} is neither a PF nor a VF"
+
+
+def _has_token(function: Function, snapshot: Snapshot) -> str:
+    """For PFs on vfio-pci."""
+    reason = _is_pf(function, snapshot)
+    if reason or function.on_vfio:
+        return reason
+    return f"{function.bdf} is {_on(function)}; only a PF on vfio-pci has a token"
+
+
+def _can_have_vfs(function: Function, snapshot: Snapshot) -> str:
+    """For PFs whose firmware offers VFs."""
+    reason = _is_pf(function, snapshot)
+    if not reason and function.sriov is not None and function.sriov.totalvfs == 0:
+        return f"{function.bdf} offers no VFs: its total is 0 (often a switch in the firmware)"
+    return reason
+
+
+def _can_open(function: Function, _: Snapshot) -> str:
+    """For functions on vfio."""
+    return "" if function.on_vfio else f"{function.bdf} is {_on(function)}; b binds it to vfio-pci, then it opens"
+
+
+def _can_unbind(function: Function, _: Snapshot) -> str:
+    """For functions that have a driver."""
+    return "" if function.driver is not None else f"{function.bdf} has no driver"
+
+
+def _can_close(function: Function, snapshot: Snapshot) -> str:
+    """For functions that vfdeck holds."""
+    holders = index_of(snapshot).holders.get(function.bdf, [])
+    if any(holder.own for holder in holders):
+        return ""
+    if holders:
+        return f"{function.bdf} is held by {holders[0].program} ({holders[0].pid}), not by vfdeck"
+    return f"vfdeck does not hold {function.bdf} open"
+
+
+def _on(function: Function) -> str:
+    """What driver a function is on, for a reason."""
+    return f"on {function.driver}" if function.driver else "without a driver"
+
+
+# -- changes that need no question ------------------------------------------------------------------------------------
+def _unbind(function: Function, _: Snapshot) -> Change:
+    return UnbindDriver(function.bdf)
+
+
+def _close(function: Function, _: Snapshot) -> Change:
+    return Close(function.bdf)
+
+
+def _autoprobe(function: Function, _: Snapshot) -> Change:
+    return SetAutoprobe(function.bdf, not (function.sriov and function.sriov.autoprobe))
+
+
+ACTIONS: tuple[Action, ...] = (
+    Action(
+        "token",
+        "t",
+        "Token",
+        "Set the PF's VF token",
+        "Type or make a UUID that every user of the PF's VFs must know from then on. On a VF: its PF's token.",
+        its_pf,
+        _has_token,
+        dialog="token",
+    ),
+    Action(
+        "vfs",
+        "v",
+        "VFs",
+        "Set the number of VFs",
+        "Turn VFs on or off; says before what the kernel would do and who would lose a VF.",
+        its_pf,
+        _can_have_vfs,
+        dialog="numvfs",
+    ),
+    Action(
+        "bind",
+        "b",
+        "Bind",
+        "Bind to a driver",
+        "Bind to vfio-pci, to another driver, or give it back to the driver the kernel chooses.",
+        dialog="driver",
+    ),
+    Action(
+        "unbind",
+        "u",
+        "Unbind",
+        "Take it from its driver",
+        "Unbind the driver; the override stays.",
+        available=_can_unbind,
+        change=_unbind,
+    ),
+    Action(
+        "open",
+        "o",
+        "Open",
+        "Attempt to open",
+        "Open the device with or without a token, by group or cdev, and hold it or close it at once; says which rule refused.",
+        available=_can_open,
+        dialog="open",
+    ),
+    Action(
+        "close",
+        "c",
+        "Close",
+        "Close what vfdeck holds",
+        "Close every descriptor of it that vfdeck holds.",
+        available=_can_close,
+        change=_close,
+    ),
+    Action(
+        "autoprobe",
+        "a",
+        "Probe",
+        "Turn autoprobe on or off",
+        "Whether drivers are offered new VFs of the PF.",
+        its_pf,
+        _is_pf,
+        change=_autoprobe,
+    ),
+    Action("refresh", "r,f5", "Refresh", "Look again", "Read everything afresh.", command="refresh_now", in_bar=False),
+    Action("details", "d", "Details", "Details in full", "Show the facts over the whole screen, and back.", command="details"),
+    Action(
+        "result",
+        "e",
+        "Result",
+        "The last result",
+        "Show again what came of the last change, with the explanation.",
+        command="result",
+    ),
+    Action(
+        "problems",
+        "p",
+        "Problems",
+        "What could not be read",
+        "List every file that could not be read, and why.",
+        command="problems",
+        in_bar=False,
+    ),
+    Action("fold_all", "minus", "Fold all", "Fold every PF", "Show PFs only.", command="fold_all", key_name="-", in_bar=False),
+    Action(
+        "unfold_all", "plus", "Unfold all", "Unfold everything", "Show every VF.", command="unfold_all", key_name="+", in_bar=False
+    ),
+    Action("help", "question_mark,f1", "Help", "Keys and letters", "This page.", command="help", key_name="?"),
+    Action(
+        "palette",
+        "ctrl+p,colon",
+        "Palette",
+        "Find an action by name",
+        "Type a few letters of what to do.",
+        command="palette",
+        in_bar=False,
+    ),
+    Action("quit", "q", "Quit", "Quit", "Close what is held and leave; never waits for the kernel.", command="quit"),
+)
+BY_ID: dict[str, Action] = {action.id: action for action in ACTIONS}

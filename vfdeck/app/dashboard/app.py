@@ -1,0 +1,88 @@
+"""The dashboard as a program."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from typing import ClassVar
+
+import rich
+from rich.segment import Segments
+from rich.traceback import Traceback
+from textual.app import App, SystemCommand
+from textual.binding import Binding, BindingType
+from textual.screen import Screen
+from textual.theme import Theme
+
+from vfdeck.app.dashboard.palette import ActionProvider
+from vfdeck.app.dashboard.screen import Dashboard
+from vfdeck.app.dashboard.themes import DARK, choose_theme
+from vfdeck.backend.host import Host
+
+#: sysexits: used wrongly
+EX_USAGE = 64
+
+
+class DashboardApp(App[None], inherit_bindings=False):
+    """Shows hosts. The theme is decided before Textual sets up its colours, and by us alone."""
+
+    TITLE = "vfdeck"
+    CSS_PATH = "dashboard.tcss"  # here, as Textual reads no style of a default screen
+    ENABLE_COMMAND_PALETTE = True
+    COMMANDS = {ActionProvider}  # noqa: RUF012  (as Textual declares it)
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("ctrl+q", "quit", "Quit", show=False, priority=True),
+        Binding("ctrl+c", "copy_or_hint", "Copy", show=False),
+        Binding("tab", "app.focus_next", "Next", show=False),
+        Binding("shift+tab", "app.focus_previous", "Previous", show=False),
+    ]
+
+    def __init__(self, hosts: Sequence[Host], *, theme: str = DARK.name, interval: float = 2.0, follow: bool = True) -> None:
+        self.set_reactive(App.theme, theme)
+        super().__init__()
+        self.hosts = tuple(hosts)
+        self._interval = interval
+        self._follow = follow
+        if not all(host.simulated for host in self.hosts):
+            self.features -= {"devtools"}  # the console gets every message in clear, keys of a token among them
+
+    def get_theme(self, theme_name: str) -> Theme | None:
+        """Our theme is known from the start."""
+        return DARK if theme_name == DARK.name else super().get_theme(theme_name)
+
+    def get_default_screen(self) -> Screen[None]:
+        """The dashboard."""
+        return Dashboard(self.hosts, interval=self._interval, follow=self._follow)
+
+    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
+        """None of Textual's own: a screenshot, for one, could hold a token."""
+        return ()
+
+    def action_copy_or_hint(self) -> None:
+        """Copy what is selected with the mouse; there is no other use of ctrl+c here."""
+        selection = self.screen.get_selected_text()
+        if selection:
+            self.copy_to_clipboard(selection)
+        else:
+            self.notify("q or ctrl+q quits", timeout=3, markup=False)
+
+    def _fatal_error(self) -> None:
+        """Show a crash without the values of local variables, which may hold a token."""
+        self.bell()
+        traceback = Traceback(show_locals=False, width=None, suppress=[rich])
+        self._exit_renderables.append(Segments(self.console.render(traceback, self.console.options)))
+        self._close_messages_no_wait()
+
+
+def run(host: Host) -> int:
+    """Run the dashboard on a host until the operator quits; the answer is the exit status."""
+    if not sys.stdin.isatty() or not sys.stdout.isatty():
+        print("vfdeck: the dashboard needs a terminal on standard input and output (try vfdeck tree)", file=sys.stderr)
+        return EX_USAGE
+    app = DashboardApp([host], theme=choose_theme(os.environ))
+    try:
+        app.run()
+    finally:
+        host.close()
+    return app.return_code or 0

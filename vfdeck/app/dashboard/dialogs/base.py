@@ -1,0 +1,119 @@
+"""The frame that all dialogs share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar, Generic, TypeVar
+
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+from textual.screen import ModalScreen
+from textual.widgets import Button, Static
+
+from vfdeck.widgets.section_view import SectionView
+from vfdeck.widgets.sections import Section
+from vfdeck.widgets.state import Tone
+
+Result = TypeVar("Result")
+
+
+class Dialog(ModalScreen[Result | None], Generic[Result]):
+    """A titled box with buttons. Escape answers None. Foreign text goes in as `Text`."""
+
+    CSS_PATH = "dialogs.tcss"
+    AUTO_FOCUS = ""
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "cancel", "Cancel", show=False),
+        Binding("enter", "enter", "Accept", show=False),
+    ]
+    #: what the accepting button says
+    accept: ClassVar[str] = "Continue"
+
+    def __init__(self, title: str, subtitle: str = "") -> None:
+        super().__init__()
+        self._answered = False
+        self._title_text = title
+        self._subtitle_text = subtitle
+
+    def compose(self) -> ComposeResult:
+        """Title, body, a line for faults, buttons."""
+        with Vertical(id="dialog"):
+            yield Static(Text(self._title_text), id="title", markup=False)
+            if self._subtitle_text:
+                yield Static(Text(self._subtitle_text), id="subtitle", markup=False)
+            yield from self.body()
+            with Horizontal(id="buttons"):
+                yield from self.buttons()
+
+    def body(self) -> ComposeResult:
+        """What stands between title and buttons."""
+        return
+        yield
+
+    def buttons(self) -> ComposeResult:
+        """Cancel and accept."""
+        yield Button("Cancel  Esc", id="cancel", compact=True)
+        yield Button(f"{self.accept}  ⏎", id="accept", variant="primary", compact=True)
+
+    def allow(self, possible: bool) -> None:
+        """Whether the accepting button can be pressed."""
+        for button in self.query("#accept").results(Button):
+            button.disabled = not possible
+
+    def on_resize(self) -> None:
+        """Leave room for title and buttons below what scrolls."""
+        for view in self.query(SectionView):
+            view.styles.max_height = max(3, self.size.height * 94 // 100 - 7)
+
+    def on_button_pressed(self, event: Button.Pressed) -> None:
+        """Cancel, or accept."""
+        event.stop()
+        if event.button.id == "cancel":
+            self.action_cancel()
+        elif event.button.id == "accept":
+            self.action_accept()
+
+    def answer(self, result: Result | None) -> None:
+        """Close with a result; a second key that comes before the dialog is gone does nothing."""
+        if not self._answered:
+            self._answered = True
+            self.dismiss(result)
+
+    def action_cancel(self) -> None:
+        """Answer None."""
+        self.answer(None)
+
+    def action_enter(self) -> None:
+        """Enter, where no button has the focus."""
+        self.action_accept()
+
+    def action_accept(self) -> None:
+        """Answer with what was asked for."""
+
+
+class Page(Dialog[bool]):
+    """Text to read: sections that scroll. Escape, Enter and q close it."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter,q", "cancel", "Close", show=False)]
+
+    def __init__(self, title: str, sections: Sequence[Section], *, label_width: int = 9, tone: Tone = Tone.PLAIN) -> None:
+        super().__init__(title)
+        self._tone = tone
+        self._sections = tuple(sections)
+        self._label_width = label_width
+
+    def body(self) -> ComposeResult:
+        """The text."""
+        yield SectionView(self._sections, label_width=self._label_width, id="page")
+
+    def buttons(self) -> ComposeResult:
+        """One to close."""
+        yield Static("↑ ↓ scroll", id="hint", markup=False)
+        yield Button("Close  Esc", id="cancel", compact=True)
+
+    def on_mount(self) -> None:
+        """Let the keys scroll the text."""
+        self.query_one("#title").add_class(str(self._tone))
+        self.query_one("#page").focus()

@@ -1,0 +1,108 @@
+"""Attempt to open a device."""
+
+from __future__ import annotations
+
+from rich.text import Text
+from textual import on
+from textual.app import ComposeResult
+from textual.content import Content
+from textual.widgets import Static
+
+from vfdeck.app.dashboard.dialogs.base import Dialog
+from vfdeck.backend.changes import Open, OpenPath
+from vfdeck.backend.model import Function, Role, Snapshot, TokenState
+from vfdeck.backend.token import Token
+from vfdeck.widgets.cells import short_name
+from vfdeck.widgets.choices import Choice, Option, Tick
+from vfdeck.widgets.state import role_text
+from vfdeck.widgets.token_field import TokenField
+
+
+class OpenDialog(Dialog[Open]):
+    """Asks how to open a device: which token, which path, and whether to hold it. `known` is the token this session set."""
+
+    accept = "Open"
+
+    def __init__(self, function: Function, snapshot: Snapshot, known: Token | None) -> None:
+        super().__init__(f"Attempt to open {function.bdf}", f"{role_text(function)} · {short_name(function)} · {function.driver}")
+        self._function = function
+        self._snapshot = snapshot
+        self._known = known
+
+    def body(self) -> ComposeResult:
+        """Token, path, hold."""
+        yield Static("Token", classes="label")
+        with Choice(id="token"):
+            yield Option("none", value=self._known is None, id="without")
+            if self._known is not None:
+                yield Option(Content(self._session_text(self._known)), value=True, id="session")
+            yield Option("another one:", id="typed")
+        yield TokenField()
+        yield Static("Path", classes="label")
+        with Choice(id="path"):
+            group = self._function.iommu_group
+            node = f"/dev/vfio/{'noiommu-' if self._function.noiommu else ''}{'?' if group is None else group}"
+            yield Option(Content(f"group  {node}"), value=True, id="group")
+            cdev = self._function.cdev
+            text = f"cdev   /dev/vfio/devices/{cdev}" if cdev else "cdev   this function has none"
+            yield Option(Content(text), id="cdev", disabled=cdev is None)
+        yield Tick("hold it open (else it is closed at once)", id="hold")
+        yield Static(Text(self._expect()), classes="note gap", markup=False)
+
+    def on_mount(self) -> None:
+        """The keys go to the choice of a token; its field appears when wanted."""
+        self.query_one(TokenField).display = False
+        self.query_one("#token").focus()
+
+    def _pf(self) -> Function | None:
+        """The PF whose token guards the function."""
+        if self._function.role is Role.VF:
+            return self._snapshot.functions.get(self._function.physfn or "")
+        return self._function if self._function.role is Role.PF else None
+
+    def _session_text(self, known: Token) -> str:
+        """The token of this session, by fingerprint, and whether it may have been replaced."""
+        pf = self._pf()
+        knowledge = self._snapshot.tokens.get(pf.bdf) if pf else None
+        same = knowledge is not None and knowledge.state is TokenState.SET and knowledge.fingerprint == known.fingerprint
+        return f"the one set in this session, #{known.fingerprint}" + ("" if same else " (may have been replaced)")
+
+    def _expect(self) -> str:
+        """What the rules ask for here."""
+        pf = self._pf()
+        if pf is None:
+            return "Neither PF nor VF: opens without a token, and a token given is an error."
+        if self._function.role is Role.PF:
+            return "A PF opens without a token while none of its VFs is in use. A token given then becomes its token."
+        if pf.on_vfio:
+            return f"Its PF {pf.bdf} is on {pf.driver}: the kernel asks for that PF's token."
+        return f"Its PF {pf.bdf} is not on vfio-pci: opens without a token, and a token given is an error."
+
+    def _token_choice(self) -> str:
+        """The id of the choice of a token."""
+        return self.query_one("#token", Choice).picked
+
+    @on(Choice.Changed, "#token")
+    def _chosen(self) -> None:
+        field = self.query_one(TokenField)
+        field.display = self._token_choice() == "typed"
+        if field.display:
+            field.focus_input()
+        self._judge()
+
+    @on(TokenField.Changed)
+    def _judge(self) -> None:
+        self.allow(self._token_choice() != "typed" or self.query_one(TokenField).token is not None)
+
+    @on(TokenField.Submitted)
+    def _submitted(self) -> None:
+        self.action_accept()
+
+    def action_accept(self) -> None:
+        """Answer with the attempt."""
+        choice, field = self._token_choice(), self.query_one(TokenField)
+        if choice == "typed" and field.token is None:
+            return
+        token = {"session": self._known, "typed": field.token}.get(choice)
+        way = OpenPath.CDEV if self.query_one("#path", Choice).picked == "cdev" else OpenPath.GROUP
+        self.answer(Open(self._function.bdf, token, self.query_one("#hold", Tick).value, way))

@@ -1,0 +1,91 @@
+"""Pages made from values: help from the registry, problems, results, and what is said where there is no hardware."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from vfdeck.app.dashboard.actions import ACTIONS
+from vfdeck.backend.model import Snapshot
+from vfdeck.widgets.sections import Fact, Section
+from vfdeck.widgets.state import State, Tone, plural
+
+_TREE_KEYS = (
+    ("↑ ↓ j k", "move; PgUp PgDn Home End in greater steps"),
+    ("← →", "fold and unfold; ← on a VF goes to its PF"),
+    ("Enter", "fold or unfold; on a VF its details in full"),
+    ("Space", "fold or unfold"),
+    ("Tab", "to the facts and back, to scroll them"),
+)
+
+
+def help_sections() -> list[Section]:
+    """Keys, from the registry, and the letters of states."""
+    changes = tuple(Fact(a.key, f"{a.title}. {a.help}") for a in ACTIONS if not a.command)
+    others = tuple(Fact(a.key, f"{a.title}. {a.help}") for a in ACTIONS if a.command)
+    states = tuple(Fact(f"{s.letter} {s.word}", s.meaning, s.tone) for s in State)
+    return [
+        Section("Changes: each is planned and confirmed before it is done", changes),
+        Section("Moving in the tree", tuple(Fact(key, text) for key, text in _TREE_KEYS)),
+        Section("Everything else", others),
+        Section("States", states),
+        Section(
+            "Tokens",
+            (
+                Fact("#1a2b3c4d", "set by vfdeck; the fingerprint tells tokens apart and gives nothing away", Tone.GOOD),
+                Fact("unset", "the kernel's random token, which nobody knows", Tone.WARN),
+                Fact("unknown", "on vfio-pci since before vfdeck looked", Tone.WARN),
+                Fact("needed", "a VF that opens only with its PF's token", Tone.DIM),
+            ),
+        ),
+        Section(
+            "Numbers",
+            (
+                Fact("≥3", "at least 3: not every process could be looked at"),
+                Fact("driver*", "driver_override names another driver"),
+            ),
+        ),
+    ]
+
+
+def problem_sections(snapshots: Sequence[Snapshot], failures: dict[str, str]) -> list[Section]:
+    """What could not be read, by host."""
+    sections = [Section(host, (Fact("", what, Tone.BAD),)) for host, what in failures.items()]
+    for snapshot in snapshots:
+        facts = [line for p in snapshot.problems for line in (Fact("", p.path, Tone.STRONG), Fact(" ", p.what, Tone.BAD))]
+        if snapshot.unseen:
+            text = f"{snapshot.unseen} processes could not be looked at, so numbers of users are lower bounds (needs root)"
+            facts.append(Fact("", text, Tone.WARN))
+        if facts:
+            sections.append(Section(snapshot.host.name, tuple(facts)))
+    return sections or [Section("", (Fact("", "Nothing: everything could be read.", Tone.GOOD),))]
+
+
+def empty_sections(snapshots: Sequence[Snapshot]) -> list[Section]:
+    """What is said where there is nothing to show: what was looked for, and how to see vfdeck at work."""
+    names = ", ".join(snapshot.host.name for snapshot in snapshots)
+    seen = sum(len(snapshot.functions) for snapshot in snapshots)
+    looked = (
+        ("sriov_totalvfs", "physical functions (PFs)"),
+        ("physfn", "virtual functions (VFs)"),
+        ("driver", "vfio-pci and its kin"),
+    )
+    found = f"and found none of them among {plural(seen, 'PCI function')}." if seen else "and found no PCI function at all."
+    sections = [
+        Section(f"No SR-IOV hardware on {names}", (Fact("", "vfdeck looked for", Tone.DIM),)),
+        Section("", tuple(Fact("", f"  /sys/bus/pci/devices/*/{file:<16}{what}") for file, what in looked)),
+        Section("", (Fact("", found, Tone.DIM),)),
+        Section(
+            "If there should be some",
+            (
+                Fact("1.", "Is SR-IOV on in the firmware setup, and in the card's own settings?"),
+                Fact("2.", "Is this a virtual machine? VFs look like plain functions to a guest."),
+                Fact("3.", "Could a file not be read? p lists the problems."),
+            ),
+        ),
+        Section(
+            "To see vfdeck at work",
+            (Fact("", "  vfdeck demo", Tone.GOOD), Fact("", "shows a simulated fleet; q leaves this one.", Tone.DIM)),
+        ),
+    ]
+    problems = problem_sections(snapshots, {}) if any(s.problems for s in snapshots) else []
+    return [*sections, *problems]

@@ -1,0 +1,259 @@
+"""The lines around the tree: the banner above, the job line and the key bar below. Each is one line and fits any width."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from rich.cells import cell_len
+from rich.style import Style
+from rich.text import Text
+from textual import events
+from textual.message import Message
+from textual.widget import Widget
+
+from vfdeck.backend.model import Job, Snapshot
+from vfdeck.widgets.state import Tone, duration, index_of, plural
+
+
+class _Line(Widget):
+    """One line of text in tones."""
+
+    ALLOW_SELECT = False
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"line--key", "line--badge", *(f"line--{tone}" for tone in Tone)}
+    DEFAULT_CSS = """
+    _Line {
+        height: 1;
+        & > .line--key { color: $text-accent; text-style: bold; }
+        & > .line--badge { color: $background; background: $warning; text-style: bold; }
+        &:ansi > .line--badge { color: ansi_black; background: ansi_yellow; }
+        & > .line--plain { color: $foreground; }
+        & > .line--dim { color: $foreground-darken-3; }
+        & > .line--strong { color: $foreground; text-style: bold; }
+        & > .line--good { color: $text-success; }
+        & > .line--busy { color: $text-primary; }
+        & > .line--own { color: $text-accent; }
+        & > .line--warn { color: $text-warning; }
+        & > .line--bad { color: $text-error; text-style: bold; }
+    }
+    """
+
+    def _style(self, part: str) -> Style:
+        """The style of a tone, or of `key` or `badge`."""
+        return self.get_component_rich_style(f"line--{part}", partial=True)
+
+    def _text(self, pieces: Sequence[tuple[str, str]]) -> Text:
+        """Pieces (text, tone) as one line that is cut with an ellipsis."""
+        line = Text(no_wrap=True, end="")
+        for text, part in pieces:
+            line.append(text, self._style(part))
+        line.truncate(self.content_size.width, overflow="ellipsis")
+        return line
+
+
+class Banner(_Line):
+    """The line at the top: whose hardware this is, and how it stands as a whole."""
+
+    DEFAULT_CSS = """
+    Banner { background: $panel; padding: 0 1; }
+    """
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._snapshots: tuple[Snapshot, ...] = ()
+        self._simulated = False
+
+    def show(self, snapshots: Sequence[Snapshot], simulated: bool) -> None:
+        """Show these hosts' sums; `simulated` puts the DEMO badge there even before the first snapshot."""
+        self._snapshots = tuple(snapshots)
+        self._simulated = simulated
+        self.refresh()
+
+    def render(self) -> Text:
+        """What fits: the badge and the counts always, the kernel's release and the words where there is room."""
+        width = self.content_size.width
+        for level in range(4):
+            left, right = self._left(level), self._right(level)
+            spare = width - cell_len("".join(t for t, _ in [*left, *right]))
+            if spare >= 2 or level == 3:
+                break
+        return self._text([*left, (" " * max(1, spare), Tone.PLAIN), *right])
+
+    def _left(self, level: int) -> list[tuple[str, str]]:
+        """Name, badge, host, kernel; the higher the level, the less of it."""
+        pieces: list[tuple[str, str]] = [("vfdeck", Tone.STRONG)]
+        if self._simulated:
+            pieces += [(" ", Tone.PLAIN), (" DEMO " if level else " DEMO · simulated hardware ", "badge")]
+        hosts = [snapshot.host for snapshot in self._snapshots]
+        if len(hosts) == 1:
+            pieces.append((f"  {hosts[0].name}", Tone.PLAIN))
+            pieces += [(f"  {hosts[0].kernel}", Tone.DIM)] if level < 2 else []
+        elif hosts:
+            pieces.append((f"  {plural(len(hosts), 'host')}", Tone.PLAIN))
+        return pieces
+
+    def _right(self, level: int) -> list[tuple[str, str]]:
+        """PFs, VFs, those in use, problems."""
+        if not self._snapshots:
+            return [("looking …", Tone.DIM)]
+        indexes = [index_of(snapshot) for snapshot in self._snapshots]
+        pfs, vfs = sum(index.pfs for index in indexes), sum(index.vfs for index in indexes)
+        users = [index.all_users for index in indexes]
+        used = sum(count.value for count in users)
+        mark = next((str(count)[0] for count in users if not str(count)[0].isdigit()), "")
+        problems = sum(len(snapshot.problems) for snapshot in self._snapshots)
+        text = f"{plural(pfs, 'PF')}  {plural(vfs, 'VF')}  {mark}{used} in use" if level < 3 else f"{pfs}/{vfs}/{mark}{used}"
+        pieces: list[tuple[str, str]] = [(text, Tone.PLAIN)]
+        if problems:
+            pieces.append((f"  ! {plural(problems, 'problem')} (p)" if level < 3 else f" !{problems}", Tone.BAD))
+        elif level < 1:
+            pieces.append(("  no problems", Tone.DIM))
+        return pieces
+
+
+class JobLine(_Line):
+    """The line above the keys: a hint when there is one, else what runs, else what came last."""
+
+    DEFAULT_CSS = """
+    JobLine { padding: 0 1; background: $surface; }
+    """
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._hint: tuple[str, Tone] | None = None
+        self._jobs: tuple[tuple[Job, float], ...] = ()
+        self._begun: tuple[str, ...] = ()
+        self._last: tuple[str, Tone] = ("", Tone.DIM)
+
+    def show_jobs(self, snapshots: Sequence[Snapshot], begun: Sequence[str] = ()) -> None:
+        """Show the running jobs of these snapshots; `begun` are changes that no snapshot tells of yet."""
+        self._jobs = tuple((job, s.taken) for s in snapshots for job in index_of(s).waiting.values())
+        self._begun = tuple(begun)
+        self.refresh()
+
+    def show_last(self, text: str, tone: Tone) -> None:
+        """Show how the last change went."""
+        self._hint, self._last = None, (text, tone)
+        self.refresh()
+
+    def hint(self, text: str, tone: Tone = Tone.WARN) -> None:
+        """Say something in one line until `clear_hint`."""
+        self._hint = (text, tone)
+        self.refresh()
+
+    def clear_hint(self) -> None:
+        """Take the hint away."""
+        if self._hint is not None:
+            self._hint = None
+            self.refresh()
+
+    @property
+    def text(self) -> str:
+        """What the line says now."""
+        return "".join(text for text, _ in self._pieces())
+
+    def render(self) -> Text:
+        """The line."""
+        return self._text(self._pieces())
+
+    def _pieces(self) -> list[tuple[str, str]]:
+        """What is most urgent."""
+        if self._hint is not None:
+            return [self._hint]
+        if self._jobs:
+            return self._job()
+        if self._begun:
+            more = f"  (+{len(self._begun) - 1} queued)" if len(self._begun) > 1 else ""
+            return [("◔ ", Tone.WARN), (self._begun[0], Tone.PLAIN), (more, Tone.DIM)]
+        return [self._last]
+
+    def _job(self) -> list[tuple[str, str]]:
+        """The longest-running job, whom it waits for, and how many more there are."""
+        job, now = min(self._jobs, key=lambda pair: pair[0].started)
+        waits = f"waiting for {job.waits_for}" if job.waits_for else job.step
+        more = len(self._jobs) - 1
+        return [
+            ("◔ ", Tone.WARN),
+            (job.title, Tone.STRONG),
+            (f" · {duration(now - job.started)}", Tone.DIM),
+            (f" · +{more} more" if more else "", Tone.DIM),
+            (f" · {waits}" if waits else "", Tone.WARN),
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A key of the key bar: what it is called on the keyboard, what it does, and whether it can now."""
+
+    id: str
+    key: str
+    label: str
+    enabled: bool = True
+    pinned: bool = False  # stays at the right edge
+
+
+class KeyBar(_Line):
+    """The line of keys. What is not possible now is greyed, and left out where room is scarce."""
+
+    DEFAULT_CSS = """
+    KeyBar { background: $panel; padding: 0 1; }
+    """
+
+    class Pressed(Message):
+        """A key was clicked on."""
+
+        def __init__(self, id: str) -> None:
+            super().__init__()
+            self.id = id
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._keys: tuple[Key, ...] = ()
+        self._spans: list[tuple[int, int, str]] = []
+
+    def show(self, keys: Sequence[Key]) -> None:
+        """Show these keys."""
+        if tuple(keys) != self._keys:
+            self._keys = tuple(keys)
+            self.refresh()
+
+    def render(self) -> Text:
+        """The keys that fit; remembers where each stands, for the mouse."""
+        width = self.content_size.width
+        shown = self._fitting(width)
+        left = [key for key in shown if not key.pinned]
+        right = [key for key in shown if key.pinned]
+        spare = width - sum(_width(key) for key in shown)
+        self._spans, pieces, at = [], [], 0
+        for key in [*left, None, *right]:
+            if key is None:
+                pieces.append((" " * max(0, spare), str(Tone.PLAIN)))
+                at += max(0, spare)
+                continue
+            self._spans.append((at, at + _width(key), key.id))
+            at += _width(key)
+            pieces += [(key.key, "key" if key.enabled else Tone.DIM), (f" {key.label}  ", Tone.PLAIN if key.enabled else Tone.DIM)]
+        return self._text(pieces)
+
+    def _fitting(self, width: int) -> list[Key]:
+        """All keys where they fit; else the possible ones; else as many of those as fit beside the pinned ones."""
+        shown = list(self._keys)
+        if sum(map(_width, shown)) <= width:
+            return shown
+        shown = [key for key in shown if key.enabled]
+        while sum(map(_width, shown)) > width and any(not key.pinned for key in shown):
+            shown.remove([key for key in shown if not key.pinned][-1])
+        return shown
+
+    def on_click(self, event: events.Click) -> None:
+        """Tell which key was clicked on."""
+        at = event.x - self.styles.padding.left
+        for start, end, key in self._spans:
+            if start <= at < end:
+                self.post_message(self.Pressed(key))
+
+
+def _width(key: Key) -> int:
+    """Cells a key takes."""
+    return cell_len(key.key) + cell_len(key.label) + 3

@@ -1,0 +1,215 @@
+"""The columns of the fleet tree: which fit a width, and what each row says in them. No Textual in here."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from vfdeck.backend.model import Function, Role
+from vfdeck.widgets.rows import Row
+from vfdeck.widgets.state import Index, State, Tone, holders_text, plural, role_text, token_cell
+
+
+class Cell(NamedTuple):
+    """A piece of a row: its text, what the text means, and whether it stands right in its column."""
+
+    text: str
+    tone: Tone = Tone.PLAIN
+    right: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column: the least width it makes sense with, and how far it may grow."""
+
+    id: str
+    title: str
+    width: int
+    grow: int = 0
+    right: bool = False
+
+
+TREE = "tree"
+#: "what" is a name for PFs and a holder for VFs in one column, until there is room for both
+_COLUMNS = {
+    column.id: column
+    for column in (
+        Column(TREE, "function", 17),
+        Column("role", "role", 6),
+        Column("state", "state", 9),
+        Column("driver", "driver", 9, 10),
+        Column("vfs", "VFs", 6, right=True),
+        Column("users", "users", 5, right=True),
+        Column("token", "token", 9),
+        Column("group", "group", 5, right=True),
+        Column("numa", "NUMA", 4, right=True),
+        Column("what", "name/holder", 12, 48),
+        Column("name", "device", 18, 40),
+        Column("holder", "holder", 22, 14),
+    )
+}
+#: Sets of columns from the fullest to the barest; the first one that fits is taken.
+_SETS = (
+    ("tree", "role", "state", "driver", "vfs", "users", "token", "group", "numa", "name", "holder"),
+    ("tree", "role", "state", "driver", "vfs", "users", "token", "group", "numa", "what"),
+    ("tree", "role", "state", "driver", "vfs", "users", "token", "group", "what"),
+    ("tree", "role", "state", "driver", "vfs", "users", "token", "what"),
+    ("tree", "state", "driver", "vfs", "users", "token", "what"),
+    ("tree", "state", "driver", "vfs", "users", "token"),
+    ("tree", "state", "driver", "vfs", "token"),
+    ("tree", "state", "driver", "vfs"),
+    ("tree", "state", "driver"),
+    ("tree", "state"),
+)
+_GAP = 1
+#: Below this width the domain `0000:` is left out of addresses.
+SHORT_ADDRESS_BELOW = 50
+
+
+class Fitted(NamedTuple):
+    """A column with the width it got."""
+
+    column: Column
+    width: int
+
+
+def fit(width: int, longest: int = 12) -> tuple[Fitted, ...]:
+    """The columns for `width` cells, with one cell between them; what is left over goes to the columns that may grow.
+
+    `longest` is the length of the longest address.
+    """
+    tree = 5 + (7 if width < SHORT_ADDRESS_BELOW and longest <= 12 else max(12, longest))
+    for names in _SETS:
+        columns = [_COLUMNS[name] for name in names]
+        widths = [tree if c.id == TREE else c.width for c in columns]
+        spare = width - sum(widths) - _GAP * (len(columns) - 1)
+        if spare >= 0:
+            return tuple(Fitted(c, w) for c, w in zip(columns, _spread(columns, widths, spare), strict=True))
+    return (Fitted(_COLUMNS[TREE], max(1, width)),)
+
+
+def _spread(columns: list[Column], widths: list[int], spare: int) -> list[int]:
+    """Hand `spare` cells to the columns that may grow: a little to the driver first, the rest to names and holders in turn."""
+    limits = [c.width + c.grow for c in columns]
+    for index, column in enumerate(columns):
+        if column.id == "driver":
+            more = min(spare // 3, limits[index] - widths[index])
+            widths[index], spare = widths[index] + more, spare - more
+    growing = [n for n, c in enumerate(columns) if c.grow and c.id != "driver"]
+    while spare > 0 and growing:
+        for index in list(growing):
+            if widths[index] >= limits[index]:
+                growing.remove(index)
+            elif spare > 0:
+                widths[index], spare = widths[index] + 1, spare - 1
+    return widths
+
+
+def address(bdf: str, short: bool) -> str:
+    """An address, without the domain 0000 where room is scarce."""
+    return bdf[5:] if short and bdf.startswith("0000:") else bdf
+
+
+_BRACKETS = re.compile(r"\[([^\[\]]+)\]\s*$")
+_FILLER = re.compile(r"^(?:Ethernet (?:Controller|Adapter) |Infiniband controller )|(?: Family)?(?: for .*)?$", re.IGNORECASE)
+
+
+def short_name(function: Function) -> str:
+    """The device's name without what every such name has: `MT2892 Family [ConnectX-6 Dx]` is `ConnectX-6 Dx`."""
+    if not function.device:
+        return function.name
+    bracket = _BRACKETS.search(function.device)
+    return bracket[1].strip() if bracket else _FILLER.sub("", function.device).strip() or function.device
+
+
+def guides(row: Row) -> str:
+    """The lines that tie a row to its parent, with the mark of a row that can be folded."""
+    mark = ("▸ " if row.folded else "▾ ") if row.foldable else ""
+    if row.depth == 0:
+        return mark or "  "
+    if row.depth == 1:
+        return ("└─" if row.last else "├─") + (mark or "─ ")
+    return ("  " if row.parent_last else "│ ") + ("└─ " if row.last else "├─ ")
+
+
+def host_line(index: Index, alone: bool) -> list[Cell]:
+    """A host's own row, which runs over all columns. Where it is `alone`, the banner has its kernel and its sums already."""
+    snapshot, host = index.snapshot, index.snapshot.host
+    sums = f"{host.kernel} · {plural(index.pfs, 'PF')} · {plural(index.vfs, 'VF')} · {index.all_users} in use"
+    cells = [Cell(host.name, Tone.STRONG), Cell("  ", Tone.DIM)]
+    if not alone:
+        cells.append(Cell(sums, Tone.DIM))
+    oddities = [] if host.iommu else ["no IOMMU"]
+    oddities += [] if host.enable_sriov is not False else ["vfio-pci makes no VFs (enable_sriov N)"]
+    oddities += [] if host.privileged else ["not privileged: changes will be refused"]
+    oddities += [f"{snapshot.unseen} processes not looked at"] if snapshot.unseen else []
+    cells += [Cell(f"{'' if alone and not n else ' · '}{text}", Tone.WARN) for n, text in enumerate(oddities)]
+    if snapshot.problems and not alone:
+        cells.append(Cell(f" · ! {plural(len(snapshot.problems), 'problem')}", Tone.BAD))
+    return cells
+
+
+def cells(row: Row, function: Function, index: Index, columns: tuple[Fitted, ...]) -> tuple[Cell, ...]:
+    """What a function's row says in `columns`, the tree column aside."""
+    state = index.state(function)
+    return tuple(_cell(fitted, function, index, state) for fitted in columns if fitted.column.id != TREE)
+
+
+def _cell(fitted: Fitted, function: Function, index: Index, state: State) -> Cell:
+    """What a function's row says in one column."""
+    match fitted.column.id:
+        case "state":
+            return Cell(f"{state.letter} {state.word}", state.tone)
+        case "role":
+            return Cell(role_text(function), Tone.STRONG if function.role is Role.PF else Tone.DIM)
+        case "driver":
+            return _driver(function)
+        case "token":
+            return Cell(*token_cell(function, index.snapshot))
+        case "vfs" | "users":
+            return _count(fitted.column.id, function, index)
+        case "group":
+            return Cell("" if function.iommu_group is None else str(function.iommu_group), Tone.DIM, True)
+        case "numa":
+            node = function.numa_node
+            return Cell("" if node is None or node < 0 else str(node), Tone.DIM, True)
+        case "name":
+            return _name(function)
+        case _:
+            return _holder_or_name(fitted, function, index)
+
+
+def _driver(function: Function) -> Cell:
+    """The driver; marked with `*` where driver_override names another one."""
+    override = function.driver_override
+    mark = "*" if override and override != function.driver else ""
+    return Cell((function.driver or "–") + mark, Tone.DIM if function.driver is None else Tone.PLAIN)
+
+
+def _count(column: str, function: Function, index: Index) -> Cell:
+    """Numbers that only PFs have."""
+    if function.sriov is None:
+        return Cell("", Tone.DIM, True)
+    if column == "users":
+        users = index.users(function)
+        return Cell(str(users), Tone.BUSY if users.value else Tone.DIM, True)
+    total = "?" if function.sriov.totalvfs is None else str(function.sriov.totalvfs)
+    return Cell(f"{function.sriov.numvfs}/{total}", Tone.PLAIN if function.sriov.numvfs else Tone.DIM, True)
+
+
+def _name(function: Function) -> Cell:
+    """The device's name; VFs repeat their PF's, so theirs stands back."""
+    return Cell(short_name(function), Tone.DIM if function.role is Role.VF else Tone.PLAIN)
+
+
+def _holder_or_name(fitted: Fitted, function: Function, index: Index) -> Cell:
+    """Who holds it; in the shared column a PF or an unused function says its name or interfaces instead."""
+    holders = index.holders.get(function.bdf, [])
+    if holders:
+        return Cell(holders_text(holders, fitted.width), Tone.OWN if any(h.own for h in holders) else Tone.BUSY)
+    if fitted.column.id == "holder":
+        return Cell("", Tone.DIM)
+    if function.role is not Role.VF:
+        return Cell(short_name(function), Tone.PLAIN)
+    return Cell(" ".join((*function.interfaces, *function.disks)), Tone.DIM)

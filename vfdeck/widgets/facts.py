@@ -1,0 +1,212 @@
+"""The facts of what the cursor stands on: a function, or a host."""
+
+from __future__ import annotations
+
+from textual import events
+
+from vfdeck.backend.model import Function, Role, Snapshot, TokenState
+from vfdeck.widgets.rows import RowId
+from vfdeck.widgets.section_view import SectionView
+from vfdeck.widgets.sections import Fact, Section
+from vfdeck.widgets.state import Index, Tone, count_words, duration, group_blockers, index_of, plural, role_text, token_words
+
+
+class FactsPanel(SectionView):
+    """Shows the facts of a row of the fleet."""
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(label_width=9, id=id)
+        self._row_id: RowId | None = None
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Two columns where it is wide and low."""
+        self.columns = 2 if event.size.width >= 70 and event.size.height < 16 else 1
+        super().on_resize(event)
+
+    def show_row(self, row_id: RowId | None, snapshot: Snapshot | None) -> None:
+        """Show what is known of `row_id`; news of the same row leave the scroll where it is."""
+        fresh = row_id != self._row_id
+        self._row_id = row_id
+        self.show(row_facts(row_id, snapshot), top=fresh)
+
+
+def row_facts(row_id: RowId | None, snapshot: Snapshot | None) -> list[Section]:
+    """The facts of a row as sections."""
+    if row_id is None or snapshot is None:
+        return []
+    function = snapshot.functions.get(row_id.bdf)
+    if function is not None:
+        return function_facts(function, snapshot)
+    return host_facts(snapshot) if not row_id.bdf else [Section(row_id.bdf, (Fact("", "gone", Tone.DIM),))]
+
+
+# -- a function -------------------------------------------------------------------------------------------------------
+def function_facts(function: Function, snapshot: Snapshot) -> list[Section]:
+    """Everything known of one function, most wanted first."""
+    index = index_of(snapshot)
+    state = index.state(function)
+    head = [
+        Fact("", function.name, Tone.STRONG),
+        Fact("", f"{state.letter} {state.word}: {state.meaning}", state.tone),
+        *_waiting(function, index, snapshot),
+    ]
+    title = f"{role_text(function)} {function.bdf}"
+    sections = [
+        Section(title, tuple(head)),
+        Section("", tuple(_use(function, index))),
+        Section("", tuple(_binding(function, snapshot))),
+        Section("", tuple(_hardware(function))),
+        Section("Problems", tuple(_problems(snapshot, f"/{function.bdf}"))),
+    ]
+    return [section for section in sections if section.facts]
+
+
+def _waiting(function: Function, index: Index, snapshot: Snapshot) -> list[Fact]:
+    """A change that waits in the kernel."""
+    job = index.waiting.get(function.bdf)
+    if job is None:
+        return []
+    waits = f", waits for {job.waits_for}" if job.waits_for else ""
+    return [Fact("", f"{job.title}: {job.step}{waits} ({duration(snapshot.taken - job.started)})", Tone.WARN)]
+
+
+def _use(function: Function, index: Index) -> list[Fact]:
+    """Token, users, VFs and holders."""
+    snapshot = index.snapshot
+    facts: list[Fact] = []
+    if function.role is Role.PF:
+        facts.append(_token(function, snapshot))
+    if function.role is Role.VF:
+        facts += _guard(function, snapshot)
+    if function.sriov is not None:
+        sriov = function.sriov
+        total = "unknown" if sriov.totalvfs is None else str(sriov.totalvfs)
+        facts.append(Fact("VFs", f"{sriov.numvfs} on, of {total}"))
+        facts.append(Fact("users", count_words(index.users(function))))
+    for holder in index.holders.get(function.bdf, []):
+        how = {"mapping": "a mapping outlived its fd", "group": "through its group", "cdev": "through its cdev"}.get(
+            holder.kind, ""
+        )
+        who = "vfdeck itself" if holder.own else f"{holder.program} ({holder.pid}), user {holder.user or 'unknown'}"
+        text = ", ".join(part for part in (who, how) if part) + f" [{holder.certainty}]"
+        facts.append(Fact("held by", text, Tone.OWN if holder.own else Tone.BUSY))
+    if function.on_vfio and function.bdf not in index.holders:
+        unseen = snapshot.unseen
+        text = f"unknown: {plural(unseen, 'process')} not looked at".replace("processs", "processes") if unseen else "nobody"
+        facts.append(Fact("held by", text, Tone.WARN if unseen else Tone.DIM))
+    return facts
+
+
+def _token(pf: Function, snapshot: Snapshot) -> Fact:
+    """What is known of a PF's token."""
+    knowledge = snapshot.tokens.get(pf.bdf)
+    words, tone = token_words(knowledge)
+    if knowledge is not None and knowledge.state is TokenState.SET and knowledge.since is not None:
+        words += f", {duration(snapshot.taken - knowledge.since)} ago"
+    return Fact("token", words, tone)
+
+
+def _guard(vf: Function, snapshot: Snapshot) -> list[Fact]:
+    """A VF's PF and whether its token guards the VF."""
+    pf = snapshot.functions.get(vf.physfn or "")
+    if pf is None:
+        return [Fact("PF", f"{vf.physfn or 'unknown'}, not seen", Tone.WARN)]
+    facts = [Fact("PF", f"{pf.bdf} ({pf.driver or 'no driver'})")]
+    if pf.on_vfio:
+        words, tone = token_words(snapshot.tokens.get(pf.bdf))
+        return [*facts, Fact("token", f"opens only with the PF's, {words}", tone)]
+    return [*facts, Fact("token", "none: opens without one, and a token given is an error", Tone.DIM)]
+
+
+def _binding(function: Function, snapshot: Snapshot) -> list[Fact]:
+    """Driver, override, group, cdev."""
+    facts = [Fact("driver", function.driver or "none", Tone.PLAIN if function.driver else Tone.DIM)]
+    if function.driver_override:
+        odd = function.driver_override != function.driver
+        facts.append(Fact("override", function.driver_override, Tone.WARN if odd else Tone.PLAIN))
+    facts += _group(function, snapshot)
+    if function.cdev:
+        facts.append(Fact("cdev", f"/dev/vfio/devices/{function.cdev}"))
+    if function.sriov is not None:
+        probe = {True: "on: drivers are offered new VFs", False: "off: new VFs stay without driver", None: "unknown"}
+        facts.append(Fact("autoprobe", probe[function.sriov.autoprobe]))
+    return facts
+
+
+def _group(function: Function, snapshot: Snapshot) -> list[Fact]:
+    """The IOMMU group with all its members, and who of them is not on vfio."""
+    if function.iommu_group is None:
+        return [Fact("group", "none: no IOMMU, so vfio-pci cannot open it", Tone.WARN)]
+    group = snapshot.groups.get(function.iommu_group)
+    others = [bdf for bdf in (group.members if group else ()) if bdf != function.bdf]
+    noiommu = ", noiommu mode" if function.noiommu else ""
+    if not others:
+        return [Fact("group", f"{function.iommu_group}, alone in it{noiommu}")]
+    drivers = {bdf: snapshot.functions[bdf].driver or "no driver" for bdf in others if bdf in snapshot.functions}
+    members = ", ".join(f"{bdf} ({drivers.get(bdf, 'not read')})" for bdf in others)
+    facts = [Fact("group", f"{function.iommu_group}{noiommu}, with {members}")]
+    blockers = group_blockers(function, snapshot)
+    if blockers:
+        names = ", ".join(f"{b.bdf} ({b.driver})" for b in blockers)
+        facts.append(Fact("not vfio", f"{names}: the group cannot be opened", Tone.BAD if function.on_vfio else Tone.WARN))
+    return facts
+
+
+def _hardware(function: Function) -> list[Fact]:
+    """Ids, node, link, what the host made of it."""
+    facts = [Fact("ids", f"{function.vendor_id:04x}:{function.device_id:04x}, class {function.class_code:06x}")]
+    if function.subsystem:
+        facts.append(Fact("subsys", function.subsystem))
+    node = function.numa_node
+    facts.append(Fact("NUMA", "no node given" if node is None or node < 0 else f"node {node}", Tone.PLAIN))
+    link = function.link
+    if link is not None:
+        limit = f", could do {link.max_speed} x{link.max_width}" if link.degraded else ""
+        facts.append(Fact("link", f"{link.speed} x{link.width}{limit}", Tone.WARN if link.degraded else Tone.PLAIN))
+    if function.interfaces:
+        facts.append(Fact("network", ", ".join(function.interfaces)))
+    if function.disks:
+        facts.append(Fact("disks", ", ".join(function.disks)))
+    sriov = function.sriov
+    if sriov is not None:
+        numbers = [("offset", sriov.offset), ("stride", sriov.stride)]
+        known = [f"{name} {number}" for name, number in numbers if number is not None]
+        known += [f"VF id {sriov.vf_device:04x}"] if sriov.vf_device is not None else []
+        facts += [Fact("SR-IOV", ", ".join(known))] if known else []
+    return facts
+
+
+def _problems(snapshot: Snapshot, part: str) -> list[Fact]:
+    """What could not be read, of paths that hold `part`."""
+    return [Fact("", f"{p.path}: {p.what}", Tone.BAD) for p in snapshot.problems if part in p.path]
+
+
+# -- a host -----------------------------------------------------------------------------------------------------------
+def host_facts(snapshot: Snapshot) -> list[Section]:
+    """What is true of a whole host."""
+    host, index = snapshot.host, index_of(snapshot)
+    enable = {
+        True: "enable_sriov is Y: PFs on vfio-pci may have VFs",
+        False: "enable_sriov is N: vfio-pci refuses VFs on its PFs",
+        None: "no enable_sriov: vfio-pci not loaded, or older than 5.7",
+    }
+    facts = [
+        Fact("kernel", host.kernel),
+        Fact("hardware", "simulated: nothing here touches a real device", Tone.WARN) if host.simulated else None,
+        Fact("functions", f"{plural(index.pfs, 'PF')}, {plural(index.vfs, 'VF')}, {index.all_users} in use"),
+        Fact("rights", "privileged" if host.privileged else "not privileged: changes will be refused", _tone(host.privileged)),
+        Fact("IOMMU", "on" if host.iommu else "off: nothing can be opened safely", _tone(host.iommu)),
+        Fact("vfio-pci", enable[host.enable_sriov], Tone.PLAIN if host.enable_sriov else Tone.WARN),
+        Fact("cdev", "present" if host.cdev else "none: opens go by group", Tone.PLAIN if host.cdev else Tone.DIM),
+        Fact("unseen", f"{snapshot.unseen} processes could not be looked at: counts are at least", Tone.WARN)
+        if snapshot.unseen
+        else None,
+    ]
+    sections = [Section(host.name, tuple(fact for fact in facts if fact is not None))]
+    problems = tuple(_problems(snapshot, ""))
+    return [*sections, Section("Problems", problems)] if problems else sections
+
+
+def _tone(good: bool) -> Tone:
+    """Plain where good, else a warning."""
+    return Tone.PLAIN if good else Tone.WARN

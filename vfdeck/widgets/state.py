@@ -1,0 +1,213 @@
+"""How things stand, in a letter, a word and a tone: the words that every widget shares.
+
+A state is never told by colour alone: the letter and the word carry it, the tone repeats it.
+"""
+
+from __future__ import annotations
+
+import enum
+from functools import cached_property
+
+from vfdeck.backend.model import Certainty, Count, Function, Holder, Job, JobState, Role, Snapshot, TokenKnowledge, TokenState
+
+
+class Tone(enum.StrEnum):
+    """What a piece of text means; widgets turn it into a style through a component class of this name."""
+
+    PLAIN = "plain"
+    DIM = "dim"
+    STRONG = "strong"
+    GOOD = "good"
+    BUSY = "busy"
+    OWN = "own"
+    WARN = "warn"
+    BAD = "bad"
+
+
+class State(enum.Enum):
+    """How a function stands: letter, word, tone, and what it means in a sentence."""
+
+    WAITING = ("W", "waiting", Tone.WARN, "a change of it waits in the kernel")
+    OPEN = ("O", "open", Tone.OWN, "held open by vfdeck")
+    IN_USE = ("U", "in use", Tone.BUSY, "held by another program")
+    BLOCKED = ("G", "group", Tone.BAD, "on vfio, but another driver holds a member of its IOMMU group: it cannot be opened")
+    UNSEEN = ("?", "unseen", Tone.WARN, "on vfio; not all processes could be looked at, so it may be in use")
+    READY = ("R", "ready", Tone.GOOD, "on vfio, and nobody holds it")
+    DRIVER = ("D", "driver", Tone.PLAIN, "bound to a driver of the host")
+    NONE = ("N", "none", Tone.DIM, "no driver is bound to it")
+
+    @property
+    def letter(self) -> str:
+        """The one letter that stands for it."""
+        return self.value[0]
+
+    @property
+    def word(self) -> str:
+        """The letter's word."""
+        return self.value[1]
+
+    @property
+    def tone(self) -> Tone:
+        """How it is coloured."""
+        return self.value[2]
+
+    @property
+    def meaning(self) -> str:
+        """What it means, in a sentence."""
+        return self.value[3]
+
+
+#: Drivers that leave DMA to the user of the group (`driver_managed_dma` in the kernel): they do not spoil a group.
+_HARMLESS = frozenset({"pcieport", "pci-stub", "pci_stub"})
+
+
+def group_blockers(function: Function, snapshot: Snapshot) -> list[Function]:
+    """The members of the function's IOMMU group whose driver keeps the group from being opened."""
+    group = snapshot.groups.get(function.iommu_group) if function.iommu_group is not None else None
+    members = (snapshot.functions.get(bdf) for bdf in (group.members if group else ()))
+    return [m for m in members if m is not None and m.driver is not None and not m.on_vfio and m.driver not in _HARMLESS]
+
+
+class Index:
+    """Look-ups and sums over one snapshot that rows need often; get it from `index_of`."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self.snapshot = snapshot
+        self.holders: dict[str, list[Holder]] = {}
+        for holder in snapshot.holders:
+            self.holders.setdefault(holder.bdf, []).append(holder)
+        self.waiting: dict[str, Job] = {job.target: job for job in snapshot.jobs if job.state is JobState.RUNNING}
+        self._users: dict[str, Count] = {}
+
+    def state(self, function: Function) -> State:
+        """How `function` stands."""
+        if function.bdf in self.waiting:
+            return State.WAITING
+        holders = self.holders.get(function.bdf)
+        if holders:
+            return State.OPEN if any(h.own for h in holders) else State.IN_USE
+        if not function.on_vfio:
+            return State.NONE if function.driver is None else State.DRIVER
+        if group_blockers(function, self.snapshot):
+            return State.BLOCKED
+        return State.UNSEEN if self.snapshot.unseen else State.READY
+
+    def users(self, pf: Function) -> Count:
+        """The PF's VFs in use, as `Snapshot.users_of` counts them, without walking all holders of the host."""
+        count = self._users.get(pf.bdf)
+        if count is None:
+            count = self._users[pf.bdf] = self._count(pf)
+        return count
+
+    def _count(self, pf: Function) -> Count:
+        held = [self.holders[vf.bdf] for vf in self.snapshot.vfs_of(pf.bdf) if vf.on_vfio and vf.bdf in self.holders]
+        if self.snapshot.unseen:
+            return Count(len(held), Certainty.AT_LEAST)
+        inferred = any(h.certainty is not Certainty.EXACT for holders in held for h in holders)
+        return Count(len(held), Certainty.INFERRED if inferred else Certainty.EXACT)
+
+    @cached_property
+    def pfs(self) -> int:
+        """How many PFs there are."""
+        return sum(1 for f in self.snapshot.functions.values() if f.role is Role.PF)
+
+    @cached_property
+    def vfs(self) -> int:
+        """How many VFs there are."""
+        return sum(1 for f in self.snapshot.functions.values() if f.role is Role.VF)
+
+    @cached_property
+    def all_users(self) -> Count:
+        """The VFs in use on the whole host."""
+        counts = [self.users(pf) for pf in self.snapshot.pfs()]
+        worst = next((c.certainty for c in counts if c.certainty is not Certainty.EXACT), Certainty.EXACT)
+        return Count(sum(c.value for c in counts), worst)
+
+
+_indexes: dict[str, Index] = {}
+
+
+def index_of(snapshot: Snapshot) -> Index:
+    """The index of `snapshot`, made once; only that of a host's latest snapshot is kept."""
+    index = _indexes.get(snapshot.host.name)
+    if index is None or index.snapshot is not snapshot:
+        index = _indexes[snapshot.host.name] = Index(snapshot)
+    return index
+
+
+def role_text(function: Function) -> str:
+    """`PF`, `VF 3`, or `plain`."""
+    if function.role is Role.VF and function.vf_index is not None:
+        return f"VF {function.vf_index}"
+    return str(function.role)
+
+
+def token_cell(function: Function, snapshot: Snapshot) -> tuple[str, Tone]:
+    """The token column: what is known of a PF's token, or whether a VF's opening needs its PF's."""
+    if function.role is Role.VF:
+        pf = snapshot.functions.get(function.physfn or "")
+        return ("needed", Tone.DIM) if pf is not None and pf.on_vfio else ("", Tone.DIM)
+    knowledge = snapshot.tokens.get(function.bdf)
+    if function.role is not Role.PF or knowledge is None or knowledge.state is TokenState.NONE:
+        return "", Tone.DIM
+    if knowledge.state is TokenState.SET:
+        return f"#{knowledge.fingerprint}", Tone.GOOD
+    return str(knowledge.state), Tone.WARN
+
+
+def token_words(knowledge: TokenKnowledge | None) -> tuple[str, Tone]:
+    """What is known of a PF's token, with how well, in a sentence."""
+    if knowledge is None or knowledge.state is TokenState.NONE:
+        return "none: not on vfio-pci, so nothing guards its VFs", Tone.DIM
+    if knowledge.state is TokenState.SET:
+        return f"set by vfdeck, #{knowledge.fingerprint} (inferred: nothing seen that replaced it)", Tone.GOOD
+    if knowledge.state is TokenState.UNSET:
+        return "unset: random, nobody knows it; no VF opens until one is set", Tone.WARN
+    return "unknown: on vfio-pci since before vfdeck looked", Tone.WARN
+
+
+def count_words(count: Count) -> str:
+    """A count with its certainty in words."""
+    words = {
+        Certainty.EXACT: "",
+        Certainty.AT_LEAST: " (at least: some processes could not be looked at)",
+        Certainty.INFERRED: " (inferred: told by group, not by device)",
+        Certainty.UNKNOWN: " (unknown)",
+    }
+    return f"{count}{words[count.certainty]}"
+
+
+def holder_text(holder: Holder) -> str:
+    """A holder in a few words."""
+    return "vfdeck" if holder.own else f"{holder.program} ({holder.pid})"
+
+
+def holders_text(holders: list[Holder], width: int = 200) -> str:
+    """Some holders in a few words: the first, and how many more. Where room is scarce the program is cut, never the pid."""
+    others = len({(h.own, h.pid) for h in holders}) - 1
+    more = f" +{others}" if others > 0 else ""
+    for holder in holders[:1]:
+        full = holder_text(holder) + more
+        if len(full) <= width or holder.own:
+            return full
+        tail = f" {holder.pid}{more}"
+        return holder.program[: max(0, width - len(tail) - 1)] + "…" + tail
+    return ""
+
+
+def duration(seconds: float) -> str:
+    """A time span as a person says it: `4 s`, `3 min`, `2 h 5 min`, `3 d`."""
+    whole = max(0, int(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min"
+    if whole < 86400:
+        hours, minutes = whole // 3600, whole % 3600 // 60
+        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+    return f"{whole // 86400} d"
+
+
+def plural(number: int, word: str) -> str:
+    """`1 VF`, `2 VFs`."""
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"
