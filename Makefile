@@ -5,12 +5,13 @@ ARGS ?=
 BIN := .venv/bin
 export PYTHON
 
-.PHONY: help demo test check bench lock clean
+.PHONY: help demo test check test-kernel bench lock clean
 
 help:
 	@echo "make demo    the dashboard on simulated hardware"
 	@echo "make test    all tests that need no virtual machine"
 	@echo "make check   ruff, mypy, import-linter and the wheel's list of files"
+	@echo "make test-kernel   the tests on real kernels in virtual machines (KERNEL=6.1, 6.12, newest; all)"
 	@echo "make bench   speed and memory, beside lspci on the same trees"
 	@echo "make lock    choose the newest versions of all dependencies anew (needs uv)"
 	@echo "make clean   remove the environment and what the tools keep"
@@ -27,6 +28,10 @@ check: .venv/.complete
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/pytest --quiet tests/test_wheel.py
+
+test-kernel: .venv/.complete
+	@$(BIN)/python tests/kernel/launch.py $(foreach kernel,$(or $(KERNEL),all),--kernel $(kernel)) --timeout 2400 \
+		-- tests/kernel tests/contract $(ARGS)
 
 bench: .venv/.complete
 	@$(BIN)/python -m tests.bench $(ARGS)

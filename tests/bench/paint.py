@@ -7,7 +7,7 @@ import time
 
 
 async def main() -> None:
-    from vfdeck.app.dashboard import DashboardApp
+    from vfdeck.app.dashboard.app import DashboardApp
     from vfdeck.backend.sim import scenario
 
     app = DashboardApp([scenario.load()])

@@ -6,7 +6,7 @@ import os
 import shlex
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -60,19 +60,13 @@ class Terminal:
 
     def wait(self, *texts: str, gone: Sequence[str] = ()) -> str:
         """Wait until every one of `texts` is on the screen and none of `gone`; the screen."""
-
-        def right(screen: str) -> bool:
-            return all(text in screen for text in texts) and not any(text in screen for text in gone)
-
-        return self.until(right, f"expected {texts}, and none of {tuple(gone)}")
-
-    def until(self, right: Callable[[str], bool], expected: str = "expected something else") -> str:
-        """Wait until the screen is right; the screen."""
         end = time.monotonic() + DEADLINE
-        while not right(screen := self.screen):
-            assert time.monotonic() < end, f"{expected}, on this screen:\n{screen}"
+        while True:
+            screen = self.screen
+            if all(text in screen for text in texts) and not any(text in screen for text in gone):
+                return screen
+            assert time.monotonic() < end, f"expected {texts}, and none of {tuple(gone)}, on this screen:\n{screen}"
             time.sleep(_LOOK_EVERY)
-        return screen
 
     def keep(self, name: str) -> None:
         """Keep the screen as an artefact: as text, and with its colours."""

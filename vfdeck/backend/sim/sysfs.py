@@ -160,7 +160,7 @@ _ATTRIBUTES: dict[str, Attribute] = {
     "max_link_speed": _link_part(2),
     "max_link_width": _link_part(3),
     "reset": Attribute(lambda m, f: f.resettable, None, _write_reset),
-    "remove": Attribute(_always, None, _write_remove),
+    "remove": Attribute(lambda m, f: f.role is not Role.VF, None, _write_remove),
     "sriov_totalvfs": Attribute(_is_pf, lambda m, f: f"{_capability(f).offered}\n"),
     "sriov_numvfs": Attribute(_is_pf, _read_numvfs, lambda m, f, data: sriov.store_numvfs(m, f, data)),
     "sriov_offset": Attribute(_is_pf, lambda m, f: f"{_capability(f).offset}\n"),
