@@ -124,14 +124,18 @@ def test_from_binding_to_removal(deck: Terminal) -> None:
 
     with neighbour("router-vm", HELD, TOKEN.reveal_text()) as router:
         assert router.answer == "open"
-        deck.wait("2 in use", "router-vm")
+        deck.wait("2 in use")
+        deck.press("Down")
+        deck.wait(f"VF 1 {HELD}", f"router-vm ({router.pid})")
         deck.keep("held-by-another-program")
+        deck.press("Up")
+        deck.wait(f"VF 0 {VF}")
         rotate(deck)
         release(deck)
         numvfs(deck, 0)
         deck.keep("plan-to-disable")
         confirm(deck, f"router-vm ({router.pid})", key="Y")
-        deck.wait(f"router-vm ({router.pid})", "⧗", gone=["Do it"])
+        deck.wait(f"waiting for router-vm ({router.pid}), which holds {HELD}", gone=["Do it"])
         deck.press("Down")  # it is as lively as ever
         deck.keep("waiting-for-another-program")
         deck.press("Up")
@@ -151,7 +155,7 @@ def rotate(deck: Terminal) -> None:
     deck.wait(f"Set the VF token of {PF}", "2 VFs in use")
     deck.press("g")
     deck.press("Enter")
-    confirm(deck, "through the open fd")
+    confirm(deck, "through the open fd", key="Y")
     deck.wait("✓ Done", gone=["Do it", f"#{TOKEN.fingerprint}"])
     deck.keep("rotated")
     deck.press("Down")

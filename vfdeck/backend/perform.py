@@ -146,7 +146,7 @@ class Performer:
         while not pending.wait(LOOK_EVERY):
             if self._closed.is_set():
                 return False
-            whom = self._whom_it_waits_for(self._jobs[number].target)
+            whom = self._whom_it_waits_for(act.path, self._jobs[number].target)
             with self._state:
                 self._jobs[number] = dataclasses.replace(self._jobs[number], waits_for=whom)
         error = pending.result()
@@ -154,11 +154,13 @@ class Performer:
             raise Refusal(error.errno or 0, Stage.FILE, act.path)
         return True
 
-    def _whom_it_waits_for(self, bdf: str) -> str:
-        """The programs that hold the function or one of its VFs."""
+    def _whom_it_waits_for(self, path: str, bdf: str) -> str:
+        """The programs that hold one of the function's VFs, or, where it is to leave its driver, the function itself."""
         seen = self.snapshot()
         function = seen.functions.get(bdf)
-        about = {bdf, *(function.sriov.vfs if function and function.sriov else ())}
+        about = set(function.sriov.vfs if function and function.sriov else ())
+        if not path.endswith("/sriov_numvfs"):
+            about.add(bdf)
         holding = [holder for holder in seen.holders if holder.bdf in about]
         names = [f"{holder.program} ({holder.pid}), which holds {holder.bdf}" for holder in holding]
         return "; ".join(dict.fromkeys(names))
