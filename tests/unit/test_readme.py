@@ -1,4 +1,4 @@
-"""The README says what the program does: its keys are those of the registry, its commands those of the parser, its picture is there."""
+"""The README says what the program does: keys as in the registry, commands as in the parser, pictures that are there."""
 
 from __future__ import annotations
 
