@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from typing import cast
 
 import pytest
 
@@ -20,10 +21,12 @@ from vfdeck.backend.changes import (
     SetToken,
     UnbindDriver,
 )
-from vfdeck.backend.kernel import Stage
+from vfdeck.backend.kernel import Refusal, Stage
 from vfdeck.backend.model import Certainty, TokenState
+from vfdeck.backend.sim.kernel import SimulatedKernel
 from vfdeck.backend.sim.scenario import SimulatedHost, UnknownScenario, load, names
 from vfdeck.backend.token import Token
+from vfdeck.backend.token_rules import format_argument
 
 GUARDED, FREE_VF, HELD_VF = "0000:03:00.0", "0000:03:02.5", "0000:03:02.0"
 IDLE, IDLE_VF = "0000:af:00.0", "0000:af:00.1"
@@ -215,3 +218,63 @@ def test_a_token_is_nowhere_in_what_is_shown(host: SimulatedHost) -> None:
     assert secret.reveal_text() not in shown
     assert secret.reveal().hex() not in shown
     assert repr(secret.reveal()) not in shown
+
+
+def test_a_pf_that_somebody_else_holds_is_not_said_to_be_unset(host: SimulatedHost) -> None:
+    host.perform(UnbindDriver(IDLE))
+    host.perform(BindDriver(IDLE, "vfio-pci"))
+    assert state(host, IDLE) is TokenState.UNSET
+    actor = host.scenario.actors[5120]
+    device = actor.program.open_by_group(IDLE, format_argument(IDLE, TOKEN.reveal_text()))
+    assert state(host, IDLE) is TokenState.UNKNOWN
+    actor.program.close(device)
+    assert state(host, IDLE) is TokenState.UNKNOWN
+
+
+def test_setting_that_fails_after_the_judgement_leaves_no_false_knowledge(host: SimulatedHost) -> None:
+    assert host.perform(SetToken(IDLE, TOKEN)).ok
+    host.scenario.machine.functions[IDLE].locked = True  # somebody else's change is under way: the open's reset gets EAGAIN
+    outcome = host.perform(SetToken(IDLE, Token(bytes(16))))
+    assert outcome.errno_name == "EAGAIN"
+    assert state(host, IDLE) is TokenState.UNKNOWN
+
+
+def test_a_cdev_open_on_a_kernel_that_judges_nothing_there_leaves_what_is_known(host: SimulatedHost) -> None:
+    assert host.perform(SetToken(IDLE, TOKEN)).ok
+    assert host.perform(Open(IDLE, TOKEN, path=OpenPath.CDEV)).errno_name == "EINVAL"
+    assert state(host, IDLE) is TokenState.SET
+
+
+def test_an_older_look_does_not_undo_what_was_done_since(host: SimulatedHost) -> None:
+    host.perform(UnbindDriver(IDLE))
+    watch = host._watch
+    moment, old = watch.mark(), list(host.snapshot().functions.values())
+    host.perform(BindDriver(IDLE, "vfio-pci"))
+    host.perform(SetToken(IDLE, TOKEN))
+    assert watch.update(old, set(), 0.0, moment)[IDLE].state is TokenState.SET
+
+
+def test_quitting_does_not_wait_for_an_open(host: SimulatedHost) -> None:
+    assert host.perform(Open(IDLE, TOKEN, hold=True)).ok
+    entered, leave = threading.Event(), threading.Event()
+    kernel = cast(SimulatedKernel, host.kernel)
+    get_device_fd = kernel.get_device_fd
+
+    def slow(group: int, argument: bytes) -> int:
+        entered.set()
+        leave.wait(20)
+        return get_device_fd(group, argument)
+
+    kernel.get_device_fd = slow  # type: ignore[method-assign]
+    thread, found = in_thread(lambda: host.perform(Open(IDLE_VF, TOKEN, hold=True)))
+    assert entered.wait(20)
+    host.close()
+    assert thread.is_alive()
+    leave.set()
+    thread.join(20)
+    assert found[0].ok
+    assert not [file for file in host.kernel.open_files().files if file.own]
+
+
+def test_foreign_names_in_a_refusal_are_printable() -> None:
+    assert Refusal(2, Stage.OPEN_GROUP, "/dev/vfio/\x1b]0;x\x07").target.isprintable()

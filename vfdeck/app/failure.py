@@ -8,7 +8,6 @@ import os
 USAGE = os.EX_USAGE  # 64: the command line is wrong
 DATA = os.EX_DATAERR  # 65: the input is not what it should be
 NO_INPUT = os.EX_NOINPUT  # 66: the input is not there
-UNAVAILABLE = os.EX_UNAVAILABLE  # 69: something that is needed is missing
 SOFTWARE = os.EX_SOFTWARE  # 70: a fault of ours
 CANNOT_CREATE = os.EX_CANTCREAT  # 73: the output file could not be made
 IO = os.EX_IOERR  # 74: the output could not be written

@@ -15,6 +15,8 @@ import os
 from dataclasses import dataclass
 from typing import Protocol
 
+from vfdeck.backend.text import printable
+
 # struct vfio_device_feature flags, struct vfio_device_bind_iommufd flags and IOMMU types: include/uapi/linux/vfio.h.
 VFIO_DEVICE_FEATURE_MASK = 0xFFFF
 VFIO_DEVICE_FEATURE_GET = 1 << 16
@@ -52,9 +54,9 @@ class Refusal(OSError):
     """A kernel's no: the errno, the stage that gave it, and what it was about."""
 
     def __init__(self, errno: int, stage: Stage, target: str) -> None:
-        super().__init__(errno, os.strerror(errno), target)
+        self.target = printable(target)  # names of nodes come from the host's files
+        super().__init__(errno, os.strerror(errno), self.target)
         self.stage = stage
-        self.target = target
 
     @property
     def name(self) -> str:
@@ -210,20 +212,6 @@ class Kernel(Protocol):
 
     def clock(self) -> float:
         """Seconds since the epoch, by this kernel's clock."""
-
-
-def write_through(kernel: Kernel, path: str, data: bytes, patience: float = 4.0) -> None:
-    """Write and wait for the answer.
-
-    Raises:
-        OSError: what the kernel answered.
-        Blocked: the call had not returned after `patience` seconds and goes on.
-    """
-    pending = kernel.write(path, data)
-    pending.wait(patience)
-    error = pending.result()
-    if error is not None:
-        raise error
 
 
 def lines_since(before: list[LogLine], after: list[LogLine]) -> list[LogLine]:

@@ -7,7 +7,7 @@ the PF leaves vfio-pci or the host reboots. What another program set while we di
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from typing import TYPE_CHECKING
 
 from vfdeck.backend.model import Function, Role, TokenKnowledge, TokenState
@@ -23,13 +23,29 @@ class TokenWatch:
         self._lock = threading.RLock()
         self._known: dict[str, TokenKnowledge] = {}
         self._tokens: dict[str, Token] = {}
+        self._moment = 0  # counts what we did ourselves
+        self._touched: dict[str, int] = {}  # the moment at which we last did something to each PF's token
         self._seen: dict[str, bool] = {}  # whether each PF was on vfio-pci when last seen
 
-    def update(self, functions: Iterable[Function], now: float) -> dict[str, TokenKnowledge]:
-        """Take in what is there now; the knowledge of every PF."""
+    def mark(self) -> int:
+        """A moment, for `update`: take it before looking at the host."""
+        with self._lock:
+            return self._moment
+
+    def update(self, functions: Iterable[Function], held: Container[str], now: float, since: int) -> dict[str, TokenKnowledge]:
+        """Take in what was seen of the host; the knowledge of every PF.
+
+        Args:
+            functions: the host's functions.
+            held: functions that programs other than this one hold; who holds a PF may have set its token.
+            now: when that was seen, seconds since the epoch.
+            since: the `mark` taken before looking. What we did ourselves after it is newer than what was seen.
+        """
         with self._lock:
             present = {f.bdf: f.on_vfio for f in functions if f.role is Role.PF}
             for pf, guarded in present.items():
+                if self._touched.get(pf, 0) > since:
+                    continue
                 before = self._seen.get(pf)
                 if not guarded:
                     self._forget(pf)
@@ -37,22 +53,25 @@ class TokenWatch:
                 elif before is None:
                     self._known.setdefault(pf, TokenKnowledge(pf, TokenState.UNKNOWN))
                 elif not before:
-                    self.bound(pf, now)
+                    self._bound(pf, now)
+                if guarded and pf in held and self._known[pf].state is TokenState.UNSET:
+                    self._known[pf] = TokenKnowledge(pf, TokenState.UNKNOWN)
+                self._seen[pf] = guarded
             for pf in self._seen.keys() - present.keys():
                 self._forget(pf)
-            self._seen = present
-            return {pf: self._known[pf] for pf in present}
+                del self._seen[pf]
+            return {pf: self._known[pf] for pf in present if pf in self._known}
 
     def bound(self, pf: str, now: float) -> None:
         """The PF was bound to vfio-pci: it has a fresh random token."""
         with self._lock:
-            self._forget(pf)
-            self._known[pf] = TokenKnowledge(pf, TokenState.UNSET, since=now)
-            self._seen[pf] = True
+            self._bound(pf, now)
+            self._touch(pf)
 
     def set_by_us(self, pf: str, token: Token, now: float) -> None:
         """We set this token."""
         with self._lock:
+            self._touch(pf)
             self._tokens[pf] = token
             self._known[pf] = TokenKnowledge(pf, TokenState.SET, token.fingerprint, now)
 
@@ -62,10 +81,20 @@ class TokenWatch:
             return self._tokens.get(pf)
 
     def doubt(self, pf: str) -> None:
-        """A token that should have been right was refused: somebody else replaced it."""
+        """What we knew of the token need not be true any more."""
         with self._lock:
+            self._touch(pf)
             self._forget(pf)
             self._known[pf] = TokenKnowledge(pf, TokenState.UNKNOWN)
+
+    def _bound(self, pf: str, now: float) -> None:
+        self._forget(pf)
+        self._known[pf] = TokenKnowledge(pf, TokenState.UNSET, since=now)
+        self._seen[pf] = True
+
+    def _touch(self, pf: str) -> None:
+        self._moment += 1
+        self._touched[pf] = self._moment
 
     def _forget(self, pf: str) -> None:
         self._known.pop(pf, None)

@@ -7,7 +7,6 @@ change is asked for: printing a tree needs none of it.
 from __future__ import annotations
 
 import dataclasses
-import functools
 import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -34,6 +33,7 @@ class LocalHost:
         self.name = _host_name(kernel)
         self._names = names
         self._watch = TokenWatch()
+        self._uevents: UeventSource | None = None  # from the first time that somebody waits
         self._performer: Performer | None = None
         self._lock = threading.Lock()
         self._closed = False
@@ -41,13 +41,15 @@ class LocalHost:
     # -- looking -----------------------------------------------------------------------------------------------------
     def snapshot(self) -> Snapshot:
         """See `Host.snapshot`."""
+        moment = self._watch.mark()
         seen = scan(self.kernel, self._names)
         opened = self.kernel.open_files()
         held, unattributed = holders((file for file in opened.files if not file.own), seen.functions)
         performer = self._performer
-        tokens = self._watch.update(seen.functions.values(), seen.taken)
+        tokens = self._watch.update(seen.functions.values(), {holder.bdf for holder in held}, seen.taken, moment)
         return dataclasses.replace(
             seen,
+            host=dataclasses.replace(seen.host, name=self.name),  # one name while we look, whatever the host calls itself now
             holders=((*performer.own_holders(), *held) if performer else held),
             unseen=opened.unseen,
             tokens=tokens,
@@ -55,12 +57,13 @@ class LocalHost:
             problems=(*seen.problems, *unattributed),
         )
 
-    @functools.cached_property
-    def _uevents(self) -> UeventSource:
-        return self.kernel.uevents()
-
     def wait_for_change(self, seconds: float) -> bool:
         """See `Host.wait_for_change`."""
+        with self._lock:
+            if self._closed:
+                return False
+            if self._uevents is None:
+                self._uevents = self.kernel.uevents()
         return bool(self._uevents.wait(seconds)) and not self._closed
 
     def log(self) -> list[LogLine] | None:
@@ -85,8 +88,9 @@ class LocalHost:
 
     def close(self) -> None:
         """See `Host.close`."""
-        self._closed = True
-        if "_uevents" in self.__dict__:  # otherwise nobody ever listened
+        with self._lock:
+            self._closed = True
+        if self._uevents is not None:
             self._uevents.close()
         if self._performer is not None:
             self._performer.close()

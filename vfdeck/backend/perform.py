@@ -11,6 +11,7 @@ import errno
 import itertools
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypedDict
@@ -30,7 +31,7 @@ from vfdeck.backend.changes import (
     target_of,
 )
 from vfdeck.backend.explain import explain
-from vfdeck.backend.facts import Facts
+from vfdeck.backend.facts import Facts, kernel_has
 from vfdeck.backend.kernel import Kernel, LogLine, Refusal, Stage, lines_since
 from vfdeck.backend.knowledge import TokenWatch
 from vfdeck.backend.model import Certainty, Holder, Job, JobState, Role, Snapshot
@@ -42,7 +43,10 @@ from vfdeck.backend.vfio import DEVICES, OpenDevice, Program
 #: How often a change that waits looks up whom it waits for, seconds.
 LOOK_EVERY = 0.5
 
-#: The stages that judge a token, with the errnos that may come before or from the judgement itself.
+#: How long quitting waits for a call to come back that opens or closes a device, seconds.
+CLOSE_PATIENCE = 0.2
+
+#: The stages that judge a token, with the errnos that come before or from the judgement itself; any other came after it.
 _JUDGED = {
     Stage.GET_DEVICE_FD: {errno.EACCES, errno.EINVAL, errno.ENODEV},
     Stage.BIND_IOMMUFD: {errno.EACCES, errno.EBUSY, errno.ENODEV, errno.E2BIG},
@@ -143,9 +147,12 @@ class Performer:
 
     def _write(self, act: Write, number: int) -> bool:
         pending = self.kernel.write(act.path, act.data)
+        began = time.monotonic()
         while not pending.wait(LOOK_EVERY):
-            if self._closed.is_set():
+            # A simulated kernel without a clock of its own does not wait; looking again at once would be of no use.
+            if self._closed.wait(max(0.0, began + LOOK_EVERY - time.monotonic())):
                 return False
+            began = time.monotonic()
             whom = self._whom_it_waits_for(act.path, self._jobs[number].target)
             with self._state:
                 self._jobs[number] = dataclasses.replace(self._jobs[number], waits_for=whom)
@@ -174,6 +181,8 @@ class Performer:
                 device = self._program.open_by_group(act.bdf, format_argument(act.bdf, text))
             with self._state:
                 self._devices.setdefault(act.bdf, []).append(device)
+            if self._closed.is_set():
+                self._close_all()
 
     def _feature(self, pf: str, token: Token) -> None:
         with self._opening:
@@ -230,19 +239,35 @@ class Performer:
         Either a token that we set is not right now: somebody replaced it. Or an idle PF's open failed after the judgement of the
         token: then the token given was set although the open was refused (kernel: the match has that side effect).
         """
-        if not isinstance(change, Open) or change.token is None:
+        if not isinstance(change, Open | SetToken) or change.token is None:
             return
-        pf = _pf_of(before, change.bdf)
-        refused = number == errno.EACCES and stage in _JUDGED and change.token == self._watch.token(pf)
-        late = stage in _JUDGED and number not in _JUDGED[stage]
-        if refused or (late and _role(before, change.bdf) is Role.PF):
+        bdf = target_of(change)
+        pf = _pf_of(before, bdf)
+        judged = stage in _JUDGED and (stage is not Stage.BIND_IOMMUFD or kernel_has(before.host.kernel, "cdev_token"))
+        refused = judged and number == errno.EACCES and change.token == self._watch.token(pf)
+        late = judged and number not in _JUDGED[stage]
+        if refused or (late and _role(before, bdf) is Role.PF):
             self._watch.doubt(pf)
 
     def close(self) -> None:
-        """Close everything that is held, and wait for nothing any more."""
+        """Close everything that is held, and wait for nothing any more.
+
+        An open that is still in the kernel keeps its own lock; it closes what it opened when it comes back.
+        """
         self._closed.set()
-        for bdf in list(self._devices):
-            self._close(CloseAct(bdf, just_opened=False))
+        if self._opening.acquire(timeout=CLOSE_PATIENCE):
+            try:
+                self._close_all()
+            finally:
+                self._opening.release()
+
+    def _close_all(self) -> None:
+        with self._state:
+            devices = [device for opened in self._devices.values() for device in opened]
+            self._devices.clear()
+        for device in devices:
+            self._program.close(device)
+        self._program.close_iommufd()
 
 
 def _role(snapshot: Snapshot, bdf: str) -> Role | None:

@@ -75,6 +75,7 @@ class Player:
             for device in actor.handles.values():
                 actor.program.close(device)
             actor.handles.clear()
+            actor.program.close_iommufd()
 
     def _actor(self, step: Step) -> Actor:
         name = step.get("actor", "a")

@@ -5,6 +5,7 @@ The format is that of `vfdeck replay`: one JSON object a line.
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Iterable
 from typing import TextIO
@@ -17,14 +18,16 @@ from vfdeck.backend.vfio import DEVICES
 def host_line(kernel: Kernel) -> Step:
     """The first line of a recording: release, `enable_sriov`, and every function with its state.
 
-    Reads `sriov_numvfs`, which waits while somebody else's write to it waits.
+    Raises OSError (ETIMEDOUT) where somebody else's change waits in the kernel and keeps a function's files from being read.
     """
     functions: dict[str, Step] = {}
     player = Player(lambda name: kernel)
     for bdf in sorted(kernel.names(DEVICES)):
         state = player.do({"op": "state", "device": bdf})
-        if state["result"] != "OK":
+        if state["result"] == "ENOENT":
             continue  # vanished meanwhile
+        if state["result"] != "OK":
+            raise OSError(errno.ETIMEDOUT, "a change of this function waits in the kernel", bdf)
         for name in ("vendor", "device", "class"):
             state[name] = kernel.read(f"{DEVICES}/{bdf}/{name}").decode().strip()
         functions[bdf] = state

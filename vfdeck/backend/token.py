@@ -1,8 +1,8 @@
 """The VF token: a secret that is hard to leak by accident.
 
 A token is 16 bytes shared between the user of a PF and the users of its VFs. Nobody can read it back from the kernel, so the
-only places it can leak from are programs that hold it. Objects of `Token` print as a fingerprint, cannot be pickled or copied
-into a dictionary of facts, and are unwrapped only where a kernel call needs the bytes.
+only places it can leak from are programs that hold it. Objects of `Token` print as a fingerprint, cannot be pickled, and give
+their secret only to those who ask for it by name.
 """
 
 from __future__ import annotations

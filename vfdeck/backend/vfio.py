@@ -144,6 +144,12 @@ class Program:
             self._iommufd = _rung(Stage.OPEN_IOMMU, "/dev/iommu", lambda: self.kernel.open("/dev/iommu"))
         return self._iommufd
 
+    def close_iommufd(self) -> None:
+        """Close this program's iommufd, once its devices are closed."""
+        if self._iommufd is not None:
+            self.kernel.close(self._iommufd)
+            self._iommufd = None
+
     # -- on an open device -------------------------------------------------------------------------------------------
     def set_token(self, device: OpenDevice, token: bytes) -> None:
         """Replace the PF's token through its open fd (VFIO_DEVICE_FEATURE); works with VFs in use too."""
