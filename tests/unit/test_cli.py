@@ -231,7 +231,7 @@ def _outcome(path: str) -> Replay:
         (["good"], 0, "10 steps, 0 differ\n", ""),
         (["off"], 1, "off:4: open: EACCES here\noff:4: open: stage\n10 steps, 1 differ\n", ""),
         (["good", "off"], 1, "off:4: open: EACCES here\noff:4: open: stage\n20 steps, 1 differ\n", ""),
-        (["broken", "good"], 65, "10 steps, 0 differ\n", "vfdeck: broken:3: not JSON\n"),
+        (["broken", "good"], 65, "10 steps, 0 differ\n", "vfdeck: broken:3: not JSON; the lines after it were not played\n"),
         (["absent"], 66, "0 steps, 0 differ\n", "vfdeck: absent: No such file or directory; expected a file of JSON lines\n"),
     ],
 )
@@ -241,6 +241,17 @@ def test_replay(
     monkeypatch.setattr("vfdeck.app.commands.replay.replay_file", _outcome)
     assert cli.main(["replay", *traces]) == status
     assert capsys.readouterr() == (output, errors)
+
+
+def test_replay_shows_what_came_before_a_broken_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    host = {"op": "host", "kernel": "6.12.107", "enable_sriov": "Y", "functions": {}}
+    wrong = {"op": "state", "device": "0000:01:00.0", "result": "OK"}
+    trace = tmp_path / "trace"
+    trace.write_text(f"{json.dumps(host)}\n{json.dumps(wrong)}\n{{\n", encoding="utf-8")
+    assert cli.main(["replay", str(trace)]) == 65
+    output = capsys.readouterr().out
+    assert f"{trace}:2: state 0000:01:00.0" in output
+    assert output.endswith("1 steps, 1 differ\n")
 
 
 def test_replay_of_a_broken_file(tmp_path: Path) -> None:

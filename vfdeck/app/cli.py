@@ -50,7 +50,7 @@ def parser() -> argparse.ArgumentParser:
     commands = root.add_subparsers(title="commands", metavar="COMMAND", parser_class=_Parser)
 
     demo = commands.add_parser("demo", allow_abbrev=False, help="the dashboard on simulated hardware")
-    demo.add_argument("--scenario", metavar="NAME", default="default", help="which simulated host; a wrong name lists them all")
+    demo.add_argument("--scenario", metavar="NAME", default="default", help="which simulated host: card, default or none")
     demo.add_argument("--seed", metavar="N", type=int, default=0, help="what chance is drawn from (0)")
     demo.set_defaults(command="demo")
 

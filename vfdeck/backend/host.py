@@ -6,7 +6,7 @@ from typing import Protocol
 
 from vfdeck.backend.changes import Change, Outcome, Plan
 from vfdeck.backend.kernel import LogLine
-from vfdeck.backend.model import Snapshot
+from vfdeck.backend.model import Job, Snapshot
 
 
 class Host(Protocol):
@@ -26,6 +26,9 @@ class Host(Protocol):
 
     def wait_for_change(self, seconds: float) -> bool:
         """Wait until something changed (True) or the time is over (False)."""
+
+    def jobs(self) -> tuple[Job, ...]:
+        """The changes under way; never waits."""
 
     def log(self) -> list[LogLine] | None:
         """The kernel log, oldest first; None where it may not be read."""

@@ -75,6 +75,15 @@ class TokenWatch:
             self._tokens[pf] = token
             self._known[pf] = TokenKnowledge(pf, TokenState.SET, token.fingerprint, now)
 
+    def proved(self, pf: str, token: Token, now: float) -> None:
+        """An open that needs the PF's token succeeded with this one."""
+        with self._lock:
+            known = self._known.get(pf)
+            if known is None or known.fingerprint != token.fingerprint:
+                self._touch(pf)
+                self._tokens[pf] = token
+                self._known[pf] = TokenKnowledge(pf, TokenState.SET, token.fingerprint, now, proved=True)
+
     def token(self, pf: str) -> Token | None:
         """The token we set, while it is believed to be in force."""
         with self._lock:

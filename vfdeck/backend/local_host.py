@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from vfdeck.backend.holders import holders
 from vfdeck.backend.kernel import Kernel, LogLine, UeventSource
 from vfdeck.backend.knowledge import TokenWatch
-from vfdeck.backend.model import Snapshot
+from vfdeck.backend.model import Job, Snapshot
 from vfdeck.backend.pci_ids import Ids, Names
 from vfdeck.backend.text import printable
 from vfdeck.backend.topology import scan
@@ -53,7 +53,7 @@ class LocalHost:
             holders=((*performer.own_holders(), *held) if performer else held),
             unseen=opened.unseen,
             tokens=tokens,
-            jobs=performer.jobs() if performer else (),
+            jobs=self.jobs(),
             problems=(*seen.problems, *unattributed),
         )
 
@@ -70,12 +70,16 @@ class LocalHost:
         """See `Host.log`."""
         return self.kernel.log()
 
+    def jobs(self) -> tuple[Job, ...]:
+        """See `Host.jobs`."""
+        return self._performer.jobs() if self._performer else ()
+
     # -- changing ----------------------------------------------------------------------------------------------------
     def plan(self, change: Change, snapshot: Snapshot) -> Plan:
         """See `Host.plan`."""
-        from vfdeck.backend.plan import plan
+        from vfdeck.backend.perform import plan_on
 
-        return plan(change, snapshot)
+        return plan_on(self.kernel, change, snapshot)
 
     def perform(self, change: Change) -> Outcome:
         """See `Host.perform`. What the plan finds impossible is not tried."""

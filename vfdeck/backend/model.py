@@ -149,8 +149,8 @@ class TokenState(enum.StrEnum):
 
     NONE = "none"  # no token record: the PF is not on vfio-pci
     UNSET = "unset"  # bound since we watch, and never set: the random token nobody knows
-    SET = "set"  # set by us; nothing seen since then that would replace it
-    UNKNOWN = "unknown"  # on vfio-pci since before we looked
+    SET = "set"  # set by us, or proved right by an open; nothing seen since then that would replace it
+    UNKNOWN = "unknown"  # on vfio-pci since before we looked, or perhaps replaced by somebody else
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +161,7 @@ class TokenKnowledge:
     state: TokenState
     fingerprint: str = ""
     since: float | None = None  # seconds since the epoch
+    proved: bool = False  # not set by us, but shown to be in force by an open that it let through
 
 
 class JobState(enum.StrEnum):
@@ -182,6 +183,7 @@ class Job:
     step: str
     started: float
     waits_for: str = ""
+    advice: tuple[str, ...] = ()  # while it waits: the rule, then what to do
 
 
 @dataclass(frozen=True, slots=True)

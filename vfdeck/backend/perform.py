@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypedDict
 
-from vfdeck.backend.acts import Act, CloseAct, FeatureAct, OpenAct, Write, steps
+from vfdeck.backend.acts import DRIVERS, Act, CloseAct, FeatureAct, OpenAct, Write, steps
 from vfdeck.backend.changes import (
     BindDriver,
     Change,
@@ -31,11 +31,12 @@ from vfdeck.backend.changes import (
     target_of,
 )
 from vfdeck.backend.explain import explain
-from vfdeck.backend.facts import Facts, kernel_has
+from vfdeck.backend.facts import Facts, guarded, kernel_has
 from vfdeck.backend.kernel import Kernel, LogLine, Refusal, Stage, lines_since
 from vfdeck.backend.knowledge import TokenWatch
-from vfdeck.backend.model import Certainty, Holder, Job, JobState, Role, Snapshot
+from vfdeck.backend.model import Certainty, Function, Holder, Job, JobState, Role, Snapshot
 from vfdeck.backend.plan import plan
+from vfdeck.backend.text import printable
 from vfdeck.backend.token import Token
 from vfdeck.backend.token_rules import format_argument
 from vfdeck.backend.vfio import DEVICES, OpenDevice, Program
@@ -51,6 +52,18 @@ _JUDGED = {
     Stage.GET_DEVICE_FD: {errno.EACCES, errno.EINVAL, errno.ENODEV},
     Stage.BIND_IOMMUFD: {errno.EACCES, errno.EBUSY, errno.ENODEV, errno.E2BIG},
 }
+
+
+def plan_on(kernel: Kernel, change: Change, snapshot: Snapshot) -> Plan:
+    """The plan, with what a snapshot does not tell: whether the driver that is wanted is there at all."""
+    planned = plan(change, snapshot)
+    if not planned.impossible and isinstance(change, BindDriver) and change.driver is not None:
+        try:
+            kernel.names(f"{DRIVERS}/{change.driver}")
+        except OSError:
+            reason = f"no driver {printable(change.driver)} is loaded (there is no {DRIVERS}/{printable(change.driver)})"
+            return dataclasses.replace(planned, impossible=reason)
+    return planned
 
 
 class Performer:
@@ -86,7 +99,7 @@ class Performer:
         """See `Host.perform`. What the plan finds impossible is not tried."""
         with self._queued(change):
             before = self.snapshot()
-            planned = plan(change, before)
+            planned = plan_on(self.kernel, change, before)
             if planned.impossible:
                 why = Explanation("plan", "not attempted", planned.impossible, "the kernel was not asked")
                 return Outcome(change, target=target_of(change), explanation=why, attempted=False)
@@ -123,8 +136,8 @@ class Performer:
             for act in steps(change, before):
                 with self._state:
                     self._jobs[number] = dataclasses.replace(self._jobs[number], step=act.text)
-                if not self._do(act, number):
-                    facts = Facts(before, change, Stage.FILE, 0, act.path if isinstance(act, Write) else target, blocked=True)
+                facts = Facts(before, change, Stage.FILE, 0, act.path if isinstance(act, Write) else target, blocked=True)
+                if not self._do(act, number, facts):
                     return Outcome(change, target=target, done=tuple(done), blocked=True, **_explained(facts))
                 done.append(act.text)
         except OSError as error:
@@ -132,11 +145,11 @@ class Performer:
         self._learn(change, before)
         return self._succeeded(change, before, tuple(done))
 
-    def _do(self, act: Act, number: int) -> bool:
-        """Carry out one act; False when we stopped waiting for it."""
+    def _do(self, act: Act, number: int, if_blocked: Facts) -> bool:
+        """Carry out one act; False when we stopped waiting for it. `if_blocked` explains it meanwhile."""
         match act:
             case Write():
-                return self._write(act, number)
+                return self._write(act, number, if_blocked)
             case OpenAct():
                 self._open(act)
             case FeatureAct():
@@ -145,17 +158,20 @@ class Performer:
                 self._close(act)
         return True
 
-    def _write(self, act: Write, number: int) -> bool:
+    def _write(self, act: Write, number: int, if_blocked: Facts) -> bool:
         pending = self.kernel.write(act.path, act.data)
         began = time.monotonic()
+        advice: tuple[str, ...] = ()
         while not pending.wait(LOOK_EVERY):
             # A simulated kernel without a clock of its own does not wait; looking again at once would be of no use.
             if self._closed.wait(max(0.0, began + LOOK_EVERY - time.monotonic())):
                 return False
             began = time.monotonic()
+            if not advice:
+                advice = next(((why.rule, *why.do) for why in explain(if_blocked)), ())
             whom = self._whom_it_waits_for(act.path, self._jobs[number].target)
             with self._state:
-                self._jobs[number] = dataclasses.replace(self._jobs[number], waits_for=whom)
+                self._jobs[number] = dataclasses.replace(self._jobs[number], waits_for=whom, advice=advice)
         error = pending.result()
         if error is not None:
             raise Refusal(error.errno or 0, Stage.FILE, act.path)
@@ -209,6 +225,8 @@ class Performer:
             self._watch.set_by_us(change.pf, change.token, now)
         elif isinstance(change, Open) and change.token is not None and role is Role.PF:
             self._watch.set_by_us(change.bdf, change.token, now)
+        elif isinstance(change, Open) and change.token is not None and guarded(before, change.bdf):
+            self._watch.proved(_pf_of(before, change.bdf), change.token, now)
         elif isinstance(change, BindDriver) and change.driver == "vfio-pci" and role is Role.PF:
             self._watch.bound(change.bdf, now)
 
@@ -219,6 +237,10 @@ class Performer:
             function = self.snapshot().functions.get(change.pf)
             if function is not None and function.sriov is not None and function.sriov.numvfs != change.count:
                 facts = Facts(before, change, Stage.FILE, 0, f"{DEVICES}/{change.pf}/sriov_numvfs", got=function.sriov.numvfs)
+        elif isinstance(change, BindDriver) and change.driver is None:
+            function = self.snapshot().functions.get(change.bdf)
+            if function is not None and function.driver is None:
+                return Outcome(change, target=change.bdf, done=done, explanation=_nobody_took(function))
         elif isinstance(change, Open) and change.path is OpenPath.CDEV:
             facts = Facts(before, change, Stage.BIND_IOMMUFD, 0, change.bdf)
         return Outcome(change, target=target_of(change), done=done, **(_explained(facts) if facts else {}))
@@ -268,6 +290,18 @@ class Performer:
         for device in devices:
             self._program.close(device)
         self._program.close_iommufd()
+
+
+def _nobody_took(function: Function) -> Explanation:
+    """The kernel says OK to drivers_probe whether or not a driver takes the function."""
+    ids = f"{function.vendor_id:04x}:{function.device_id:04x}"
+    return Explanation(
+        "note",
+        "Done, but no driver took it",
+        "drivers_probe succeeds even where no driver takes the function.",
+        f"No driver that is loaded takes {function.bdf} ({ids}) by itself, or its probe failed.",
+        do=("Load the module of the driver that it is meant for, then try again.", "Or bind it to a driver by name."),
+    )
 
 
 def _role(snapshot: Snapshot, bdf: str) -> Role | None:

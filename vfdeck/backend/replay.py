@@ -32,6 +32,7 @@ class TraceError(ValueError):
     def __init__(self, path: str, line: int, what: str) -> None:
         super().__init__(f"{path}:{line}: {what}")
         self.path, self.line, self.what = path, line, what
+        self.before: Replay | None = None  # what came of the lines before
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +62,18 @@ def replay_file(path: str) -> Replay:
 
     Raises:
         OSError: the file can't be read.
-        TraceError: a line is no step.
+        TraceError: a line is no step; it carries what came of the lines before.
     """
     outcome = Replay(path)
+    try:
+        _play(path, outcome)
+    except TraceError as error:
+        error.before = outcome
+        raise
+    return outcome
+
+
+def _play(path: str, outcome: Replay) -> None:
     steps = _read(path)
     number, host = next(steps, (1, None))
     if host is None or host.get("op") != "host":
@@ -82,7 +92,6 @@ def replay_file(path: str) -> Replay:
             raise TraceError(path, number, f"broken step {printable(step['op'])}: {fault(error)}") from None
         outcome.steps += 1
         outcome.differences += differences
-    return outcome
 
 
 def _read(path: str) -> Iterator[tuple[int, Step]]:

@@ -131,7 +131,13 @@ def _holder(holder: Holder) -> dict[str, Any]:
 
 
 def _token(token: TokenKnowledge) -> dict[str, Any]:
-    return {"pf": token.pf, "state": token.state.value, "fingerprint": token.fingerprint or None, "since": token.since}
+    return {
+        "pf": token.pf,
+        "state": token.state.value,
+        "fingerprint": token.fingerprint or None,
+        "since": token.since,
+        "proved": token.proved,
+    }
 
 
 def _job(job: Job) -> dict[str, Any]:
@@ -143,6 +149,7 @@ def _job(job: Job) -> dict[str, Any]:
         "step": job.step,
         "started": job.started,
         "waits_for": job.waits_for or None,
+        "advice": list(job.advice),
     }
 
 

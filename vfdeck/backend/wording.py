@@ -58,9 +58,11 @@ def token_history(knowledge: TokenKnowledge | None) -> str:
     """What is known of a PF's token, as a sentence."""
     state = knowledge.state if knowledge else TokenState.UNKNOWN
     if state is TokenState.SET and knowledge:
-        return f"The PF's token #{knowledge.fingerprint} was set here{_at(knowledge.since)}."
+        how = "let an open through" if knowledge.proved else "was set here"
+        return f"The PF's token #{knowledge.fingerprint} {how}{_at(knowledge.since)}."
     if state is TokenState.UNSET and knowledge:
-        return f"The PF was bound{_at(knowledge.since)} and its token never set since: it is a random one that nobody knows."
+        bound = f"The PF was bound{_at(knowledge.since)} and nobody was seen to set a token since"
+        return f"{bound}: it is a random one that nobody knows."
     if state is TokenState.NONE:
         return "The PF has no token."
     return "What the PF's token is, and whether anybody set one, is not known here."

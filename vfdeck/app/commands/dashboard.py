@@ -10,6 +10,7 @@ from vfdeck.app import failure
 from vfdeck.app.commands import hosts
 from vfdeck.app.failure import Failure
 from vfdeck.backend.host import Host
+from vfdeck.backend.text import printable
 
 
 def run(options: argparse.Namespace) -> int:
@@ -25,7 +26,14 @@ def show(host: Host) -> int:
     try:
         return run_dashboard(host)
     finally:
+        left = host.jobs()
         host.close()
+        for job in left:
+            print(f"vfdeck: {printable(job.title)}: still waits in the kernel ({job.step})", file=sys.stderr)
+            print(
+                "        That step goes on without vfdeck and cannot be taken back; steps after it will not be done.",
+                file=sys.stderr,
+            )
 
 
 def demand_terminal(instead: str) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from vfdeck.app import failure
 from vfdeck.app.failure import Failure
 from vfdeck.backend.catalogue import Entry, entries, fill
-from vfdeck.backend.kernel import Stage
+from vfdeck.backend.kernel import Stage, errno_name
 from vfdeck.backend.text import printable
 
 WIDTH = 100
@@ -34,7 +34,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _wanted(options: argparse.Namespace) -> list[Entry]:
-    asked = (options.what or "").upper()
+    asked = _errno(options.what or "").upper()
     if options.stage is not None and options.stage not in set(Stage):
         raise Failure(failure.USAGE, f'there is no stage "{printable(options.stage)}"; expected one of {", ".join(Stage)}')
     known = entries()
@@ -46,6 +46,12 @@ def _wanted(options: argparse.Namespace) -> list[Entry]:
         what = f'"{printable(options.what)}"' if options.what else "this stage"
         raise Failure(failure.USAGE, f"the catalogue has nothing on {what}; `vfdeck explain --list` shows all of it")
     return found
+
+
+def _errno(text: str) -> str:
+    """Kernel logs give errnos as numbers (`error -16`): those become names."""
+    digits = text.removeprefix("-")
+    return errno_name(int(digits)) if digits.isascii() and digits.isdigit() and len(digits) < 5 else text
 
 
 def fill_all(value: object) -> object:

@@ -62,7 +62,7 @@ class _Steps:
     """
 
     def __init__(self, path: str, lines: TextIO) -> None:
-        self.path, self.lines, self.number = printable(path), lines, 0
+        self.path, self.lines, self.number = "standard input" if path == "-" else printable(path), lines, 0
 
     def __iter__(self) -> Iterator[Step]:
         for line in self.lines:

@@ -6,7 +6,7 @@ import argparse
 
 from vfdeck.app import failure
 from vfdeck.app.cli import complain
-from vfdeck.backend.replay import TraceError, replay_file
+from vfdeck.backend.replay import Replay, TraceError, replay_file
 from vfdeck.backend.text import printable
 
 
@@ -18,13 +18,15 @@ def run(options: argparse.Namespace) -> int:
     steps = differing = trouble = 0
     for path in options.traces:
         name = printable(path)
+        outcome: Replay | None = None
         try:
             outcome = replay_file(path)
         except TraceError as error:
-            trouble = complain(failure.DATA, f"{name}:{error.line}: {error.what}")
+            trouble = complain(failure.DATA, f"{name}:{error.line}: {error.what}; the lines after it were not played")
+            outcome = error.before
         except OSError as error:
             trouble = complain(failure.NO_INPUT, f"{name}: {error.strerror or error}; expected a file of JSON lines")
-        else:
+        if outcome is not None:
             steps += outcome.steps
             differing += outcome.differing
             for difference in outcome.differences:
