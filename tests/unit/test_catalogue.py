@@ -21,7 +21,7 @@ ALL = [*entries(), entry("unknown")]
 
 def texts(e: Entry) -> list[str]:
     """All texts that are filled with facts."""
-    return [e.title, e.rule, e.why, e.log, *e.check, *e.do]
+    return [e.title, e.rule, e.why, *e.logs, *e.check, *e.do]
 
 
 def test_every_entry_of_the_survey_is_there() -> None:
@@ -66,6 +66,17 @@ class TestSchema:
     def test_what_is_not_filled_has_no_braces(self, e: Entry) -> None:
         assert not any(mark in text for text in (e.mistaken_for, e.kernels, e.correction, *e.sources) for mark in "{}")
 
+    def test_other_wordings_come_after_a_first(self, e: Entry) -> None:
+        assert all(text.strip() for text in e.other_logs)
+        assert e.log or not e.other_logs
+        assert len(set(e.logs)) == len(e.logs)
+
+    def test_it_names_nothing_that_its_reader_has_not(self, e: Entry) -> None:
+        """No papers of ours, no program or record that vfdeck does not have."""
+        for text in (*texts(e), e.mistaken_for, e.kernels, e.correction, *e.sources):
+            for name in ("kernel-semantics", "field catalogue", "host's agent", "vfdeck's journal"):
+                assert name not in text.lower(), text
+
     def test_it_names_no_other_entry_that_is_missing(self, e: Entry) -> None:
         import re
 
@@ -95,6 +106,28 @@ def test_log_lines_are_recognised_with_anything_in_the_placeholders() -> None:
     assert not entry("A5").logged("igb 0000:03:00.0: something else")
     assert entry("D1").logged("vfio-pci 0000:03:10.0: VF token required to access device")
     assert not entry("A3").logged("any line")
+
+
+@pytest.mark.parametrize(
+    ("name", "line", "logged"),
+    [
+        ("D1", "vfio-pci 0000:03:10.0: VF token required to access device", True),
+        ("D1", "vfio-pci 0000:03:10.0: Incorrect VF token provided for device", False),
+        ("D6", "vfio-pci 0000:03:00.0: VF token required to access device", True),
+        ("D6", "vfio-pci 0000:03:00.0: Incorrect VF token provided for device", True),
+        ("E6", "vfio-pci 0000:03:10.0: VF token required to access device", True),
+        ("E6", "vfio-pci 0000:03:10.0: Incorrect VF token provided for device", True),
+        ("E6", "vfio-pci 0000:03:10.0: VF token incorrectly provided, not a PF or VF", False),
+        ("A7", "vfio-pci 0000:03:00.0: driver does not support SR-IOV configuration via sysfs", True),
+        ("A7", "vfio-pci 0000:03:00.0: Driver does not support SRIOV configuration via sysfs", True),
+        ("G1", 'vfio-pci 0000:03:10.0: Device is currently in use, task "sh" (9) blocked until device is released', True),
+        ("G1", "vfio-pci 0000:03:10.0: No device request channel registered, blocked until released by user", True),
+        ("B5", "vfio-pci: probe of 0000:03:00.0 failed with error -22", True),
+        ("A1", "", False),
+    ],
+)
+def test_every_wording_of_a_refusal_is_recognised(name: str, line: str, logged: bool) -> None:
+    assert entry(name).logged(line) is logged
 
 
 def test_fill_keeps_unknown_words_as_capitals() -> None:

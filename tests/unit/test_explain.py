@@ -115,6 +115,16 @@ class TestDecisionTable:
         assert [e.entry for e in found][:2] == ["E6", "D1"]
         assert "its VFs open only with its token" in found[0].why
 
+    @pytest.mark.parametrize("line", ["VF token required to access device", "Incorrect VF token provided for device"])
+    def test_the_first_explanation_quotes_the_kernel_s_line(self, line: str) -> None:
+        """A PF with VFs in use, opened by its node or its group; a VF by its node."""
+        log = ("something else", f"vfio-pci {PF}: {line}")
+        view = snapshot(*make_fleet(2), holders=(make_holder(vf_address(PF, 1)),), host={"kernel": "6.18.3"})
+        assert asked(view, Open(PF, TOKEN), Stage.GET_DEVICE_FD, "EACCES", log=log)[0].log == log[1]
+        for bdf in (PF, VF):
+            change = Open(bdf, TOKEN, path=OpenPath.CDEV)
+            assert asked(view, change, Stage.BIND_IOMMUFD, "EACCES", log=log)[0].log == log[1]
+
     @pytest.mark.parametrize(("kernel", "entry"), [("6.12.107", "E1"), ("6.17.0", "D8"), ("7.3.4", "D8")])
     def test_row_2_at_the_bind(self, kernel: str, entry: str) -> None:
         view = snapshot(*make_fleet(1, driver="igb"), host={"kernel": kernel})

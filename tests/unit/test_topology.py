@@ -144,7 +144,7 @@ def test_groups_without_an_iommu(tmp_path: Path, mode: str | None) -> None:
 
 
 def test_a_vf_that_waits_to_be_removed_stays_with_its_pf(tmp_path: Path) -> None:
-    """Its links to and from the PF have gone by then (kernel-semantics, section 8.3)."""
+    """Its links to and from the PF have gone by then."""
     build(tmp_path, [with_vfs(PF, 3, driver="vfio-pci", group=20), Fake("0000:05:00.0", device=0x10CA, driver="vfio-pci")])
     devices = tmp_path / "sys" / DEVICES[5:]
     for gone in ("0000:01:00.0/virtfn0", "0000:01:10.0/physfn", "0000:01:10.0/driver"):

@@ -92,7 +92,7 @@ def _needs_pf(scene: _Scene) -> Iterator[str]:
 
 
 def _needs_no_own_opens(scene: _Scene, functions: list[Function]) -> Iterator[str]:
-    """The kernel would wait for this very program, which waits for the kernel (kernel-semantics 8.3)."""
+    """The kernel would wait for this very program, which waits for the kernel (vfio_main.c vfio_unregister_group_dev)."""
     held = [f.bdf for f in functions if f.bdf in scene.own]
     if held:
         yield f"vfdeck itself holds {listing(held)}: close first, or the kernel waits for vfdeck for ever"
@@ -180,7 +180,7 @@ def _token_obstacles(change: SetToken, scene: _Scene) -> Iterator[str]:
 
 
 def _cannot_set_by_opening(scene: _Scene) -> Iterator[str]:
-    """Without an fd of the PF the token is set by an open, and only while no VF is in use (kernel-semantics 4, rows 7 to 10)."""
+    """Without an fd of the PF the token is set by an open, and only while no VF is in use (vfio_pci_validate_vf_token)."""
     users, view = scene.snapshot.users_of(scene.bdf), scene.snapshot
     if scene.function.iommu_group is None:
         yield f"{scene.bdf} has no IOMMU group, so it cannot be opened"
@@ -194,7 +194,7 @@ def _cannot_set_by_opening(scene: _Scene) -> Iterator[str]:
 
 
 def _deadlock(scene: _Scene) -> Iterator[str]:
-    """5.19 to 6.16: opening a PF while its number of VFs changes can hang both for good (kernel-semantics 8.3)."""
+    """5.19 to 6.16: opening a PF while its number of VFs changes can hang both for good."""
     fixed = scene.has("vf_own_devset") or scene.has("sriov_active") or not scene.has("pf_runtime_pm")
     if scene.function.role is Role.PF and not fixed:
         for job in _running_job(scene):
@@ -229,7 +229,7 @@ def _numvfs_warnings(change: SetNumvfs, scene: _Scene) -> Iterator[str]:
 
 
 def _new_vfs(scene: _Scene) -> Iterator[str]:
-    """Where new VFs go by themselves (kernel-semantics 8.4)."""
+    """Where new VFs go by themselves (vfio_pci_core.c vfio_pci_bus_notifier, pci-driver.c pci_device_can_probe)."""
     function = scene.function
     if function.on_vfio:
         yield f"the new VFs go to {function.driver}, and open only with the token of {scene.bdf}{_token_hint(scene)}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import uuid
 
-#: Tokens that stand in public documentation and examples: known to everybody, so no secret (field catalogue D19).
+#: Tokens that stand in public documentation and examples: known to everybody, so no secret.
 WELL_KNOWN = frozenset(
     uuid.UUID(text)
     for text in (

@@ -71,7 +71,7 @@ def _whole(entry: Entry) -> Iterator[str]:
         ("check", entry.check),
         ("do", entry.do),
         ("mistaken for", (entry.mistaken_for,)),
-        ("log line", (entry.log,)),
+        ("log line", entry.logs),
         ("kernels", (entry.kernels,)),
         ("sources", ("; ".join(entry.sources),)),
     ]

@@ -80,6 +80,7 @@ class Entry:
     do: tuple[str, ...]  # least invasive first
     kernels: str = "all"
     log: str = ""  # the kernel's wording without its prefix; "" where nothing is logged
+    other_logs: tuple[str, ...] = ()  # further wordings: of other cases, or of older kernels
     mistaken_for: str = ""
     sources: tuple[str, ...] = ()
     correction: str = ""  # where the survey's entry was wrong or short
@@ -89,12 +90,19 @@ class Entry:
         """What chapter the entry is in, in words."""
         return CHAPTERS.get(self.id[0], "")
 
+    @property
+    def logs(self) -> tuple[str, ...]:
+        """Every wording."""
+        return (self.log, *self.other_logs) if self.log else ()
+
     def logged(self, line: str) -> bool:
-        """Whether `line` is the one that the kernel logs for this."""
-        if not self.log:
-            return False
-        pattern = "".join(re.escape(text) + (".*" if name else "") for text, name, _, _ in string.Formatter().parse(self.log))
-        return re.search(pattern, line) is not None
+        """Whether `line` is one that the kernel logs for this."""
+        return any(re.search(_pattern(wording), line) for wording in self.logs)
+
+
+def _pattern(wording: str) -> str:
+    """A regular expression for a wording, with anything in place of its placeholders."""
+    return "".join(re.escape(text) + (".*" if name else "") for text, name, _, _ in string.Formatter().parse(wording))
 
 
 def fill(text: str, values: Mapping[str, str]) -> str:

@@ -27,7 +27,6 @@ class Driver:
     log_off: str = ""
     net: bool = False
     disk: bool = False
-    seen: bool = False
     dynamic: set[str] = field(default_factory=set)
 
     @property

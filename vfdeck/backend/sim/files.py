@@ -17,7 +17,6 @@ class File:
 
     kind = "file"
     refs: int = 0
-    mapped: int = 0  # how many of the references are mappings
 
     @property
     def node(self) -> str:

@@ -180,8 +180,8 @@ class SimulatedKernel:
 
     def feature(self, device: int, flags: int, data: bytes = b"", argsz: int | None = None) -> None:
         """See `Kernel.feature`."""
-        with self._call():
-            vfio.feature(self._device(device), flags, data, 8 + len(data) if argsz is None else argsz)
+        with self._call() as machine:
+            vfio.feature(machine, self._device(device), flags, data, 8 + len(data) if argsz is None else argsz)
 
     def map(self, device: int) -> int:
         """See `Kernel.map`."""

@@ -68,10 +68,15 @@ def _vfio_probe_error(machine: Machine, driver: Driver, function: Function) -> i
         return errno.EINVAL
     if function.group is None and not _noiommu_group(machine, function):
         return errno.EINVAL
-    if function.sriov is not None and function.sriov.vfs and machine.profile.has("vf_token"):
+    if function.sriov is not None and function.sriov.vfs and _vfio_with_tokens(machine, driver):
         machine.info(f"vfio-pci {function.bdf}: Cannot bind to PF with SR-IOV enabled")
         return errno.EBUSY
     return 0
+
+
+def _vfio_with_tokens(machine: Machine, driver: Driver) -> bool:
+    """Whether the driver is a vfio driver that looks after a PF's VFs: those before 5.7 know nothing of them."""
+    return driver.is_vfio and machine.profile.has("vf_token")
 
 
 def _denied(machine: Machine, driver: Driver, function: Function) -> bool:
@@ -111,7 +116,7 @@ def _log_failed_probe(machine: Machine, driver: Driver, function: Function, erro
 def _warn_of_foreign_vf(machine: Machine, function: Function) -> None:
     """vfio-pci's notifier: a VF of a vfio PF that goes to another driver is only warned of."""
     pf = function.physfn
-    if pf is None or pf.vfio is None or pf.driver is None or function.driver == pf.driver:
+    if pf is None or pf.vfio is None or pf.driver is None or function.driver == pf.driver or not machine.profile.has("vf_token"):
         return
     owner = f"driver {pf.driver}" if machine.profile.has("core_split") else "vfio-pci"
     machine.info(f"{pf.log_prefix}VF {function.bdf} bound to driver {function.driver} while PF bound to {owner}")
@@ -136,14 +141,14 @@ def detach(machine: Machine, function: Function) -> Task:
         return
     function.detaching = True
     pf_state = function.sriov
-    if pf_state is not None and pf_state.numvfs and (driver.is_vfio or driver.frees):
+    if pf_state is not None and pf_state.numvfs and (_vfio_with_tokens(machine, driver) or driver.frees):
         if driver.log_off:
             machine.info(f"{function.log_prefix}{driver.log_off}")
         yield from disable(machine, function)
-    elif pf_state is not None and pf_state.numvfs:
-        machine.info(f"{function.log_prefix}driver left SR-IOV enabled after remove")
     if function.vfio is not None:
         yield from vfio.unregister(machine, function)
+    if pf_state is not None and pf_state.numvfs:
+        machine.info(f"{function.log_prefix}driver left SR-IOV enabled after remove")
     function.driver, function.detaching = None, False
     if function.group is not None and function.group.noiommu:
         machine.leave_group(function)

@@ -42,7 +42,7 @@ class Fault:
 
 @dataclass(slots=True, eq=False)
 class ProcessRecord:
-    """A program and its descriptors. `live` mappings are files it has mapped, by handle."""
+    """A program: its descriptors, and the files it has mapped by handle."""
 
     pid: int
     name: str

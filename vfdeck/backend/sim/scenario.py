@@ -214,6 +214,6 @@ class SimulatedHost(LocalHost):
             if self._realtime:
                 with self.scenario.machine.changed:
                     changed = self.scenario.advance(time.monotonic() - began) or changed
-            if changed:
-                return True
+            if changed or self._closed:
+                return not self._closed
         return False

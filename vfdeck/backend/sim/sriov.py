@@ -77,15 +77,12 @@ def _take_rescan_lock(machine: Machine) -> Task:
 
 def _configure(machine: Machine, pf: Function, capability: SriovCapability, wanted: int) -> Task:
     driver = machine.driver_of(pf)
-    if driver is None or not driver.sriov:
+    if driver is None or not _has_hook(machine, driver):
         machine.info(pf.log_prefix + _no_hook_text(machine, driver))
         raise refuse(errno.ENOENT)
     if wanted and capability.numvfs:
         machine.info(f"{pf.log_prefix}{capability.numvfs} VFs already enabled. Disable before enabling {wanted} VFs")
         raise refuse(errno.EBUSY)
-    if driver.sriov == "vfio" and not machine.profile.has("vf_token"):
-        machine.info(pf.log_prefix + _no_hook_text(machine, driver))
-        raise refuse(errno.ENOENT)
     yield from _take_rescan_lock(machine)  # around the driver's hook, whatever that answers
     try:
         if driver.sriov == "vfio" and not machine.parameters["enable_sriov"]:
@@ -98,6 +95,11 @@ def _configure(machine: Machine, pf: Function, capability: SriovCapability, want
         machine.rescan_locked = False
 
 
+def _has_hook(machine: Machine, driver: Driver) -> bool:
+    """Whether the driver can change the number of VFs; vfio-pci can from 5.7."""
+    return bool(driver.sriov) and (driver.sriov != "vfio" or machine.profile.has("vf_token"))
+
+
 def _no_hook_text(machine: Machine, driver: Driver | None) -> str:
     if not machine.profile.has("numvfs_texts"):
         return "Driver does not support SRIOV configuration via sysfs"
@@ -108,14 +110,14 @@ def _no_hook_text(machine: Machine, driver: Driver | None) -> str:
 
 # -- hot removal -----------------------------------------------------------------------------------------------------------
 def remove(machine: Machine, function: Function) -> Task:
-    """BDF/remove: the function leaves the machine, a PF's VFs first."""
+    """BDF/remove: the function leaves the machine, and before it those VFs of a PF that its driver leaves behind."""
     yield from _take_rescan_lock(machine)
     try:
         yield from machine.lock(function)
         try:
-            if function.sriov is not None and function.sriov.vfs and machine.driver_of(function) is None:
-                yield from lifecycle.disable(machine, function)
             yield from lifecycle.detach(machine, function)
+            if function.sriov is not None and function.sriov.vfs:
+                yield from lifecycle.disable(machine, function)
         finally:
             function.locked = False
         machine.uevent("remove", "pci", function)

@@ -339,8 +339,10 @@ def _check_bind_argument(machine: Machine, token: bytes | None, flags: int, args
 
 
 # -- feature call ----------------------------------------------------------------------------------------------------------
-def feature(file: DeviceFile, flags: int, data: bytes, argsz: int) -> None:
-    """VFIO_DEVICE_FEATURE with feature 0, the VF token; no other feature is simulated (ENOTTY)."""
+def feature(machine: Machine, file: DeviceFile, flags: int, data: bytes, argsz: int) -> None:
+    """VFIO_DEVICE_FEATURE with feature 0, the VF token; no other feature is simulated (ENOTTY). The call came with the tokens."""
+    if not machine.profile.has("vf_token"):
+        raise refuse(errno.ENOTTY)
     if not file.bound:
         raise refuse(errno.EINVAL)
     get, put, probe = (flags & bit for bit in (VFIO_DEVICE_FEATURE_GET, VFIO_DEVICE_FEATURE_SET, VFIO_DEVICE_FEATURE_PROBE))
