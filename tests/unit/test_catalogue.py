@@ -130,5 +130,5 @@ def test_every_wording_of_a_refusal_is_recognised(name: str, line: str, logged: 
     assert entry(name).logged(line) is logged
 
 
-def test_fill_keeps_unknown_words_as_capitals() -> None:
-    assert fill("{bdf} is a VF of {pf}", {"pf": "0000:03:00.0"}) == "BDF is a VF of 0000:03:00.0"
+def test_fill_puts_unknown_words_in_brackets() -> None:
+    assert fill("{bdf} is a VF of {pf}", {"pf": "0000:03:00.0"}) == "<bdf> is a VF of 0000:03:00.0"

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from vfdeck.app import failure
 from vfdeck.app.failure import Failure
-from vfdeck.backend.catalogue import Entry, entries, fill
+from vfdeck.backend.catalogue import PLACEHOLDERS, Entry, entries, fill, placeholders
 from vfdeck.backend.kernel import Stage, errno_name
 from vfdeck.backend.text import printable
 
@@ -61,6 +61,11 @@ def fill_all(value: object) -> object:
     return [fill_all(part) for part in value] if isinstance(value, tuple | list) else value
 
 
+def _used(entry: Entry) -> frozenset[str]:
+    """The words in braces of an entry's texts."""
+    return placeholders(" ".join((entry.title, entry.rule, entry.why, *entry.check, *entry.do, entry.mistaken_for, *entry.logs)))
+
+
 def _whole(entry: Entry) -> Iterator[str]:
     where = " at ".join(part for part in ("/".join(entry.errnos), ", ".join(entry.stages)) if part)
     yield f"{entry.id}  {fill(entry.title, {})}"
@@ -74,6 +79,7 @@ def _whole(entry: Entry) -> Iterator[str]:
         ("log line", entry.logs),
         ("kernels", (entry.kernels,)),
         ("sources", ("; ".join(entry.sources),)),
+        ("where", tuple(f"<{name}> {meaning}" for name, meaning in PLACEHOLDERS.items() if name in _used(entry))),
     ]
     for name, texts in parts:
         for number, text in enumerate(text for text in texts if text):

@@ -1,9 +1,9 @@
 """The catalogue of refusals as data: one file per chapter, one table per entry, read when first asked for.
 
 An entry has a stable id (`D3`), the rule that refuses, its cause, how to check it and what to do. Its texts hold words in braces
-(`{bdf}`, `{holders}`) that `vfdeck.backend.explain` fills with a host's facts; without facts they read as capitals
-(`BDF`, `HOLDERS`), as in a manual. The texts are our own; what they state was checked against the kernel's source and
-recordings, and `correction` says where an entry differs from the survey that it came from.
+(`{bdf}`, `{holders}`) that `vfdeck.backend.explain` fills with a host's facts; without facts they stand in angle
+brackets (`<bdf>`, `<holders>`), as in a manual. What was not checked against a kernel's source,
+a recording or a running kernel says "not verified" in its `sources`; `correction` says where the survey it came from was wrong.
 """
 
 from __future__ import annotations
@@ -106,8 +106,8 @@ def _pattern(wording: str) -> str:
 
 
 def fill(text: str, values: Mapping[str, str]) -> str:
-    """Fill the placeholders; those without a value become capitals."""
-    return text.format_map({name: values.get(name, name.upper()) for name in PLACEHOLDERS})
+    """Fill the placeholders; those without a value stand in angle brackets, as in a manual."""
+    return text.format_map({name: values.get(name, f"<{name}>") for name in PLACEHOLDERS})
 
 
 def placeholders(text: str) -> frozenset[str]:
