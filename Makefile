@@ -31,7 +31,7 @@ check: .venv/.complete
 
 test-kernel: .venv/.complete
 	@$(BIN)/python tests/kernel/launch.py $(foreach kernel,$(or $(KERNEL),all),--kernel $(kernel)) --timeout 2400 \
-		-- tests/kernel tests/contract $(ARGS)
+		-- $(or $(TESTS),tests/kernel tests/contract) $(ARGS)
 
 bench: .venv/.complete
 	@$(BIN)/python -m tests.bench $(ARGS)
