@@ -10,7 +10,7 @@ from typing import Any
 from tests import values
 from vfdeck.backend.changes import Change, Explanation, Open, Outcome, Plan, SetNumvfs, SetToken, Step, target_of
 from vfdeck.backend.kernel import LogLine, Stage
-from vfdeck.backend.model import Function, Problem, Snapshot, TokenState
+from vfdeck.backend.model import Function, Job, Problem, Snapshot, TokenState
 
 NIC = "0000:3b:00.0"
 NVME = "0000:81:00.0"
@@ -51,7 +51,8 @@ class FakeHost:
         self.gate = threading.Event()
         self.gate.set()
         self.looks = 0
-        self.closed = False
+        self.closed = 0
+        self.planner: Callable[[Change, Snapshot], Plan] | None = None
         self._changed = threading.Event()
 
     def show(self, view: Snapshot) -> None:
@@ -69,8 +70,10 @@ class FakeHost:
         return self.view
 
     def plan(self, change: Change, snapshot: Snapshot) -> Plan:
-        """One step, and what `plans` adds for changes of this type."""
+        """One step, and what `plans` adds for changes of this type; or what `planner` says."""
         self.planned.append(change)
+        if self.planner is not None:
+            return self.planner(change, snapshot)
         words: dict[str, Any] = {
             "title": f"{type(change).__name__} on {target_of(change)}",
             "steps": (Step(f"write to {target_of(change)}", f"echo x > /sys/bus/pci/devices/{target_of(change)}/x"),),
@@ -78,10 +81,14 @@ class FakeHost:
         return Plan(change, **{**words, **self.plans.get(type(change), {})})
 
     def perform(self, change: Change) -> Outcome:
-        """The scripted outcome, once the gate is open."""
+        """The scripted outcome, once the gate is open; a token that was set is known from then on."""
         self.performed.append(change)
         self.gate.wait()
-        return self.script(change)
+        outcome = self.script(change)
+        if outcome.ok and isinstance(change, SetToken):
+            known = values.make_knowledge(change.pf, TokenState.SET, change.token.fingerprint)
+            self.show(dataclasses.replace(self.view, tokens={**self.view.tokens, change.pf: known}))
+        return outcome
 
     def wait_for_change(self, seconds: float) -> bool:
         """Wait for `show`."""
@@ -89,13 +96,17 @@ class FakeHost:
         self._changed.clear()
         return changed
 
+    def jobs(self) -> tuple[Job, ...]:
+        """None."""
+        return ()
+
     def log(self) -> list[LogLine] | None:
         """No log."""
         return None
 
     def close(self) -> None:
-        """Write it down and let go of what waits."""
-        self.closed = True
+        """Count it and let go of what waits."""
+        self.closed += 1
         self.gate.set()
         self._changed.set()
 

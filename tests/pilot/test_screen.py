@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import io
+import os
+import random
 import subprocess
 import sys
 import threading
+from pathlib import Path
+from typing import get_args
 
 import pytest
 from rich.console import Console
+from textual import constants
 
 from tests import values
-from tests.fake_host import NIC, NVME, FakeHost, done, refused, small_fleet
+from tests.fake_host import NIC, NVME, FakeHost, done, small_fleet
 from tests.pilot.driving import running
 from tests.widgets.hostile import TEXTS, fleet, outcome
+from vfdeck.app.commands.dashboard import show
 from vfdeck.app.dashboard.actions import ACTIONS, BY_ID
 from vfdeck.app.dashboard.app import DashboardApp, run
 from vfdeck.app.dashboard.themes import choose_theme
+from vfdeck.backend.changes import Change
 from vfdeck.backend.model import Job, JobState, Snapshot
 from vfdeck.widgets.rows import RowId
 
@@ -215,6 +223,42 @@ async def test_a_crash_shows_no_values() -> None:
     assert "9e3b1d52-7c41" not in said.getvalue().replace(f'secret = "{secret}"', "")
 
 
+@pytest.mark.parametrize("simulated", [True, False])
+async def test_no_log_of_textual_gets_a_token(simulated: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log, secret = tmp_path / "log", "9e3b1d52-7c41-4f0a-8a6e-2f5b8c1d9e07"
+    log.touch()
+    monkeypatch.setenv("TEXTUAL_LOG", str(log))
+    monkeypatch.setenv("TEXTUAL", "devtools,debug")
+    monkeypatch.setattr(constants, "LOG_FILE", str(log))
+    async with running(FakeHost(simulated=simulated)) as deck:
+        await deck.press("t", *secret, "tab")
+        assert "✓ a UUID" in deck.text
+        assert "devtools" not in deck.app.features
+    assert log.read_text() == ""
+    assert "TEXTUAL_LOG" not in os.environ
+
+
+async def test_a_host_is_known_by_its_own_name_whatever_its_snapshots_say() -> None:
+    host = FakeHost(small_fleet(""))
+    host.name = "this host"
+    async with running(host) as deck:
+        assert "this host" in deck.text
+        await deck.press("v", "8", "enter", "y")
+        await deck.until(lambda: host.performed)
+        assert [s.host.name for s in deck.main.fleet.snapshots] == ["this host"]
+
+
+def test_a_host_is_closed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.setattr(DashboardApp, "run", lambda self: None)
+    host = FakeHost()
+    assert run(host) == 0
+    assert host.closed == 0
+    assert show(host) == 0
+    assert host.closed == 1
+
+
 def test_without_a_terminal_it_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(FakeHost()) == 64
     assert "needs a terminal" in capsys.readouterr().err
@@ -250,33 +294,47 @@ def test_actions_have_one_key_each() -> None:
     assert set(BY_ID) == {action.id for action in ACTIONS}
 
 
-async def test_random_keys_change_nothing_unconfirmed() -> None:
-    host = FakeHost()
+@pytest.mark.parametrize("key", ["u", "t", "v", "b", "o"])
+async def test_keys_may_come_faster_than_dialogs(key: str) -> None:
+    """Keys that were typed ahead meet a dialog before its widgets are there, or after they have gone."""
+    hasty = ["enter", "up", "y", "g", "space", "escape", "enter", "down", "t", "v"]
+    async with running() as deck:
+        for turns in range(len(hasty) * 2):
+            await deck.press("down" if key == "o" else "home", "down")
+            deck.app.simulate_key(key)
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            for number in range(3):
+                deck.app.simulate_key(hasty[(turns + number) % len(hasty)])
+            await deck.pilot.pause()
+            assert len(deck.app.screen_stack) <= 2
+            for _ in range(2):
+                await deck.press("escape")
+            assert deck.dialog == ""
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_random_keys_change_nothing_unconfirmed(seed: int) -> None:
+    """No `Y`, and no Tab to the button that does it."""
+    host = FakeHost(dataclasses.replace(small_fleet(), holders=(values.own_holder(VF),)))
     host.script = done
+    host.plans = {kind: {"destructive": True} for kind in get_args(Change)}
     keys = [
-        *"tvbuocardepg1",
-        "minus",
-        "plus",
-        "left",
-        "right",
-        "up",
-        "down",
-        "enter",
-        "escape",
-        "tab",
-        "home",
-        "end",
-        "space",
-        "question_mark",
+        *"tvbuuuocardepgy1",
+        *("minus", "plus", "left", "right", "up", "down", "enter", "escape", "home", "end", "space", "question_mark"),
     ]
+    chance = random.Random(seed)
     async with running(host) as deck:
-        for number in range(400):
-            deck.app.simulate_key(keys[(number * 7919 + number // 5) % len(keys)])
-            if number % 20 == 0:
+        for _ in range(200):
+            deck.app.simulate_key(chance.choice(keys))
+            for _ in range(chance.choice((0, 0, 0, 1, 2, 3, 5, 8, 13))):
+                await asyncio.sleep(0)
+            if chance.random() < 0.1:
                 await deck.pilot.pause()
         await deck.pilot.pause()
         assert deck.app.is_running
-    host.script = refused
+        assert host.planned
+        assert host.performed == []
 
 
 def test_the_registry_can_be_read_without_textual() -> None:

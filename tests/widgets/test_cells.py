@@ -79,6 +79,13 @@ def test_a_group_is_spoilt_by_a_driver_of_the_host_only(driver: str | None, stat
     assert Index(view).state(mine) is state
 
 
+def test_a_bridge_spoils_no_group_before_5_19() -> None:
+    mine = values.make_plain("0000:04:00.0", iommu_group=7)
+    bridge = values.make_plain("0000:03:00.0", iommu_group=7, driver="shpchp", class_code=0x060400)
+    for kernel, state in (("5.18.0", State.READY), ("5.19.0", State.BLOCKED)):
+        assert Index(values.snapshot(mine, bridge, host={"kernel": kernel})).state(mine) is state
+
+
 def test_could_not_check_is_never_no() -> None:
     pf, vf = values.make_fleet(1)
     assert said(values.snapshot(pf, vf, unseen=1), values.PF)["users"] == "≥0"
@@ -89,12 +96,16 @@ def test_could_not_check_is_never_no() -> None:
     assert said(unknown, values.PF)["token"] == "unknown"
 
 
-@given(st.lists(st.integers(0, 3), max_size=6), st.integers(0, 2), st.booleans())
-def test_users_are_counted_as_the_snapshot_counts_them(held: list[int], unseen: int, exact: bool) -> None:
+@given(
+    st.lists(st.tuples(st.integers(0, 3), st.sampled_from(["device", "group", "own"])), max_size=6),
+    st.integers(0, 2),
+    st.booleans(),
+)
+def test_users_are_counted_as_the_snapshot_counts_them(held: list[tuple[int, str]], unseen: int, exact: bool) -> None:
     certainty = Certainty.EXACT if exact else Certainty.INFERRED
     pf, *vfs = values.make_fleet(4)
     vfs[3] = dataclasses.replace(vfs[3], driver="iavf")
-    holders = tuple(values.make_holder(vfs[n].bdf, 100 + i, certainty=certainty) for i, n in enumerate(held))
+    holders = tuple(values.make_holder(vfs[n].bdf, 100 + i, kind=k, certainty=certainty) for i, (n, k) in enumerate(held))
     view = values.snapshot(pf, *vfs, holders=holders, unseen=unseen)
     assert Index(view).users(pf) == view.users_of(pf.bdf)
 

@@ -46,6 +46,14 @@ def test_a_waiting_call_is_neither() -> None:
     assert "cannot be taken back" in plain_text(report(outcome))
 
 
+def test_what_was_not_attempted_is_no_refusal() -> None:
+    why = Explanation("plan", "not attempted", f"nothing to do: {VF} has no driver", "the kernel was not asked")
+    outcome = Outcome(Open(VF), target=VF, explanation=why, attempted=False)
+    assert verdict(outcome, "open it") == (f"Not attempted: nothing to do: {VF} has no driver", Tone.WARN)
+    assert "the kernel was not asked" in plain_text(report(outcome))
+    assert verdict(Outcome(Open(VF), target=VF, attempted=False)) == (f"Not attempted: {VF}", Tone.WARN)
+
+
 def test_an_unknown_refusal_has_no_catalogue_number() -> None:
     why = Explanation("unknown", "No rule is known that says this", "unknown", "EXDEV was not expected here")
     text = plain_text(report(Outcome(Open(VF), errno.EXDEV, Stage.FEATURE, VF, explanation=why)))

@@ -98,6 +98,19 @@ async def test_typing_hides_the_token_until_it_is_asked_for() -> None:
         assert app.inputs == 0
 
 
+async def test_messages_print_without_the_token() -> None:
+    app = FieldApp()
+    said: list[str] = []
+    async with app.run_test(message_hook=lambda message: said.append(repr(message))) as pilot:
+        app.query_one(Input).value = GOOD
+        await pilot.press("enter")
+        app.set_focus(None)
+        await pilot.pause()
+    for kind in ("Changed", "Submitted", "Blurred"):
+        assert any(kind in text for text in said)
+    assert not any(GOOD in text for text in said)
+
+
 async def test_g_makes_a_token() -> None:
     app = FieldApp()
     async with app.run_test() as pilot:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from textual import events
 
+from vfdeck.backend.facts import blocking_members
 from vfdeck.backend.model import Function, Role, Snapshot, TokenState
 from vfdeck.widgets.rows import RowId
 from vfdeck.widgets.section_view import SectionView
 from vfdeck.widgets.sections import Fact, Section
-from vfdeck.widgets.state import Index, Tone, count_words, duration, group_blockers, index_of, plural, role_text, token_words
+from vfdeck.widgets.state import Index, Tone, count_words, duration, index_of, plural, role_text, token_words
 
 
 class FactsPanel(SectionView):
@@ -145,7 +146,7 @@ def _group(function: Function, snapshot: Snapshot) -> list[Fact]:
     drivers = {bdf: snapshot.functions[bdf].driver or "no driver" for bdf in others if bdf in snapshot.functions}
     members = ", ".join(f"{bdf} ({drivers.get(bdf, 'not read')})" for bdf in others)
     facts = [Fact("group", f"{function.iommu_group}{noiommu}, with {members}")]
-    blockers = group_blockers(function, snapshot)
+    blockers = blocking_members(snapshot, function.bdf)
     if blockers:
         names = ", ".join(f"{b.bdf} ({b.driver})" for b in blockers)
         facts.append(Fact("not vfio", f"{names}: the group cannot be opened", Tone.BAD if function.on_vfio else Tone.WARN))

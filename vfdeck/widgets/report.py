@@ -17,6 +17,9 @@ def verdict(outcome: Outcome, title: str = "") -> tuple[str, Tone]:
         return f"Done: {title or about}", Tone.GOOD
     if outcome.blocked:
         return f"Still waiting in the kernel: {about}", Tone.WARN
+    if not outcome.attempted:
+        reason = outcome.explanation.rule if outcome.explanation is not None else about
+        return f"Not attempted: {reason}", Tone.WARN
     stage = f" at {outcome.stage}" if outcome.stage else ""
     return f"Refused: {outcome.errno_name}{stage} of {about}", Tone.BAD
 

@@ -6,8 +6,10 @@ A state is never told by colour alone: the letter and the word carry it, the ton
 from __future__ import annotations
 
 import enum
+from dataclasses import replace
 from functools import cached_property
 
+from vfdeck.backend.facts import blocking_members
 from vfdeck.backend.model import Certainty, Count, Function, Holder, Job, JobState, Role, Snapshot, TokenKnowledge, TokenState
 
 
@@ -57,17 +59,6 @@ class State(enum.Enum):
         return self.value[3]
 
 
-#: Drivers that leave DMA to the user of the group (`driver_managed_dma` in the kernel): they do not spoil a group.
-_HARMLESS = frozenset({"pcieport", "pci-stub", "pci_stub"})
-
-
-def group_blockers(function: Function, snapshot: Snapshot) -> list[Function]:
-    """The members of the function's IOMMU group whose driver keeps the group from being opened."""
-    group = snapshot.groups.get(function.iommu_group) if function.iommu_group is not None else None
-    members = (snapshot.functions.get(bdf) for bdf in (group.members if group else ()))
-    return [m for m in members if m is not None and m.driver is not None and not m.on_vfio and m.driver not in _HARMLESS]
-
-
 class Index:
     """Look-ups and sums over one snapshot that rows need often; get it from `index_of`."""
 
@@ -88,7 +79,7 @@ class Index:
             return State.OPEN if any(h.own for h in holders) else State.IN_USE
         if not function.on_vfio:
             return State.NONE if function.driver is None else State.DRIVER
-        if group_blockers(function, self.snapshot):
+        if blocking_members(self.snapshot, function.bdf):
             return State.BLOCKED
         return State.UNSEEN if self.snapshot.unseen else State.READY
 
@@ -96,15 +87,9 @@ class Index:
         """The PF's VFs in use, as `Snapshot.users_of` counts them, without walking all holders of the host."""
         count = self._users.get(pf.bdf)
         if count is None:
-            count = self._users[pf.bdf] = self._count(pf)
+            holders = tuple(h for vf in self.snapshot.vfs_of(pf.bdf) for h in self.holders.get(vf.bdf, ()))
+            count = self._users[pf.bdf] = replace(self.snapshot, holders=holders).users_of(pf.bdf)
         return count
-
-    def _count(self, pf: Function) -> Count:
-        held = [self.holders[vf.bdf] for vf in self.snapshot.vfs_of(pf.bdf) if vf.on_vfio and vf.bdf in self.holders]
-        if self.snapshot.unseen:
-            return Count(len(held), Certainty.AT_LEAST)
-        inferred = any(h.certainty is not Certainty.EXACT for holders in held for h in holders)
-        return Count(len(held), Certainty.INFERRED if inferred else Certainty.EXACT)
 
     @cached_property
     def pfs(self) -> int:

@@ -49,6 +49,21 @@ class _SecretInput(Input):
 
     ALLOW_SELECT = False
 
+    class Changed(Input.Changed, namespace="input"):
+        """The text is another one; it does not print."""
+
+        __repr__ = Message.__repr__
+
+    class Submitted(Input.Submitted, namespace="input"):
+        """Enter was pressed; the text does not print."""
+
+        __repr__ = Message.__repr__
+
+    class Blurred(Input.Blurred, namespace="input"):
+        """The focus went away; the text does not print."""
+
+        __repr__ = Message.__repr__
+
     class Wanted(Message):
         """A fresh token is wanted."""
 

@@ -10,6 +10,7 @@ from typing import ClassVar
 import rich
 from rich.segment import Segments
 from rich.traceback import Traceback
+from textual import constants
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
@@ -22,6 +23,12 @@ from vfdeck.backend.host import Host
 
 #: sysexits: used wrongly
 EX_USAGE = 64
+
+
+def _keep_no_log() -> None:
+    """Take TEXTUAL_LOG away: the file it names gets every message in clear, keys of a token among them, on simulated hosts too."""
+    os.environ.pop("TEXTUAL_LOG", None)
+    vars(constants)["LOG_FILE"] = None  # read when Textual was imported; declared final
 
 
 class DashboardApp(App[None], inherit_bindings=False):
@@ -39,13 +46,13 @@ class DashboardApp(App[None], inherit_bindings=False):
     ]
 
     def __init__(self, hosts: Sequence[Host], *, theme: str = DARK.name, interval: float = 2.0, follow: bool = True) -> None:
+        _keep_no_log()
         self.set_reactive(App.theme, theme)
         super().__init__()
         self.hosts = tuple(hosts)
         self._interval = interval
         self._follow = follow
-        if not all(host.simulated for host in self.hosts):
-            self.features -= {"devtools"}  # the console gets every message in clear, keys of a token among them
+        self.features -= {"devtools"}  # the console gets every message in clear, keys of a token among them
 
     def get_theme(self, theme_name: str) -> Theme | None:
         """Our theme is known from the start."""
@@ -76,13 +83,10 @@ class DashboardApp(App[None], inherit_bindings=False):
 
 
 def run(host: Host) -> int:
-    """Run the dashboard on a host until the operator quits; the answer is the exit status."""
+    """Run the dashboard on a host until the operator quits; the answer is the exit status. Who made the host closes it."""
     if not sys.stdin.isatty() or not sys.stdout.isatty():
         print("vfdeck: the dashboard needs a terminal on standard input and output (try vfdeck tree)", file=sys.stderr)
         return EX_USAGE
     app = DashboardApp([host], theme=choose_theme(os.environ))
-    try:
-        app.run()
-    finally:
-        host.close()
+    app.run()
     return app.return_code or 0

@@ -7,6 +7,7 @@ it likes. So snapshots and changes run on daemon threads of our own, which speak
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 
@@ -20,12 +21,13 @@ Post = Callable[[Message], object]
 
 
 class SnapshotReady(Message):
-    """A host was looked at."""
+    """A host was looked at; `begun` is when the look began, by the monotonic clock."""
 
-    def __init__(self, host: str, snapshot: Snapshot) -> None:
+    def __init__(self, host: str, snapshot: Snapshot, begun: float) -> None:
         super().__init__()
         self.host = host
         self.snapshot = snapshot
+        self.begun = begun
 
     def can_replace(self, message: Message) -> bool:
         """A slow screen skips to the newest snapshot of a host."""
@@ -117,8 +119,9 @@ class HostFeed:
     def _look_now(self) -> None:
         if self._stopped.is_set():
             return
+        begun = time.monotonic()
         try:
-            message: Message = SnapshotReady(self.host.name, self.host.snapshot())
+            message: Message = SnapshotReady(self.host.name, self.host.snapshot(), begun)
         except Exception as error:  # by its contract a host never raises here; a bug of one must not end the dashboard
             message = HostFailed(self.host.name, f"{type(error).__name__} while looking")
         _post_quietly(self._post, message)

@@ -6,9 +6,10 @@ confirmation, performer, and comes back as a message with its outcome.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from textual import on, work
 from textual.app import ComposeResult
@@ -29,7 +30,7 @@ from vfdeck.app.dashboard.feed import ChangeBegun, ChangeDone, HostFailed, HostF
 from vfdeck.app.dashboard.pages import empty_sections, help_sections, problem_sections
 from vfdeck.backend.changes import Change, Outcome, Plan, SetToken
 from vfdeck.backend.host import Host
-from vfdeck.backend.model import Function, Snapshot
+from vfdeck.backend.model import Function, Snapshot, TokenState
 from vfdeck.backend.token import Token
 from vfdeck.widgets.bars import Banner, JobLine, Key, KeyBar
 from vfdeck.widgets.facts import FactsPanel
@@ -61,6 +62,18 @@ class Fleet:
         return next((s for s in self.snapshots if s.host.name == host), None)
 
 
+class _Kept(NamedTuple):
+    """A token that was set in this session, and when by the monotonic clock."""
+
+    token: Token
+    since: float
+
+
+def _named(snapshot: Snapshot, name: str) -> Snapshot:
+    """The snapshot under the name by which its host is known here."""
+    return snapshot if snapshot.host.name == name else replace(snapshot, host=replace(snapshot.host, name=name))
+
+
 class Dashboard(Screen[None]):
     """The fleet, the facts, and the keys."""
 
@@ -80,22 +93,27 @@ class Dashboard(Screen[None]):
         self._performer = Performer(self.post_message)
         self._follow = follow
         self._begun: dict[int, tuple[str, Change]] = {}
-        self._tokens: dict[RowId, Token] = {}
+        self._asking = False
+        self._tokens: dict[RowId, _Kept] = {}
         self._outcome: tuple[Outcome, str] | None = None
-        self._fresh: dict[str, Snapshot] = {}
+        self._fresh: dict[str, SnapshotReady] = {}
+        # kept, not looked for: a message may come when they are not there yet, or no more
+        self._banner, self._tree, self._facts = Banner(), FleetTree(id="tree"), FactsPanel(id="facts")
+        self._last, self._empty = ReportView(id="last"), SectionView(id="empty", label_width=3)
+        self._line, self._keys = JobLine(), KeyBar()
 
     def compose(self) -> ComposeResult:
         """Banner, tree and side panel, job line, keys."""
-        yield Banner()
+        yield self._banner
         yield Static("vfdeck needs a terminal of at least 40 columns and 12 rows.", id="small", markup=False)
         with Container(id="body"):
-            yield FleetTree(id="tree")
+            yield self._tree
             with Vertical(id="side"):
-                yield FactsPanel(id="facts")
-                yield ReportView(id="last")
-        yield SectionView(id="empty", label_width=3)
-        yield JobLine()
-        yield KeyBar()
+                yield self._facts
+                yield self._last
+        yield self._empty
+        yield self._line
+        yield self._keys
 
     def on_mount(self) -> None:
         """Begin to look."""
@@ -118,17 +136,27 @@ class Dashboard(Screen[None]):
     def _snapshot_ready(self, message: SnapshotReady) -> None:
         if not self._fresh:
             self.call_later(self._take_in)
-        self._fresh[message.host] = message.snapshot
+        self._fresh[message.host] = message
 
     def _take_in(self) -> None:
         """Let everything that came since the last time become the state, at once."""
-        self.fleet = self.fleet.with_snapshots(self._fresh, list(self._hosts))
+        fresh = {host: _named(message.snapshot, host) for host, message in self._fresh.items()}
+        self._tokens = {row: kept for row, kept in self._tokens.items() if not self._replaced(row, kept)}
         self._fresh = {}
+        self.fleet = self.fleet.with_snapshots(fresh, list(self._hosts))
+
+    def _replaced(self, row: RowId, kept: _Kept) -> bool:
+        """Whether the host says that a PF's token is no more the one that was set; a look from before the setting says nothing."""
+        message = self._fresh.get(row.host)
+        if message is None or message.begun < kept.since:
+            return False
+        known = message.snapshot.tokens.get(row.bdf)
+        return known is None or known.state is not TokenState.SET or known.fingerprint != kept.token.fingerprint
 
     @on(HostFailed)
     def _host_failed(self, message: HostFailed) -> None:
         self.fleet = self.fleet.with_failure(message.host, message.what)
-        self.query_one(JobLine).hint(f"{message.host}: {message.what}", Tone.BAD)
+        self._line.hint(f"{message.host}: {message.what}", Tone.BAD)
 
     def watch_fleet(self, fleet: Fleet) -> None:
         """Draw everything anew from the state."""
@@ -137,30 +165,29 @@ class Dashboard(Screen[None]):
 
     def _show_fleet(self, fleet: Fleet) -> None:
         """Hand the state to the widgets."""
-        self.query_one(Banner).show(fleet.snapshots, any(host.simulated for host in self._hosts.values()))
-        tree = self.query_one(FleetTree)
-        tree.show(fleet.snapshots)
-        empty = bool(fleet.snapshots) and tree.rows.empty
+        self._banner.show(fleet.snapshots, any(host.simulated for host in self._hosts.values()))
+        self._tree.show(fleet.snapshots)
+        empty = bool(fleet.snapshots) and self._tree.rows.empty
         self.set_class(empty, "-empty")
         if empty:
-            self.query_one("#empty", SectionView).show(empty_sections(fleet.snapshots))
+            self._empty.show(empty_sections(fleet.snapshots))
         self._show_jobs()
         self._show_selection()
 
     def _show_jobs(self) -> None:
         """What runs, and what waits for its turn."""
-        self.query_one(JobLine).show_jobs(self.fleet.snapshots, [title for title, _ in self._begun.values()])
+        self._line.show_jobs(self.fleet.snapshots, [title for title, _ in self._begun.values()])
 
     # -- selection ----------------------------------------------------------------------------------------------------
     def selected(self) -> tuple[Function | None, Snapshot | None]:
         """The function that the cursor stands on (None on a host), and its host's snapshot."""
-        row_id = self.query_one(FleetTree).row_id
+        row_id = self._tree.row_id
         snapshot = self.fleet.snapshot(row_id.host) if row_id else None
         return (snapshot.functions.get(row_id.bdf) if snapshot and row_id else None), snapshot
 
     @on(FleetTree.Highlighted)
     def _highlighted(self) -> None:
-        self.query_one(JobLine).clear_hint()
+        self._line.clear_hint()
         self._show_selection()
 
     @on(FleetTree.Selected)
@@ -169,15 +196,15 @@ class Dashboard(Screen[None]):
 
     def _show_selection(self) -> None:
         """Facts and keys of what is selected."""
-        row_id = self.query_one(FleetTree).row_id
+        row_id = self._tree.row_id
         function, snapshot = self.selected()
-        self.query_one(FactsPanel).show_row(row_id, snapshot)
+        self._facts.show_row(row_id, snapshot)
         keys = [
             Key(a.id, a.key, a.label, not self.why_not(a, function, snapshot), pinned=a.id in ("help", "quit"))
             for a in ACTIONS
             if a.in_bar
         ]
-        self.query_one(KeyBar).show(keys)
+        self._keys.show(keys)
 
     def why_not(self, action: Action, function: Function | None, snapshot: Snapshot | None) -> str:
         """Why an action is not possible now; "" where it is."""
@@ -196,31 +223,34 @@ class Dashboard(Screen[None]):
         """Do an action of the registry, or say in one line why it can't be done now."""
         action = BY_ID[action_id]
         function, snapshot = self.selected()
-        line = self.query_one(JobLine)
         reason = self.why_not(action, function, snapshot)
         if reason:
-            line.hint(f"{action.label}: {reason}")
+            self._line.hint(f"{action.label}: {reason}")
             return
-        line.clear_hint()
+        self._line.clear_hint()
         if action.command:
             getattr(self, f"action_{action.command}")()
-        elif function is not None and snapshot is not None:
+        elif function is not None and snapshot is not None and not self._asking:  # a second key may come before the first dialog
+            self._asking = True
             self._ask(action, action.target(function, snapshot), snapshot)
 
-    @work(group="flow", exclusive=True)
+    @work(group="flow")
     async def _ask(self, action: Action, function: Function, snapshot: Snapshot) -> None:
         """Dialog, plan, confirmation; then the change goes to the performer."""
         host = self._hosts[snapshot.host.name]
-        if action.change is not None:
-            change: Change | None = action.change(function, snapshot)
-        else:
-            change = await self.app.push_screen_wait(self._dialog(action, function, snapshot, host))
-        if change is None:
-            return
-        now = self.fleet.snapshot(snapshot.host.name) or snapshot
-        plan = host.plan(change, now)
-        if await self.app.push_screen_wait(ConfirmDialog(plan)) and not plan.impossible:
-            self._perform(host, change, plan, its_pf(function, now).bdf)
+        try:
+            if action.change is not None:
+                change: Change | None = action.change(function, snapshot)
+            else:
+                change = await self.app.push_screen_wait(self._dialog(action, function, snapshot, host))
+            if change is None:
+                return
+            now = self.fleet.snapshot(host.name) or snapshot
+            plan = host.plan(change, now)
+            if await self.app.push_screen_wait(ConfirmDialog(plan)) and not plan.impossible:
+                self._perform(host, change, plan, its_pf(function, now).bdf)
+        finally:
+            self._asking = False
 
     def _dialog(self, action: Action, function: Function, snapshot: Snapshot, host: Host) -> ModalScreen[Change | None]:
         """The dialog that asks for what an action needs."""
@@ -229,12 +259,12 @@ class Dashboard(Screen[None]):
             case "token":
                 dialog = TokenDialog(function, snapshot)
             case "numvfs":
-                dialog = NumvfsDialog(function, snapshot, lambda change: host.plan(change, snapshot))
+                dialog = NumvfsDialog(function, lambda change: host.plan(change, self.fleet.snapshot(host.name) or snapshot))
             case "driver":
                 dialog = DriverDialog(function, snapshot)
             case _:
-                pf = its_pf(function, snapshot)
-                dialog = OpenDialog(function, snapshot, self._tokens.get(RowId(snapshot.host.name, pf.bdf)))
+                kept = self._tokens.get(RowId(host.name, its_pf(function, snapshot).bdf))
+                dialog = OpenDialog(function, snapshot, kept.token if kept else None)
         assert isinstance(dialog, ModalScreen)
         return dialog
 
@@ -255,13 +285,12 @@ class Dashboard(Screen[None]):
         """Show what came of a change, and look again."""
         title, change = self._begun.pop(message.number, ("", None))
         self._feeds[message.host].look_soon()
-        line = self.query_one(JobLine)
         self._show_jobs()
         if message.outcome is None:
-            line.show_last(f"✗ {title}: vfdeck itself failed ({message.failure}); this is a bug", Tone.BAD)
+            self._line.show_last(f"✗ {title}: vfdeck itself failed ({message.failure}); this is a bug", Tone.BAD)
             return
         if message.outcome.ok and isinstance(change, SetToken):
-            self._tokens[RowId(message.host, change.pf)] = change.token
+            self._tokens[RowId(message.host, change.pf)] = _Kept(change.token, time.monotonic())
         self._show_outcome(message.outcome, title)
 
     def _show_outcome(self, outcome: Outcome, title: str) -> None:
@@ -269,8 +298,8 @@ class Dashboard(Screen[None]):
         self._outcome = (outcome, title)
         text, tone = verdict(outcome, title)
         mark = "✓" if outcome.ok else "✗"
-        self.query_one(JobLine).show_last(f"{mark} {text}   e: more", tone)
-        self.query_one("#last", ReportView).show_outcome(outcome, title)
+        self._line.show_last(f"{mark} {text}   e: more", tone)
+        self._last.show_outcome(outcome, title)
         self.add_class("-told")
         self._show_selection()
         if not outcome.ok and self.app.screen is self:
@@ -286,12 +315,12 @@ class Dashboard(Screen[None]):
         """The facts over the whole screen, or the tree again."""
         full = not self.has_class("-details")
         self.set_class(full, "-details")
-        self.query_one("#facts" if full else "#tree").focus()
+        (self._facts if full else self._tree).focus()
 
     def action_back(self) -> None:
         """From the details, or from the facts, to the tree."""
         self.remove_class("-details")
-        self.query_one("#tree").focus()
+        self._tree.focus()
 
     def action_result(self) -> None:
         """What came of the last change."""
@@ -307,11 +336,11 @@ class Dashboard(Screen[None]):
 
     def action_fold_all(self) -> None:
         """PFs only."""
-        self.query_one(FleetTree).fold_all(True)
+        self._tree.fold_all(True)
 
     def action_unfold_all(self) -> None:
         """Everything."""
-        self.query_one(FleetTree).fold_all(False)
+        self._tree.fold_all(False)
 
     def action_help(self) -> None:
         """Keys and letters."""

@@ -20,7 +20,10 @@ Result = TypeVar("Result")
 
 
 class Dialog(ModalScreen[Result | None], Generic[Result]):
-    """A titled box with buttons. Escape answers None. Foreign text goes in as `Text`."""
+    """A titled box with buttons. Escape answers None. Foreign text goes in as `Text`.
+
+    A key or a message may come before the widgets are there or after they have gone: dialogs keep theirs and never look for them.
+    """
 
     CSS_PATH = "dialogs.tcss"
     AUTO_FOCUS = ""
@@ -33,16 +36,19 @@ class Dialog(ModalScreen[Result | None], Generic[Result]):
 
     def __init__(self, title: str, subtitle: str = "") -> None:
         super().__init__()
+        self._ready = False
         self._answered = False
-        self._title_text = title
-        self._subtitle_text = subtitle
+        self._title = Static(Text(title), id="title", markup=False)
+        self._subtitle = Static(Text(subtitle), id="subtitle", markup=False) if subtitle else None
+        self._cancel = Button("Cancel  Esc", id="cancel", compact=True)
+        self._accept = Button(f"{self.accept}  ⏎", id="accept", variant="primary", compact=True)
 
     def compose(self) -> ComposeResult:
         """Title, body, a line for faults, buttons."""
         with Vertical(id="dialog"):
-            yield Static(Text(self._title_text), id="title", markup=False)
-            if self._subtitle_text:
-                yield Static(Text(self._subtitle_text), id="subtitle", markup=False)
+            yield self._title
+            if self._subtitle is not None:
+                yield self._subtitle
             yield from self.body()
             with Horizontal(id="buttons"):
                 yield from self.buttons()
@@ -54,13 +60,20 @@ class Dialog(ModalScreen[Result | None], Generic[Result]):
 
     def buttons(self) -> ComposeResult:
         """Cancel and accept."""
-        yield Button("Cancel  Esc", id="cancel", compact=True)
-        yield Button(f"{self.accept}  ⏎", id="accept", variant="primary", compact=True)
+        yield self._cancel
+        yield self._accept
+
+    def on_mount(self) -> None:
+        """From now on there is something that keys can act on. Textual calls this beside the subclass's own."""
+        self._ready = True
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """No key acts on a dialog that is not on the screen yet, or has been answered."""
+        return self._ready and not self._answered
 
     def allow(self, possible: bool) -> None:
         """Whether the accepting button can be pressed."""
-        for button in self.query("#accept").results(Button):
-            button.disabled = not possible
+        self._accept.disabled = not possible
 
     def on_resize(self) -> None:
         """Leave room for title and buttons below what scrolls."""
@@ -100,13 +113,12 @@ class Page(Dialog[bool]):
 
     def __init__(self, title: str, sections: Sequence[Section], *, label_width: int = 9, tone: Tone = Tone.PLAIN) -> None:
         super().__init__(title)
-        self._tone = tone
-        self._sections = tuple(sections)
-        self._label_width = label_width
+        self._title.add_class(str(tone))
+        self._text = SectionView(tuple(sections), label_width=label_width, id="page")
 
     def body(self) -> ComposeResult:
         """The text."""
-        yield SectionView(self._sections, label_width=self._label_width, id="page")
+        yield self._text
 
     def buttons(self) -> ComposeResult:
         """One to close."""
@@ -115,5 +127,4 @@ class Page(Dialog[bool]):
 
     def on_mount(self) -> None:
         """Let the keys scroll the text."""
-        self.query_one("#title").add_class(str(self._tone))
-        self.query_one("#page").focus()
+        self._text.focus()

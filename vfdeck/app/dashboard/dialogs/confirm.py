@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.widgets import Button, Static
+from textual.widgets import Static
 
 from vfdeck.app.dashboard.dialogs.base import Dialog
 from vfdeck.backend.changes import Plan
@@ -52,39 +52,43 @@ class ConfirmDialog(Dialog[bool]):
             plan.title, "takes something away that is in use or does not come back by itself" if plan.destructive else ""
         )
         self._plan = plan
+        self._text = SectionView(plan_sections(plan), label_width=2, id="plan")
+        self._text.can_focus = False
+        self._hint = Static(id="hint", markup=False)
+        if plan.impossible:
+            self._cancel.label = "Close  Esc"
+        self._accept.label = "Do it  Y" if plan.destructive else "Do it  y"
+        self._accept.variant = "error" if plan.destructive else "primary"
 
     def body(self) -> ComposeResult:
         """The plan."""
-        plan = SectionView(plan_sections(self._plan), label_width=2, id="plan")
-        plan.can_focus = False
-        yield plan
+        yield self._text
 
     def buttons(self) -> ComposeResult:
         """Cancel, and do it where it can be done."""
         if self._plan.impossible:
-            yield Button("Close  Esc", id="cancel", compact=True)
+            yield self._cancel
             return
-        key = "Y" if self._plan.destructive else "y"
-        yield Static(id="hint", markup=False)
-        yield Button("Cancel  Esc", id="cancel", compact=True)
-        yield Button(f"Do it  {key}", id="accept", variant="error" if self._plan.destructive else "primary", compact=True)
+        yield self._hint
+        yield self._cancel
+        yield self._accept
 
     def on_mount(self) -> None:
         """Rest on Cancel where something goes away."""
-        self.query_one("#dialog").set_class(self._plan.destructive, "-destructive")
+        self.set_class(self._plan.destructive, "-destructive")
         safe = self._plan.destructive or bool(self._plan.impossible)
-        self.query_one("#cancel" if safe else "#accept").focus()
+        (self._cancel if safe else self._accept).focus()
 
     def action_scroll(self, by: int) -> None:
         """Scroll a plan that is longer than the dialog."""
-        self.query_one("#plan").scroll_relative(y=by, animate=False)
+        self._text.scroll_relative(y=by, animate=False)
 
     def action_yes(self) -> None:
         """Do it, unless something goes away."""
         if self._plan.impossible:
             return
         if self._plan.destructive:
-            self.query_one("#hint", Static).update("press Y (shift) to do it")
+            self._hint.update("press Y (shift) to do it")
         else:
             self.answer(True)
 

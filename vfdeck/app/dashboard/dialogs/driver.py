@@ -12,10 +12,11 @@ from textual.widgets import Input, Static
 
 from vfdeck.app.dashboard.dialogs.base import Dialog
 from vfdeck.backend.changes import BindDriver
+from vfdeck.backend.facts import blocking_members
 from vfdeck.backend.model import Function, Snapshot
 from vfdeck.widgets.cells import short_name
 from vfdeck.widgets.choices import Choice, Option
-from vfdeck.widgets.state import group_blockers, role_text
+from vfdeck.widgets.state import role_text
 
 _NAME = re.compile(r"[A-Za-z0-9_.+-]+")
 
@@ -36,19 +37,21 @@ class DriverDialog(Dialog[BindDriver]):
         super().__init__(f"Bind {function.bdf} to a driver", f"{role_text(function)} · {short_name(function)} · {on_now}")
         self._function = function
         self._snapshot = snapshot
+        self._choice = Choice(id="choice")
+        self._driver = Input(placeholder="name of a driver", id="name", max_length=64, disabled=True)
+        self._driver.cursor_blink = False
+        self._fault_line = Static(id="fault", classes="verdict dim", markup=False)
 
     def body(self) -> ComposeResult:
         """The choices."""
         yield Static("Driver", classes="label")
-        with Choice(id="choice"):
+        with self._choice:
             yield Option(Content("vfio-pci: for virtual machines and user programs"), value=True, id="vfio")
             yield Option(Content("the kernel's choice: clear the override and probe again"), id="native")
             yield Option(Content("another one:"), id="other")
-        name = Input(placeholder="name of a driver", id="name", max_length=64, disabled=True)
-        name.cursor_blink = False
-        yield name
-        yield Static(id="fault", classes="verdict dim", markup=False)
-        others = [b for b in group_blockers(self._function, self._snapshot) if b.bdf != self._function.bdf]
+        yield self._driver
+        yield self._fault_line
+        others = [b for b in blocking_members(self._snapshot, self._function.bdf) if b.bdf != self._function.bdf]
         if others:
             names = ", ".join(f"{b.bdf} ({b.driver})" for b in others)
             text = (
@@ -58,39 +61,33 @@ class DriverDialog(Dialog[BindDriver]):
 
     def on_mount(self) -> None:
         """The keys go to the choices."""
-        self.query_one("#choice").focus()
+        self._choice.focus()
 
     @on(Choice.Changed)
     def _chosen(self, event: Choice.Changed) -> None:
         other = event.pressed.id == "other"
-        field = self.query_one("#name", Input)
-        field.disabled = not other
+        self._driver.disabled = not other
         if other:
-            field.focus()
+            self._driver.focus()
         self._judge()
 
     @on(Input.Changed)
     def _judge(self) -> None:
         fault = self._fault()
-        self.query_one("#fault", Static).set_classes(f"verdict {'bad' if fault.startswith('✗') else 'dim'}").update(Text(fault))
+        self._fault_line.set_classes(f"verdict {'bad' if fault.startswith('✗') else 'dim'}").update(Text(fault))
         self.allow(not fault)
 
     @on(Input.Submitted)
     def _submitted(self) -> None:
         self.action_accept()
 
-    def _choice(self) -> str:
-        """The id of the choice made."""
-        return self.query_one("#choice", Choice).picked
-
     def _fault(self) -> str:
         """What keeps the choice from being made."""
-        return name_fault(self.query_one("#name", Input).value.strip()) if self._choice() == "other" else ""
+        return name_fault(self._driver.value.strip()) if self._choice.picked == "other" else ""
 
     def action_accept(self) -> None:
         """Answer with the driver."""
         if self._fault():
             return
-        name = self.query_one("#name", Input).value.strip()
-        driver = {"vfio": "vfio-pci", "native": None}.get(self._choice(), name)
+        driver = {"vfio": "vfio-pci", "native": None}.get(self._choice.picked, self._driver.value.strip())
         self.answer(BindDriver(self._function.bdf, driver))

@@ -10,7 +10,7 @@ from textual.widgets import Static
 
 from vfdeck.app.dashboard.dialogs.base import Dialog
 from vfdeck.backend.changes import Open, OpenPath
-from vfdeck.backend.model import Function, Role, Snapshot, TokenState
+from vfdeck.backend.model import Function, Role, Snapshot
 from vfdeck.backend.token import Token
 from vfdeck.widgets.cells import short_name
 from vfdeck.widgets.choices import Choice, Option, Tick
@@ -28,44 +28,41 @@ class OpenDialog(Dialog[Open]):
         self._function = function
         self._snapshot = snapshot
         self._known = known
+        self._choice = Choice(id="token")
+        self._field = TokenField()
+        self._path = Choice(id="path")
+        self._hold = Tick("hold it open (else it is closed at once)", id="hold")
 
     def body(self) -> ComposeResult:
         """Token, path, hold."""
         yield Static("Token", classes="label")
-        with Choice(id="token"):
+        with self._choice:
             yield Option("none", value=self._known is None, id="without")
             if self._known is not None:
-                yield Option(Content(self._session_text(self._known)), value=True, id="session")
+                yield Option(Content(f"the one set in this session, #{self._known.fingerprint}"), value=True, id="session")
             yield Option("another one:", id="typed")
-        yield TokenField()
+        yield self._field
         yield Static("Path", classes="label")
-        with Choice(id="path"):
+        with self._path:
             group = self._function.iommu_group
             node = f"/dev/vfio/{'noiommu-' if self._function.noiommu else ''}{'?' if group is None else group}"
             yield Option(Content(f"group  {node}"), value=True, id="group")
             cdev = self._function.cdev
             text = f"cdev   /dev/vfio/devices/{cdev}" if cdev else "cdev   this function has none"
             yield Option(Content(text), id="cdev", disabled=cdev is None)
-        yield Tick("hold it open (else it is closed at once)", id="hold")
+        yield self._hold
         yield Static(Text(self._expect()), classes="note gap", markup=False)
 
     def on_mount(self) -> None:
         """The keys go to the choice of a token; its field appears when wanted."""
-        self.query_one(TokenField).display = False
-        self.query_one("#token").focus()
+        self._field.display = False
+        self._choice.focus()
 
     def _pf(self) -> Function | None:
         """The PF whose token guards the function."""
         if self._function.role is Role.VF:
             return self._snapshot.functions.get(self._function.physfn or "")
         return self._function if self._function.role is Role.PF else None
-
-    def _session_text(self, known: Token) -> str:
-        """The token of this session, by fingerprint, and whether it may have been replaced."""
-        pf = self._pf()
-        knowledge = self._snapshot.tokens.get(pf.bdf) if pf else None
-        same = knowledge is not None and knowledge.state is TokenState.SET and knowledge.fingerprint == known.fingerprint
-        return f"the one set in this session, #{known.fingerprint}" + ("" if same else " (may have been replaced)")
 
     def _expect(self) -> str:
         """What the rules ask for here."""
@@ -78,21 +75,16 @@ class OpenDialog(Dialog[Open]):
             return f"Its PF {pf.bdf} is on {pf.driver}: the kernel asks for that PF's token."
         return f"Its PF {pf.bdf} is not on vfio-pci: opens without a token, and a token given is an error."
 
-    def _token_choice(self) -> str:
-        """The id of the choice of a token."""
-        return self.query_one("#token", Choice).picked
-
     @on(Choice.Changed, "#token")
     def _chosen(self) -> None:
-        field = self.query_one(TokenField)
-        field.display = self._token_choice() == "typed"
-        if field.display:
-            field.focus_input()
+        self._field.display = self._choice.picked == "typed"
+        if self._field.display:
+            self._field.focus_input()
         self._judge()
 
     @on(TokenField.Changed)
     def _judge(self) -> None:
-        self.allow(self._token_choice() != "typed" or self.query_one(TokenField).token is not None)
+        self.allow(self._choice.picked != "typed" or self._field.token is not None)
 
     @on(TokenField.Submitted)
     def _submitted(self) -> None:
@@ -100,9 +92,9 @@ class OpenDialog(Dialog[Open]):
 
     def action_accept(self) -> None:
         """Answer with the attempt."""
-        choice, field = self._token_choice(), self.query_one(TokenField)
-        if choice == "typed" and field.token is None:
+        choice = self._choice.picked
+        if choice == "typed" and self._field.token is None:
             return
-        token = {"session": self._known, "typed": field.token}.get(choice)
-        way = OpenPath.CDEV if self.query_one("#path", Choice).picked == "cdev" else OpenPath.GROUP
-        self.answer(Open(self._function.bdf, token, self.query_one("#hold", Tick).value, way))
+        token = {"session": self._known, "typed": self._field.token}.get(choice)
+        way = OpenPath.CDEV if self._path.picked == "cdev" else OpenPath.GROUP
+        self.answer(Open(self._function.bdf, token, self._hold.value, way))

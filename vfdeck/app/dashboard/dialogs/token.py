@@ -28,13 +28,14 @@ class TokenDialog(Dialog[SetToken]):
         super().__init__(f"Set the VF token of {pf.bdf}", f"{short_name(pf)} · PF on {pf.driver}")
         self._pf = pf
         self._now = _now(pf, snapshot)
+        self._field = TokenField()
 
     def body(self) -> ComposeResult:
         """What is known, the field, its buttons, and what the token is for."""
         for text, tone in self._now:
             yield Static(Text(text), classes=f"verdict {tone}", markup=False)
         yield Static("New token", classes="label")
-        yield TokenField()
+        yield self._field
         with Horizontal(classes="row gap"):
             yield Button("Make one  g", id="generate", compact=True)
             yield Button("Show  ^r", id="reveal", compact=True)
@@ -47,7 +48,7 @@ class TokenDialog(Dialog[SetToken]):
     def on_mount(self) -> None:
         """The keys go to the field."""
         self.allow(False)
-        self.query_one(TokenField).focus_input()
+        self._field.focus_input()
 
     @on(TokenField.Changed)
     def _changed(self, event: TokenField.Changed) -> None:
@@ -65,15 +66,15 @@ class TokenDialog(Dialog[SetToken]):
     @on(Button.Pressed, "#reveal")
     def _reveal(self, event: Button.Pressed) -> None:
         event.stop()
-        self.query_one(TokenField).action_reveal()
+        self._field.action_reveal()
 
     def action_generate(self) -> None:
         """Make a random token."""
-        self.query_one(TokenField).generate()
+        self._field.generate()
 
     def action_accept(self) -> None:
         """Answer with the token, if it is one."""
-        token = self.query_one(TokenField).token
+        token = self._field.token
         if token is not None:
             self.answer(SetToken(self._pf.bdf, token))
 
