@@ -68,7 +68,8 @@ def _waiting(function: Function, index: Index, snapshot: Snapshot) -> list[Fact]
     if job is None:
         return []
     waits = f", waits for {job.waits_for}" if job.waits_for else ""
-    return [Fact("", f"{job.title}: {job.step}{waits} ({duration(snapshot.taken - job.started)})", Tone.WARN)]
+    begun = Fact("", f"{job.title}: {job.step}{waits} ({duration(snapshot.taken - job.started)})", Tone.WARN)
+    return [begun, *(Fact("" if number else "why", text) for number, text in enumerate(job.advice))]
 
 
 def _use(function: Function, index: Index) -> list[Fact]:
@@ -130,6 +131,8 @@ def _binding(function: Function, snapshot: Snapshot) -> list[Fact]:
         facts.append(Fact("cdev", f"/dev/vfio/devices/{function.cdev}"))
     if function.sriov is not None:
         probe = {True: "on: drivers are offered new VFs", False: "off: new VFs stay without driver", None: "unknown"}
+        if function.on_vfio:
+            probe[False] = "off, without effect: new VFs of a PF on vfio-pci go to it"
         facts.append(Fact("autoprobe", probe[function.sriov.autoprobe]))
     return facts
 

@@ -145,10 +145,11 @@ def token_words(knowledge: TokenKnowledge | None) -> tuple[str, Tone]:
     if knowledge is None or knowledge.state is TokenState.NONE:
         return "none: not on vfio-pci, so nothing guards its VFs", Tone.DIM
     if knowledge.state is TokenState.SET:
-        return f"set by vfdeck, #{knowledge.fingerprint} (inferred: nothing seen that replaced it)", Tone.GOOD
+        how = "let an open through" if knowledge.proved else "set by vfdeck"
+        return f"{how}, #{knowledge.fingerprint} (inferred: nothing seen that replaced it)", Tone.GOOD
     if knowledge.state is TokenState.UNSET:
-        return "unset: random, nobody knows it; no VF opens until one is set", Tone.WARN
-    return "unknown: on vfio-pci since before vfdeck looked", Tone.WARN
+        return "unset: random, nobody knows it; no VF opens until one is set (inferred: nobody seen that set one)", Tone.WARN
+    return "unknown: set before vfdeck looked, never, or by another program since", Tone.WARN
 
 
 def count_words(count: Count) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from textual.message import Message
 
-from vfdeck.backend.changes import Change, Close, Outcome
+from vfdeck.backend.changes import Change, Close, Outcome, target_of
 from vfdeck.backend.host import Host
 from vfdeck.backend.model import Snapshot
 
@@ -139,19 +139,19 @@ class Performer:
         self._lanes: dict[tuple[str, str], deque[tuple[int, Host, Change]]] = {}
         self._numbers = 0
 
-    def submit(self, host: Host, change: Change, lane: str) -> int:
-        """Begin `change` as soon as its lane (the PF's address) is free; the number names it in messages."""
+    def submit(self, host: Host, change: Change) -> int:
+        """Begin `change` once those before it about the same function are done; the number names it in messages."""
         with self._lock:
             self._numbers += 1
             number = self._numbers
             if isinstance(change, Close):
                 threading.Thread(target=self._perform, args=(number, host, change), name="close", daemon=True).start()
                 return number
-            key = (host.name, lane)
+            key = (host.name, target_of(change))
             waiting = self._lanes.get(key)
             if waiting is None:
                 self._lanes[key] = deque([(number, host, change)])
-                threading.Thread(target=self._drain, args=(key,), name=f"changes {lane}", daemon=True).start()
+                threading.Thread(target=self._drain, args=(key,), name=f"changes {key[1]}", daemon=True).start()
             else:
                 waiting.append((number, host, change))
             return number

@@ -33,7 +33,7 @@ def help_sections() -> list[Section]:
             (
                 Fact("#1a2b3c4d", "set by vfdeck; the fingerprint tells tokens apart and gives nothing away", Tone.GOOD),
                 Fact("unset", "the kernel's random token, which nobody knows", Tone.WARN),
-                Fact("unknown", "on vfio-pci since before vfdeck looked", Tone.WARN),
+                Fact("unknown", "set before vfdeck looked, never, or by another program since", Tone.WARN),
                 Fact("needed", "a VF that opens only with its PF's token", Tone.DIM),
             ),
         ),

@@ -248,7 +248,7 @@ class Dashboard(Screen[None]):
             now = self.fleet.snapshot(host.name) or snapshot
             plan = host.plan(change, now)
             if await self.app.push_screen_wait(ConfirmDialog(plan)) and not plan.impossible:
-                self._perform(host, change, plan, its_pf(function, now).bdf)
+                self._perform(host, change, plan)
         finally:
             self._asking = False
 
@@ -268,9 +268,9 @@ class Dashboard(Screen[None]):
         assert isinstance(dialog, ModalScreen)
         return dialog
 
-    def _perform(self, host: Host, change: Change, plan: Plan, lane: str) -> None:
+    def _perform(self, host: Host, change: Change, plan: Plan) -> None:
         """Hand a confirmed change to the performer."""
-        number = self._performer.submit(host, change, lane)
+        number = self._performer.submit(host, change)
         self._begun[number] = (plan.title, change)
         self._show_jobs()
 
