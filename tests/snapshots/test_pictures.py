@@ -110,7 +110,7 @@ async def waiting(deck: Deck, host: SimulatedHost) -> None:
     await deck.press("v", "0", "enter")
     await deck.until(lambda: deck.dialog == "ConfirmDialog")
     await deck.press("Y")
-    await deck.until(lambda: host.snapshot().jobs)
+    await deck.until(lambda: any(job.waits_for for job in host.snapshot().jobs))
     host.advance(12)
     await deck.press("r")
     await deck.until(lambda: "12 s" in deck.line)

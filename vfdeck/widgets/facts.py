@@ -69,7 +69,8 @@ def _waiting(function: Function, index: Index, snapshot: Snapshot) -> list[Fact]
         return []
     waits = f", waits for {job.waits_for}" if job.waits_for else ""
     begun = Fact("", f"{job.title}: {job.step}{waits} ({duration(snapshot.taken - job.started)})", Tone.WARN)
-    return [begun, *(Fact("" if number else "why", text) for number, text in enumerate(job.advice))]
+    labels = ("why", "do", *(" " for _ in job.advice))
+    return [begun, *(Fact(label, text) for label, text in zip(labels, job.advice, strict=False))]
 
 
 def _use(function: Function, index: Index) -> list[Fact]:
