@@ -12,8 +12,6 @@ from vfdeck.backend.facts import Facts
 from vfdeck.backend.judges import candidates
 from vfdeck.backend.wording import words
 
-__all__ = ["Facts", "explain", "ranked"]
-
 
 def explain(facts: Facts) -> list[Explanation]:
     """The entries that explain an answer, likeliest first.

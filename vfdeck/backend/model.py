@@ -237,3 +237,11 @@ class Snapshot:
         if self.unseen:
             return Count(len(held), Certainty.AT_LEAST)
         return Count(len(held), Certainty.INFERRED if inferred else Certainty.EXACT)
+
+
+def address_after(bdf: str, routing_ids: int) -> str:
+    """The BDF `routing_ids` routing ids after another; the bus may overflow into the next ones."""
+    domain, bus, rest = bdf.split(":")
+    device, function = rest.split(".")
+    routing_id = (int(bus, 16) << 8 | int(device, 16) << 3 | int(function)) + routing_ids
+    return f"{domain}:{routing_id >> 8:02x}:{routing_id >> 3 & 0x1F:02x}.{routing_id & 7}"

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vfdeck.backend import blast
-from vfdeck.backend.acts import Act, CloseAct, FeatureAct, OpenAct, Write, steps
+from vfdeck.backend.acts import steps
 from vfdeck.backend.changes import (
     BindDriver,
     Change,
@@ -33,8 +33,6 @@ from vfdeck.backend.model import Certainty, Function, JobState, Role, Snapshot, 
 from vfdeck.backend.predict import predict
 from vfdeck.backend.token import Token
 from vfdeck.backend.wording import listing, programs, role_of, who_holds
-
-__all__ = ["Act", "CloseAct", "FeatureAct", "OpenAct", "Write", "plan", "steps"]
 
 _DRIVER_NAME = re.compile(r"[A-Za-z0-9_.+ -]{1,100}")
 

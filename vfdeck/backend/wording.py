@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from vfdeck.backend.facts import Facts, blocking_members
 from vfdeck.backend.kernel import Stage
-from vfdeck.backend.model import Function, Holder, Role, Snapshot, TokenKnowledge, TokenState
+from vfdeck.backend.model import Function, Holder, Role, Snapshot, TokenKnowledge, TokenState, address_after
 from vfdeck.backend.token_rules import ArgumentFault, judge, parse_argument
 from vfdeck.backend.vfio import DEVICES
 
@@ -77,10 +77,7 @@ def vf_address(pf: Function | None, index: int) -> str | None:
     sriov = pf.sriov if pf else None
     if pf is None or sriov is None or not sriov.offset or sriov.stride is None or index < 0:
         return None
-    domain, bus, rest = pf.bdf.split(":")
-    device, function = rest.split(".")
-    rid = (int(bus, 16) << 8 | int(device, 16) << 3 | int(function)) + sriov.offset + sriov.stride * index
-    return f"{domain}:{rid >> 8:02x}:{rid >> 3 & 31:02x}.{rid & 7}"
+    return address_after(pf.bdf, sriov.offset + sriov.stride * index)
 
 
 def group_node(function: Function | None) -> str | None:

@@ -113,11 +113,3 @@ class Group:
     def vfio_functions(self) -> list[Function]:
         """Members that are registered with vfio."""
         return [f for f in self.functions if f.vfio is not None]
-
-
-def vf_address(pf: str, routing_offset: int) -> str:
-    """The BDF `routing_offset` routing ids after a PF's; the bus may overflow into the next ones."""
-    domain, bus, rest = pf.split(":")
-    device, function = rest.split(".")
-    routing_id = (int(bus, 16) << 8 | int(device, 16) << 3 | int(function)) + routing_offset
-    return f"{domain}:{routing_id >> 8:02x}:{routing_id >> 3 & 0x1F:02x}.{routing_id & 7}"

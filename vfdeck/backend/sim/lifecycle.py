@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import errno
 
-from vfdeck.backend.model import Role
+from vfdeck.backend.model import Role, address_after
 from vfdeck.backend.sim import vfio
 from vfdeck.backend.sim.drivers import Driver
-from vfdeck.backend.sim.hardware import Function, SriovCapability, vf_address
+from vfdeck.backend.sim.hardware import Function, SriovCapability
 from vfdeck.backend.sim.machine import Machine, Task, refuse
 
 _ERRNO_OF = {"ENODEV": errno.ENODEV, "refuse": errno.EINVAL}
@@ -176,7 +176,7 @@ def enable(machine: Machine, pf: Function, driver: Driver, count: int) -> Task:
 def _add_vf(machine: Machine, pf: Function, capability: SriovCapability, index: int) -> None:
     """pci_iov_add_virtfn: the function, its group, capture, its links, its driver."""
     vf = Function(
-        vf_address(pf.bdf, capability.offset + capability.stride * index),
+        address_after(pf.bdf, capability.offset + capability.stride * index),
         capability.vf_vendor or pf.vendor,
         capability.vf_device,
         pf.class_code,
