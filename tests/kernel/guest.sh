@@ -35,5 +35,5 @@ unset XDG_RUNTIME_DIR
 
 # Plug-ins that are not needed here are left out: each costs seconds of emulated processor.
 .venv/bin/python -m pytest -p no:cacheprovider -p no:xdist -p no:textual-snapshot -p no:syrupy -p no:hypothesispytest \
-    -o faulthandler_timeout=300 "$@"
+    -o faulthandler_timeout=1200 "$@"
 finish $?

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -304,3 +305,19 @@ def test_a_function_that_is_locked_keeps_its_identity(tmp_path: Path) -> None:
     seen = scan(Watched(tmp_path, stuck), NO_NAMES)
     assert replace(seen.functions[PF.bdf], driver_override=plain.driver_override) == plain
     assert {problem.path.rsplit("/", 1)[-1] for problem in seen.problems} == {"uevent", "driver_override"}
+
+
+def test_a_function_that_is_locked_while_it_leaves_vfio(tmp_path: Path) -> None:
+    """As on 6.1: its driver link has gone, `uevent` waits, and what tells of vfio is the entry below `vfio-dev`."""
+    build(tmp_path, [replace(PF, driver="vfio-pci", cdev=0)])
+    os.unlink(tmp_path / "sys" / DEVICES[5:] / PF.bdf / "driver")
+    seen = scan(Watched(tmp_path, {f"{PF.bdf}/uevent": errno.ETIMEDOUT}), NO_NAMES)
+    assert seen.functions[PF.bdf].driver == "vfio-pci"
+
+
+def test_a_kernel_without_nodes_of_functions(tmp_path: Path) -> None:
+    """Debian's: there is `vfio-dev`, but nothing to open."""
+    build(tmp_path, [replace(PF, driver="vfio-pci", cdev=0)])
+    shutil.rmtree(tmp_path / "dev" / "vfio" / "devices")
+    seen = scan(LinuxKernel(str(tmp_path)), NO_NAMES)
+    assert (seen.functions[PF.bdf].cdev, seen.host.cdev) == (None, False)

@@ -88,7 +88,7 @@ class Function:
     interfaces: tuple[str, ...] = ()
     disks: tuple[str, ...] = ()
     link: Link | None = None
-    cdev: str | None = None  # "vfio3" where the function has a vfio-dev entry
+    cdev: str | None = None  # "vfio3": its own node below /dev/vfio/devices, where there is one
     sriov: Sriov | None = None  # of a PF
     physfn: str | None = None  # of a VF: its PF
     vf_index: int | None = None  # of a VF: N of the PF's virtfnN link

@@ -146,7 +146,8 @@ def _not_on_vfio(ask: _Ask) -> Prediction | None:
 def _no_node(ask: _Ask) -> Prediction | None:
     if ask.function.on_vfio and ask.function.cdev and ask.has("cdev"):
         return None
-    return _no(errno.ENOENT, Stage.CDEV_NODE if ask.function.cdev is None else Stage.OPEN_CDEV)
+    listed = ask.function.on_vfio and ask.has("vfio_dev_sysfs")  # kernels built without nodes have the directory all the same
+    return _no(errno.ENOENT, Stage.OPEN_CDEV if listed else Stage.CDEV_NODE)
 
 
 def _cdev_mode(ask: _Ask) -> Prediction | None:

@@ -99,6 +99,7 @@ class _Scan:
         self.found: dict[str, _Found] = {}
         self.vf_of: dict[str, tuple[str, int]] = {}  # PF and index of the VFs that links lead to
         self.numa: dict[str, int | None] = {}
+        self.nodes = frozenset(self.reader.names("/dev/vfio/devices", "a directory"))
 
     def snapshot(self, names: Mapping[pci_ids.Ids, pci_ids.Names] | None) -> Snapshot:
         self.addresses = dict.fromkeys(self._addresses())
@@ -175,8 +176,13 @@ class _Scan:
             return _Identity()
         vendor, device, *subsystem, base, sub, interface = (int(group, 16) for group in match.groups())
         driver = self.reader.link(f"{path}/driver", "a link to the driver")
+        if not driver and self._has_vfio_device(path):  # an unbinding that waits has removed the link already
+            driver = "vfio-pci"
         ids = f"{subsystem[0]:04x}:{subsystem[1]:04x}"
         return _Identity(printable(driver) or None, vendor, device, base << 16 | sub << 8 | interface, ids)
+
+    def _has_vfio_device(self, path: str) -> bool:
+        return bool(self.reader.names(f"{path}/vfio-dev", "a directory"))
 
     def _group_number(self, path: str) -> int | None:
         name = self.reader.link(f"{path}/iommu_group", "a link to an IOMMU group")
@@ -288,7 +294,7 @@ class _Scan:
             interfaces=interfaces,
             disks=disks,
             link=self._link(found.path) if not found.is_vf and "current_link_speed" in present else None,
-            cdev=self._cdev(found.path) if "vfio-dev" in present else None,
+            cdev=self._cdev(found.path) if self.nodes and "vfio-dev" in present else None,
             sriov=sriov,
             physfn=found.physfn,
             vf_index=found.vf_index,
@@ -316,7 +322,8 @@ class _Scan:
         return Link(speed, width, max_speed, max_width)
 
     def _cdev(self, path: str) -> str | None:
-        return next((printable(name) for name in self.reader.names(f"{path}/vfio-dev", "a directory")), None)
+        """The function's own node. Kernels built without them have the directory all the same."""
+        return next((printable(name) for name in self.reader.names(f"{path}/vfio-dev", "a directory") if name in self.nodes), None)
 
     def _children(self, found: _Found) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """The names of a function's network interfaces and of its disks."""
@@ -374,7 +381,7 @@ class _Scan:
             simulated=self.kernel.simulated,
             privileged=self.kernel.simulated or os.geteuid() == 0,
             enable_sriov=self._switch(ENABLE_SRIOV),
-            cdev=bool(self.reader.names("/dev/vfio/devices", "a directory")),
+            cdev=bool(self.nodes),
             iommu=any(f.group is not None and f.group not in noiommu for f in self.found.values()),
             noiommu=noiommu_mode,
         )
