@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import os
+import secrets
 from pathlib import Path
 
 import pytest
 
 HERE = Path(__file__).resolve().parent
+IN_GUEST = os.environ.get("VFDECK_GUEST") == "1"
+
+os.environ.setdefault("VFDECK_SEED", secrets.token_hex(4))
+
+
+def pytest_report_header() -> list[str]:
+    """The seed of the random operations, for whoever wants to play them again."""
+    return [f"random operations: VFDECK_SEED={os.environ['VFDECK_SEED']}"] if IN_GUEST else []
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skips this folder's tests everywhere but in a guest."""
-    if os.environ.get("VFDECK_GUEST") == "1":
+    if IN_GUEST:
         return
     skip = pytest.mark.skip(reason="runs in the kernel test bed only: make test-kernel")
     for item in items:

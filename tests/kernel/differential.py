@@ -7,6 +7,7 @@ that a write that waits there is given little patience on the other kernel. Same
 from __future__ import annotations
 
 import random
+import subprocess
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -308,12 +309,23 @@ def reset(kernel: Kernel, players: Iterable[Player] = ()) -> None:
         if bdf < "0000:00:ff":
             continue
         names = _names(kernel, bdf)
-        if "driver" in names:
+        if "virtfn0" in names:
+            _remove_vfs(kernel, bdf, bound="driver" in names)
+        if "driver" in _names(kernel, bdf):
             driver = kernel.link(f"{DEVICES}/{bdf}/driver").rsplit("/", 1)[-1]
             _finish(kernel.write(f"{DRIVERS}/{driver}/unbind", bdf.encode()))
         _finish(kernel.write(f"{DEVICES}/{bdf}/driver_override", b"\n"))
         _finish(kernel.write(f"{DEVICES}/{bdf}/sriov_drivers_autoprobe", b"1"))
     _finish(kernel.write(ENABLE_SRIOV, b"Y"))
+
+
+def _remove_vfs(kernel: Kernel, pf: str, *, bound: bool) -> None:
+    """Some drivers leave their VFs behind when they go; a driver that can do nothing else takes those away."""
+    if not bound:
+        subprocess.run(["modprobe", "pci-pf-stub"], check=True)
+        _finish(kernel.write(f"{DEVICES}/{pf}/driver_override", b"pci-pf-stub"))
+        _finish(kernel.write(f"{DRIVERS}/pci-pf-stub/bind", pf.encode()))
+    _finish(kernel.write(f"{DEVICES}/{pf}/sriov_numvfs", b"0"))
 
 
 def _names(kernel: Kernel, bdf: str) -> list[str]:
