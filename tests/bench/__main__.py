@@ -45,6 +45,7 @@ def main() -> int:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make bench ARGS=...", description=__doc__)
     parser.add_argument("--sizes", type=int, nargs="+", default=[64, 1024, 8192], metavar="N", help="numbers of VFs")
+    parser.add_argument("--processes", type=int, default=2000, metavar="N", help="processes, of 100 descriptors each, for holders")
     parser.add_argument("--rounds", type=int, default=5, help="how often each command is run; medians are shown")
     parser.add_argument(
         "--traces", type=Path, default=Path("tests"), metavar="DIR", help="where recordings (*.jsonl) are looked for"
@@ -58,6 +59,7 @@ def _rows(options: argparse.Namespace) -> Iterator[Row]:
     for size in options.sizes:
         yield _tree(size, peer, options.rounds)
     yield _replay(options.traces)
+    yield _holders(options.processes)
     yield _help(options.rounds)
     yield _paint(options.rounds)
 
@@ -113,6 +115,15 @@ def _replay(folder: Path) -> Row:
     return {"what": "replay", "steps": int(steps), "steps_per_second": float(speed)}
 
 
+def _holders(number: int) -> Row:
+    """Looking for holders among so many processes, beside lsof and fuser where they are installed."""
+    command = [sys.executable, "-m", "tests.bench.processes", str(number)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    if result.returncode:
+        return {"what": "holders", "reason": result.stderr.strip().rpartition("\n")[2]}
+    return {"what": "holders", **json.loads(result.stdout), "aim": 0.5}
+
+
 def _help(rounds: int) -> Row:
     (cost,) = alternate([[*VFDECK, "--help"]], rounds)
     return {"what": "help", "cpu": cost.cpu, "aim": 0.06}
@@ -133,12 +144,22 @@ def _paint(rounds: int) -> Row:
 
 
 def _line(row: Row) -> str:
-    names = {"tree": f"tree --json of {row.get('vfs')} VFs", "replay": "replay", "help": "--help", "paint": "demo, first paint"}
+    names = {
+        "tree": f"tree --json of {row.get('vfs')} VFs",
+        "replay": "replay",
+        "holders": "holders",
+        "help": "--help",
+        "paint": "demo, first paint",
+    }
     name = f"{names[row['what']]:<24}"
     if "reason" in row:
         return f"{name}{NOT_MEASURED}: {row['reason']}"
     if row["what"] == "replay":
         return f"{name}{row['steps_per_second']:.0f} steps/s over {row['steps']} steps"
+    if row["what"] == "holders":
+        peers = "   ".join(f"{peer} {row[peer] * 1000:.0f} ms" if peer in row else f"{peer} missing" for peer in ("lsof", "fuser"))
+        ours = f"{row['first'] * 1000:.0f} ms CPU (aim: below {row['aim'] * 1000:.0f}), {row['later'] * 1000:.0f} ms a second later"
+        return f"{name}{ours}; as a command {row['command'] * 1000:.0f} ms   {peers}"
     if row["what"] != "tree":
         return f"{name}{row['cpu'] * 1000:.0f} ms CPU (aim: below {row['aim'] * 1000:.0f})"
     ours = f"{row['seconds'] * 1000:6.0f} ms {row['cpu'] * 1000:6.0f} ms CPU {row['memory'] / 2**20:4.0f} MiB"

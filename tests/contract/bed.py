@@ -170,6 +170,10 @@ class Bed(ABC):
         """The driver that a function is bound to."""
         return self.link(bdf, "driver")
 
+    def lets_go(self, bdf: str) -> bool:
+        """Whether a function's driver leaves it by itself, if not at once then soon."""
+        return self.driver(bdf) is None
+
     def virtfns(self, pf: str) -> dict[int, str]:
         """A PF's links to its VFs, by index."""
         names = (name for name in self.kernel.names(f"{DEVICES}/{pf}") if name.startswith("virtfn"))
@@ -366,6 +370,12 @@ class RealBed(Bed):
 
     def settle(self) -> None:
         time.sleep(5.2)
+
+    def lets_go(self, bdf: str) -> bool:
+        until = time.monotonic() + PATIENCE
+        while self.driver(bdf) is not None and time.monotonic() < until:
+            time.sleep(0.1)
+        return super().lets_go(bdf)
 
     def begin(self, path: str, data: str | bytes) -> Pending:
         pending = super().begin(path, data)

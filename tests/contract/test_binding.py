@@ -190,6 +190,18 @@ def test_a_vf_cannot_be_removed_by_itself(tokens: Bed) -> None:
     assert tokens.write(f"{DEVICES}/{vf}/remove", "1") == "ENOENT"
 
 
+def test_a_drive_that_does_not_work(tokens: Bed) -> None:
+    """nvme finds out in its probe from 6.2 on; before, the bind succeeds and the driver lets go a moment later."""
+    tokens.load("nvme")
+    tokens.must(f"{DEVICES}/{NVME}/sriov_drivers_autoprobe", "0")
+    assert tokens.numvfs(NVME, 1) == "OK"
+    (vf,) = tokens.virtfns(NVME).values()
+    tokens.override(vf, "nvme")
+    answered = tokens.write(f"{DRIVERS}/nvme/bind", vf)
+    assert answered == ("ENODEV" if tokens.has("nvme_sync_probe") else "OK")
+    assert tokens.lets_go(vf)
+
+
 # -- places ----------------------------------------------------------------------------------------------------------------
 def test_what_is_no_file(bed: Bed) -> None:
     assert answer(bed.kernel.read, f"{DEVICES}/{PLAIN}") == "EISDIR"

@@ -7,11 +7,13 @@ that a write that waits there is given little patience on the other kernel. Same
 from __future__ import annotations
 
 import random
+import re
 import subprocess
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from tests.kernel.forecast import Forecast
 from vfdeck.backend.kernel import Blocked, Kernel, Pending
 from vfdeck.backend.model import Role
 from vfdeck.backend.player import Player, Step
@@ -45,6 +47,7 @@ _ODD = [
     " {b}",
 ]
 _ODD += ["{b} vf_token={t} vf_token={t}", "{b}\t", "{b} ", "", "{b} vf_token={t}\n", "{b} vf_token={n}", "{b} vf_token={u}"]
+_BUS = re.compile(r"\b[0-9a-f]{4}:[0-9a-f]{2}(?=:)")
 _FEATURE_FLAGS = [1 << 17] * 8 + [0, 1 << 16, 1 << 18, 3 << 16, 5 << 16, 6 << 16, 7 << 16, 1 << 19, (1 << 17) | 0xFFFF]
 
 
@@ -55,6 +58,7 @@ class Difference:
     steps: list[Step]
     simulated: Step
     other: Step
+    effective: list[Step]  # those of the steps that changed something, and the last one
 
     def __str__(self) -> str:
         lines = [f"  {number}. {_short(step)}" for number, step in enumerate(self.steps, 1)]
@@ -74,7 +78,7 @@ class Generator:
         self.open: dict[str, tuple[str, str]] = {}  # handle -> actor, device
         self.waiting: list[str] = []  # paths whose write waits
         self._handles = 0
-        self._native = any(not driver.is_vfio and driver.sriov for driver in machine.drivers.values())
+        self._native = any(driver.net or driver.disk for driver in machine.drivers.values())
         self._pfs = [f.bdf for f in machine.functions.values() if f.role is Role.PF]
         self._plain = [f.bdf for f in machine.functions.values() if f.role is Role.PLAIN and f.bdf > "0000:00:ff"]
 
@@ -228,6 +232,8 @@ def _uuid(token: bytes) -> str:
 class SideBySide:
     """A simulated kernel made from the state of another one, and both played in step."""
 
+    forecast: Forecast | None = None  # where it is set, what vfdeck foretells of the other kernel is scored
+
     def __init__(self, new_kernel: Callable[[str], Kernel], *, breakage: Callable[[Machine], None] | None = None) -> None:
         self.machine = machine_of(host_line(new_kernel("looker")))
         if breakage is not None:
@@ -238,9 +244,12 @@ class SideBySide:
 
     def do(self, step: Step) -> tuple[Step, Step]:
         """Both answers to one step, and to the waits that have come to their end with it."""
+        told = self.forecast.before(step) if self.forecast else None
         mine = self.simulated.do(step)
         blocked = mine["result"] == "BLOCKED"
         other = self.other.do({**step, "patience": SHORT if blocked else LONG})
+        if self.forecast:
+            self.forecast.after(told, other)
         if blocked:
             self.waiting.append(step["path"])
         if mine == other and self.waiting:
@@ -257,35 +266,70 @@ class SideBySide:
         return mine, other
 
 
+class Alone:
+    """A simulated kernel with nothing beside it, for `explore`: what vfdeck foretells of it is scored."""
+
+    def __init__(self, machine: Machine, seed: str) -> None:
+        self.machine = machine
+        self.waiting: list[str] = []
+        self._player = Player(lambda name: SimulatedKernel(machine, name))
+        self.forecast = Forecast(SimulatedKernel(machine, "vfdeck"), self._player, seed)
+
+    def do(self, step: Step) -> tuple[Step, Step]:
+        """The answer, twice."""
+        told = self.forecast.before(step)
+        answer = self._player.do(step)
+        self.forecast.after(told, answer)
+        if answer["result"] == "BLOCKED" and step["op"] == "write":
+            self.waiting.append(step["path"])
+        for path in list(self.waiting):
+            if all(job.path != path for job in self.machine.jobs):
+                self.waiting.remove(path)
+                self._player.do({"op": "wait", "path": path})
+        return answer, answer
+
+
+class _Course:
+    """What was played so far."""
+
+    def __init__(self, pair: SideBySide | Alone) -> None:
+        self.pair = pair
+        self.done: list[Step] = []
+        self._effective: list[Step] = []
+
+    def play(self, step: Step) -> Difference | None:
+        """Play a step; the difference, if it makes one."""
+        self.done.append(step)
+        mine, other = self.pair.do(step)
+        if mine != other:
+            return Difference(self.done, mine, other, [*self._effective, step])
+        if mine["result"] in ("OK", "BLOCKED") and step["op"] not in ("read", "state"):
+            self._effective.append(step)
+        return None
+
+
 def play(pair: SideBySide, steps: Iterable[Step]) -> Difference | None:
     """The first difference in `steps`."""
-    done: list[Step] = []
-    for step in steps:
-        done.append(step)
-        mine, other = pair.do(step)
-        if mine != other:
-            return Difference(done, mine, other)
-    return None
+    course = _Course(pair)
+    return next((found for step in steps if (found := course.play(step))), None)
 
 
-def explore(pair: SideBySide, seed: str, count: int, *, cdev: bool) -> tuple[Difference | None, int]:
+def explore(pair: SideBySide | Alone, seed: str, count: int, *, cdev: bool) -> tuple[Difference | None, int]:
     """Play `count` random operations, stopping at the first difference; how many were played."""
     generator = Generator(pair.machine, random.Random(seed), cdev=cdev)
-    done: list[Step] = []
-    while len(done) < count or pair.waiting:
+    course = _Course(pair)
+    while len(course.done) < count or pair.waiting:
         generator.waiting = pair.waiting
-        step = generator.next()
-        done.append(step)
-        mine, other = pair.do(step)
-        if mine != other:
-            return Difference(done, mine, other), len(done)
-    return None, len(done)
+        if found := course.play(generator.next()):
+            return found, len(course.done)
+    return None, len(course.done)
 
 
 def minimise(difference: Difference, again: Callable[[list[Step]], Difference | None], seconds: float) -> Difference:
     """Leave out steps as long as a difference remains; `again` plays a list of steps from a fresh state."""
     until = time.monotonic() + seconds
-    best, size = difference, max(1, len(difference.steps) // 2)
+    best = _guessed(difference, again)
+    size = max(1, len(best.steps) // 2)
     while size >= 1 and time.monotonic() < until:
         start, shorter = 0, False
         while start < len(best.steps) - 1 and time.monotonic() < until:
@@ -298,6 +342,28 @@ def minimise(difference: Difference, again: Callable[[list[Step]], Difference | 
         if not shorter or size > 1:
             size //= 2
     return best
+
+
+def _guessed(difference: Difference, again: Callable[[list[Step]], Difference | None]) -> Difference:
+    """The first that shows a difference: what changed something on the bus concerned, what changed something, everything there."""
+    for guess in (_on_its_bus(difference.effective), difference.effective, _on_its_bus(difference.steps)):
+        found = again(guess)
+        if found is not None:
+            return found
+    return difference
+
+
+def _on_its_bus(steps: list[Step]) -> list[Step]:
+    """The steps about functions on the bus of the last one (a PF and its VFs), and those about no function."""
+    places: dict[str, str] = {}  # handle -> place
+
+    def place(step: Step) -> str:
+        named = _BUS.search(f"{step.get('device', '')} {step.get('path', '')} {step.get('data', '')}")
+        found = named.group() if named else places.get(step.get("handle", ""), "")
+        return places.setdefault(step["handle"], found) if "handle" in step else found
+
+    where = [place(step) for step in steps]
+    return [step for step, there in zip(steps, where, strict=True) if there in ("", where[-1])]
 
 
 # -- a fresh state ---------------------------------------------------------------------------------------------------------

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import dataclasses
+import mmap
 import os
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from vfdeck.backend.kernel import OpenFile
-from vfdeck.backend.linux import procs
+from vfdeck.backend.kernel import OpenFile, Process
+from vfdeck.backend.linux import holdings, mappings
+from vfdeck.backend.linux.holdings import Found
+from vfdeck.backend.linux.nodes import Nodes
 from vfdeck.backend.linux.processes import describe
-from vfdeck.backend.linux.procs import open_files
+from vfdeck.backend.linux.procs import YOUNG, ProcessScan, open_files
 
 DEVICE = "anon_inode:[vfio-device]"
 SYSPATH = (
     "pos:\t0\nflags:\t02000002\nmnt_id:\t21\nino:\t66\nvfio-device-syspath: /sys/devices/pci0000:00/0000:00:0a.0/0000:01:10.0\n"
 )
+VF = "0000:01:10.0"
 
 
 class Proc:
@@ -38,7 +45,7 @@ class Proc:
         (path / "maps").write_text(maps)
         for number, text in fds.items():
             (path / "fd" / str(number)).symlink_to(text)
-            (path / "fdinfo" / str(number)).write_text("pos:\t0\n")
+            (path / "fdinfo" / str(number)).write_text("pos:\t0\nmnt_id:\t7\n")
         return path
 
     def node(self, where: str, number: str, device: str = "") -> None:
@@ -47,6 +54,20 @@ class Proc:
         (path / "dev").write_text(number)
         if device:
             (path / "device").symlink_to(f"../../../{device}")
+
+    def kernel(self, release: str) -> None:
+        path = self.root / "proc/sys/kernel"
+        path.mkdir(parents=True)
+        (path / "osrelease").write_text(release + "\n")
+
+    def function(self, bdf: str, group: int, start: int) -> None:
+        """A function in a vfio group with one BAR of 16 KiB."""
+        self.node(f"vfio/{group}", "1:99")
+        device = self.root / "sys/bus/pci/devices" / bdf
+        device.mkdir(parents=True)
+        nothing = "0x0000000000000000 0x0000000000000000 0x0000000000000000\n"
+        (device / "resource").write_text(f"0x{start:016x} 0x{start + 0x3FFF:016x} 0x0000000000040200\n" + nothing * 12)
+        (self.root / f"sys/kernel/iommu_groups/{group}/devices/{bdf}").mkdir(parents=True)
 
     def found(self) -> list[tuple[int, str, str, str]]:
         return [(f.pid, f.kind, f.node, f.bdf) for f in open_files(str(self.root)).files]
@@ -57,6 +78,18 @@ def proc(tmp_path: Path) -> Proc:
     return Proc(tmp_path)
 
 
+def mapped(text: str, offset: int = 0, inode: str = "00:0e 9705") -> str:
+    """A line of maps."""
+    return f"7f40c1bc5000-7f40c1bc6000 r--s {offset:08x} {inode}                         {text}\n"
+
+
+def numbers(path: str) -> str:
+    """The device number of a real node, which stands for one of vfio's here."""
+    found = os.stat(path).st_rdev
+    return f"{os.major(found)}:{os.minor(found)}\n"
+
+
+# -- descriptors ---------------------------------------------------------------------------------------------------------
 def test_kinds_by_path(proc: Proc) -> None:
     texts = ["/dev/vfio/12", "/dev/vfio/noiommu-3", "/dev/vfio/vfio", DEVICE, "/dev/vfio/devices/vfio4", "/dev/iommu"]
     others = ["/dev/null", "socket:[1]", "/tmp/vfio/9", "/home/x/dev/vfio/7", "anon_inode:kvm-vm", "/dev/vfio/12x", "/dev/vfio"]
@@ -72,86 +105,201 @@ def test_kinds_by_path(proc: Proc) -> None:
 
 
 def test_who(proc: Proc) -> None:
-    proc.process(42, "evil\x1b[31m", {3: DEVICE})
-    proc.process(100, "dpdk", {3: "/dev/vfio/1"})
+    path = proc.process(42, "evil\x1b[31m\n[red]", {3: DEVICE})
+    (path / "cmdline").write_bytes(b"evil\x1b\0--vfio-vf-token\x00" + b"2ab74924-c335-45f4-9b16-8569e5b08258\0")
+    path = proc.process(100, "dpdk) R 1 (", {3: "/dev/vfio/1"})
+    (path / "cgroup").write_text(f"0::/docker/{'4f1c2d3e' * 8}\n")
+    (path / "stat").write_text("100 (dpdk) R 1 () S 1 1 1 0 -1 4194304 1 0 0 0 1 1 0 0 20 0 1 0 5000 0 0")
+    (proc.root / "proc/stat").write_text("cpu 1 2 3\nbtime 1700000000\n")
     user = str(os.getuid())
-    assert open_files(str(proc.root)).files == (
-        OpenFile(42, "evil␛[31m", user, "device", "", "", own=True),
-        OpenFile(100, "dpdk", user, "group", "1", "", own=False),
+    evil, dpdk = open_files(str(proc.root)).files
+    assert evil == OpenFile(
+        Process(42, "evil␛[31m␊[red]", user, None, "evil␛ --vfio-vf-token #aaa435df"), "device", "", "", own=True
+    )
+    started = 1700000000 + 5000 / os.sysconf("SC_CLK_TCK")
+    assert dpdk == OpenFile(
+        Process(100, "dpdk) R 1 (", user, started, container="docker 4f1c2d3e4f1c"), "group", "1", "", own=False
     )
 
 
 def test_the_function_from_fdinfo(proc: Proc) -> None:
-    path = proc.process(7, "dpdk", {3: DEVICE, 4: DEVICE, 5: DEVICE})
-    (path / "fdinfo/3").write_text(SYSPATH)
+    path = proc.process(7, "dpdk", {3: DEVICE, 4: DEVICE, 5: DEVICE, 6: DEVICE})
+    for fd in (3, 6):
+        (path / f"fdinfo/{fd}").write_text(SYSPATH)
     (path / "fdinfo/4").write_bytes(b"\xff\xfe vfio-device-syspath: /sys/devices/../0000:01:10.0\n")
     (path / "fdinfo/5").write_text("vfio-device-syspath: /sys/devices/virtual/mtty\n")
-    assert sorted(proc.found()) == [(7, "device", "", ""), (7, "device", "", ""), (7, "device", "", "0000:01:10.0")]
+    assert sorted(proc.found()) == [(7, "device", "", ""), (7, "device", "", VF)]
 
 
 def test_the_device_number_decides(proc: Proc) -> None:
     """Another mount namespace may call a node anything; /dev/null and /dev/zero stand for nodes here."""
-    null, zero = os.stat("/dev/null").st_rdev, os.stat("/dev/zero").st_rdev
-    proc.node("vfio/33", f"{os.major(null)}:{os.minor(null)}\n")
-    proc.node("vfio-dev/vfio5", f"{os.major(zero)}:{os.minor(zero)}\n", "devices/pci0000:00/0000:01:10.2")
+    proc.node("vfio/33", numbers("/dev/null"))
+    proc.node("vfio-dev/vfio5", numbers("/dev/zero"), "devices/pci0000:00/0000:01:10.2")
     proc.node("vfio/34", "rubbish\n")
     proc.node("vfio-dev/vfio6", "\n")
     proc.process(7, "dpdk", {3: "/dev/null", 4: "/dev/zero", 5: "/dev/full", 6: "/etc/passwd"})
     assert sorted(proc.found()) == [(7, "cdev", "vfio5", "0000:01:10.2"), (7, "group", "33", "")]
 
 
+@pytest.mark.parametrize(
+    ("mount", "seen"),
+    [
+        ("7 1 0:5 / / rw,relatime shared:2 - tmpfs tmpfs rw", True),
+        ("7 1 0:5 / / rw,nodev,relatime - tmpfs tmpfs rw", False),
+        ("7 1 0:5 / / rw,relatime - nfs4 server:/x rw", False),
+        ("7 1 0:5 / / rw,relatime - fuse.sshfs host:/x rw", False),
+        ("8 1 0:5 / / rw,relatime - tmpfs tmpfs rw", False),
+        ("rubbish\n\n- - -", False),
+    ],
+)
+def test_a_node_of_any_name_in_a_program_that_uses_vfio(
+    proc: Proc, mount: str, seen: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only files of local mounts are asked what they are: others may let a look wait for ever."""
+    proc.node("vfio/33", numbers("/dev/null"))
+    jail = proc.root / "jail"
+    jail.symlink_to("/dev/null")
+    path = proc.process(7, "dpdk", {3: DEVICE, 4: str(jail)})
+    (path / "mountinfo").write_text(mount + "\n")
+    asked = []
+
+    def ask(name: str, directory: int) -> os.stat_result:
+        asked.append(name)
+        return os.stat(name, dir_fd=directory)
+
+    monkeypatch.setattr(holdings, "_stat", ask)
+    assert ((7, "group", "33", "") in proc.found()) == seen
+    assert ("4" in asked) == seen
+
+
+# -- mappings ------------------------------------------------------------------------------------------------------------
 def test_mappings_without_a_descriptor(proc: Proc) -> None:
-    line = "7f40c1bc5000-7f40c1bc6000 r--s 00000000 00:13 66                         "
-    broken = "broken vfio\n1-2 r--s 0 x:y z /dev/vfio/devices/vfio9\n"
-    maps = f"55d0-55d1 r-xp 0 08:01 5 /opt/vfio/tool\n{line}{DEVICE}\n{line}{DEVICE}\n{broken}"
-    proc.process(7, "dpdk", {}, maps)
-    proc.process(8, "dpdk", {}, line.replace("00:13 66", "00:06 9") + "/dev/vfio/devices/vfio4\n")
-    proc.process(9, "dpdk", {}, line + "/" + DEVICE + "\n" + line.replace("66", "67") + DEVICE)
-    assert proc.found() == [(7, "mapping", "", ""), (8, "mapping", "vfio4", ""), (9, "mapping", "", ""), (9, "mapping", "", "")]
+    broken = "broken vfio\n1-2 r--s 0 x:y z /dev/vfio/devices/vfio9x\n" + mapped("/opt/vfio/tool")
+    proc.process(7, "dpdk", {}, mapped(DEVICE) + mapped(DEVICE) + broken)
+    proc.process(8, "dpdk", {}, mapped("/dev/vfio/devices/vfio4"))
+    proc.process(9, "dpdk", {}, mapped("/" + DEVICE).rstrip("\n"))
+    proc.process(10, "dpdk", {3: "/dev/vfio/devices/vfio4"}, mapped("/dev/vfio/devices/vfio4"))
+    assert proc.found() == [(7, "mapping", "", ""), (8, "mapping", "vfio4", ""), (9, "mapping", "", ""), (10, "cdev", "vfio4", "")]
 
 
-def test_a_mapping_whose_descriptor_is_open_is_no_news(proc: Proc) -> None:
-    """The inode tells; a plain file stands for the device's."""
-    target = proc.root / "anon_inode:[vfio-device]"
-    target.write_text("")
-    path = proc.process(7, "dpdk", {})
-    (path / "fd" / DEVICE).symlink_to(target)
-    (path / "fd/3").symlink_to(DEVICE)
-    found = target.stat()
-    where = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x} {found.st_ino}"
-    (path / "maps").write_text(f"1-2 r--s 0 {where}   {DEVICE}\n")
+def test_beside_a_device_descriptor_a_mapping_tells_nothing(proc: Proc) -> None:
+    """All of them share one inode: seen on 6.1 and 6.12."""
+    proc.process(7, "dpdk", {3: DEVICE}, mapped(DEVICE))
     assert proc.found() == [(7, "device", "", "")]
-    (path / "maps").write_text(f"1-2 r--s 0 {where}1   {DEVICE}\n")
-    assert proc.found() == [(7, "device", "", ""), (7, "mapping", "", "")]
 
 
+@pytest.mark.parametrize(
+    ("release", "offset", "bdf"),
+    [
+        ("6.1.0-56-amd64", 0xFE800000, VF),
+        ("6.9.12", 0xFE803000, VF),
+        ("6.9.12", 0xFE804000, ""),
+        ("6.1.0-56-amd64", 0, ""),
+        ("6.10.0", 0xFE800000, ""),
+        ("rubbish", 0xFE800000, ""),
+    ],
+)
+def test_before_6_10_a_mapping_tells_its_address(proc: Proc, release: str, offset: int, bdf: str) -> None:
+    proc.kernel(release)
+    proc.function(VF, 26, 0xFE800000)
+    proc.function("0000:01:10.2", 27, 0xFE900000)
+    proc.process(7, "dpdk", {}, mapped(DEVICE, offset))
+    assert proc.found() == [(7, "mapping", "", bdf)]
+
+
+def test_maps_longer_than_what_is_read_at_once(proc: Proc, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mappings, "_CHUNK", 64)
+    proc.process(7, "java", {}, mapped("/usr/lib/x") * 50 + mapped(DEVICE) + mapped("/usr/lib/y") * 50)
+    assert proc.found() == [(7, "mapping", "", "")]
+
+
+@given(lines=st.lists(st.sampled_from([b"a vfio b", b"vf", b"io", b"", b"x" * 40]), max_size=30), chunk=st.integers(1, 50))
+@settings(deadline=None, max_examples=50)
+def test_lines_are_found_wherever_they_are_cut(tmp_path_factory: pytest.TempPathFactory, lines: list[bytes], chunk: int) -> None:
+    path = tmp_path_factory.mktemp("maps") / "maps"
+    path.write_bytes(b"\n".join(lines))
+    with open(path, "rb") as file, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mappings, "_CHUNK", chunk)
+        assert list(mappings._lines_with(file.fileno(), b"vfio")) == [line for line in lines if b"vfio" in line]
+
+
+def test_asking_and_reading_agree(tmp_path: Path) -> None:
+    """On this machine's own maps: a shared mapping, a private one, one of a name with a newline, one of a deleted file."""
+    names = ("a vfio", "vfio private", "vfio new\nline", "vfio deleted")
+    opened = []
+    for name in names:
+        (tmp_path / name).write_bytes(bytes(4 * mmap.PAGESIZE))
+        with open(tmp_path / name, "r+b") as file:
+            flags = mmap.MAP_PRIVATE if "private" in name else mmap.MAP_SHARED
+            opened.append(mmap.mmap(file.fileno(), mmap.PAGESIZE, flags, offset=2 * mmap.PAGESIZE))
+    (tmp_path / names[3]).unlink()
+    expected = {(str(tmp_path / "a vfio"), 2 * mmap.PAGESIZE), (f"{tmp_path}/vfio deleted (deleted)", 2 * mmap.PAGESIZE)}
+    with open("/proc/self/maps", "rb", buffering=0) as maps:
+        read, asked = list(mappings._read(maps.fileno(), "vfio")), mappings._asked(maps.fileno())
+    assert {(one.text, one.offset) for one in read if "new" not in one.text} == expected
+    if asked is None:
+        assert tuple(int(part) for part in os.uname().release.split(".")[:2]) < (6, 11)
+        return
+    told = {one for one in asked if str(tmp_path) in one.text and "\n" not in one.text}
+    assert {(one.text, one.offset) for one in told} == expected
+    assert told <= set(read)
+    assert f"{tmp_path}/vfio new\nline" in {one.text for one in asked}
+
+
+# -- what could not be looked at -----------------------------------------------------------------------------------------
 def test_who_may_not_be_looked_at(proc: Proc, monkeypatch: pytest.MonkeyPatch) -> None:
     """Permissions are faked, since tests may run as root: 50 is closed, 51 is a kernel thread, 52 has gone, 53 shows fds only,
-    54 has a stat that is none, 55 is a zombie."""
-    for pid in (50, 51, 52, 53, 54, 55):
-        proc.process(pid, "a) b (c", {3: DEVICE} if pid in (53, 54) else {})
+    54 has a stat that is none, 55 is a zombie, 56 shows numbers but no links."""
+    for pid in (50, 51, 52, 53, 54, 55, 56):
+        proc.process(pid, "a) b (c", {3: DEVICE} if pid in (53, 54, 56) else {})
     (proc.root / "proc/51/stat").write_text("51 (kworker) I 2 0 0 0 -1 69238880 0 0")
     (proc.root / "proc/55/stat").write_text("55 (a) b (c) Z 1 1 1 0 -1 4227084 1 0 0 0 1 1 0 0 20 0 1 0")
     (proc.root / "proc/54/stat").write_bytes(b"\xff")
-    listdir, slurp = os.listdir, procs._slurp
+    real_open, real_readlink = os.open, os.readlink
 
-    def fake_listdir(path: str) -> list[str]:
-        if path.endswith(("/50/fd", "/51/fd", "/55/fd")):
+    def fake_open(path: str, *args: int, **more: int) -> int:
+        if path.endswith(("/50/fd", "/51/fd", "/55/fd", "/53/maps", "/54/maps")):
             raise PermissionError(13, "no", path)
         if path.endswith("/52/fd"):
             raise ProcessLookupError(3, "gone", path)
-        return listdir(path)
+        return real_open(path, *args, **more)
 
-    def fake_slurp(path: str) -> bytes:
-        if path.endswith(("/53/maps", "/54/maps")):
+    def fake_readlink(path: str, *, dir_fd: int | None = None) -> str:
+        if dir_fd is not None and real_readlink(f"/proc/self/fd/{dir_fd}").endswith("/56/fd"):
             raise PermissionError(13, "no", path)
-        return slurp(path)
+        return real_readlink(path, dir_fd=dir_fd)
 
-    monkeypatch.setattr("os.listdir", fake_listdir)
-    monkeypatch.setattr(procs, "_slurp", fake_slurp)
+    monkeypatch.setattr("os.open", fake_open)
+    monkeypatch.setattr("os.readlink", fake_readlink)
     result = open_files(str(proc.root))
     assert [f.pid for f in result.files] == [53, 54]
-    assert result.unseen == 3
+    assert result.unseen == 4
+
+
+def test_descriptors_that_close_and_processes_that_end_under_the_reader(proc: Proc, monkeypatch: pytest.MonkeyPatch) -> None:
+    proc.process(7, "dpdk", {3: "/dev/vfio/1", 4: "/dev/vfio/2"})
+    proc.process(8, "dpdk", {3: "/dev/vfio/3", 4: DEVICE})
+    real = os.readlink
+
+    def fake(path: str, *, dir_fd: int | None = None) -> str:
+        text = real(path, dir_fd=dir_fd)
+        if text == "/dev/vfio/1":
+            raise FileNotFoundError(2, "closed", path)
+        if text == DEVICE:
+            raise ProcessLookupError(3, "ended", path)
+        return text
+
+    monkeypatch.setattr("os.readlink", fake)
+    assert proc.found() == [(7, "group", "2", "")]
+
+
+def test_a_process_that_is_gone_before_it_is_named_holds_nothing(proc: Proc, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = proc.process(7, "dpdk", {3: DEVICE})
+    path.rename(proc.root / "gone")
+    monkeypatch.setattr("vfdeck.backend.linux.procs.holdings", lambda proc, nodes: holdings.Holdings([("device", "", VF)]))
+    (path).mkdir()
+    monkeypatch.setattr("vfdeck.backend.linux.processes.describe", lambda pid, root: path.rmdir() if pid == 7 else None)
+    assert 7 not in [pid for pid, *_ in proc.found()]
 
 
 @pytest.mark.parametrize(
@@ -180,17 +328,128 @@ def test_a_containers_proc_is_a_part_of_the_machine(proc: Proc) -> None:
     assert open_files(str(proc.root)).unseen == 1
 
 
+# -- again and again -----------------------------------------------------------------------------------------------------
+class Watched:
+    """A scan with a clock set by hand, that tells whom it looked at."""
+
+    def __init__(self, proc: Proc, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 1000.0
+        self.looked: list[int] = []
+        self.scan = ProcessScan(str(proc.root), lambda: self.now)
+        monkeypatch.setattr("vfdeck.backend.linux.procs.holdings", self._holdings)
+
+    def _holdings(self, proc: str, nodes: Nodes) -> holdings.Holdings:
+        self.looked.append(int(proc.rpartition("/")[2]))
+        return holdings.holdings(proc, nodes)
+
+    def look(self, after: float, late: float) -> set[int]:
+        self.now += after
+        self.looked.clear()
+        self.scan.look(late)
+        assert len(set(self.looked)) == len(self.looked)
+        return set(self.looked)
+
+
+def test_the_first_look_is_complete_and_so_is_one_that_may_not_be_late(proc: Proc, monkeypatch: pytest.MonkeyPatch) -> None:
+    for pid in range(2, 12):
+        proc.process(pid, "x", {})
+    watched = Watched(proc, monkeypatch)
+    everybody = set(range(1, 12))
+    assert watched.look(0, 10) == everybody
+    assert watched.look(1, 0) == everybody
+    assert watched.look(10, 10) == everybody
+    assert len(watched.look(1, 10)) == 2
+
+
+def test_holders_and_newcomers_are_looked_at_every_time(proc: Proc, monkeypatch: pytest.MonkeyPatch) -> None:
+    for pid in range(2, 40):
+        proc.process(pid, "x", {3: DEVICE} if pid == 5 else {})
+    watched = Watched(proc, monkeypatch)
+    watched.look(0, 10)
+    path = proc.process(77, "new", {})
+    for _ in range(5):
+        assert {5, 77} <= watched.look(1, 10)
+    (path / "fd/3").symlink_to(DEVICE)
+    watched.now += 1
+    assert [file.pid for file in watched.scan.look(10).files] == [5, 77]
+    (path / "fd/3").unlink()
+    watched.look(YOUNG, 100)
+    assert not {77} & watched.look(1, 100)
+
+
+def test_another_process_of_the_same_number_is_a_new_one(proc: Proc, monkeypatch: pytest.MonkeyPatch) -> None:
+    for pid in range(2, 40):
+        proc.process(pid, "x", {})
+    watched = Watched(proc, monkeypatch)
+    watched.look(0, 1000)
+    (proc.root / "proc/39").rename(proc.root / "proc/old")
+    proc.process(39, "y", {3: DEVICE})
+    watched.now += 1
+    assert [(file.pid, file.process.name) for file in watched.scan.look(1000).files] == [(39, "y")]
+
+
+@given(st.lists(st.floats(0.05, 15), min_size=1, max_size=60))
+@settings(deadline=None, max_examples=30)
+def test_nobody_is_left_out_for_longer_than_allowed(tmp_path_factory: pytest.TempPathFactory, steps: list[float]) -> None:
+    proc = Proc(tmp_path_factory.mktemp("root"))
+    for pid in range(2, 23):
+        proc.process(pid, "x", {})
+    with pytest.MonkeyPatch.context() as patch:
+        watched = Watched(proc, patch)
+        last = dict.fromkeys(watched.look(0, 10), watched.now)
+        for step in steps:
+            for pid in watched.look(step, 10):
+                last[pid] = watched.now
+            assert watched.now - min(last.values()) < 10
+        assert set(last) == set(range(1, 23))
+
+
+def test_who_a_process_is_follows_what_it_holds(proc: Proc) -> None:
+    path = proc.process(7, "sh", {3: DEVICE})
+    scan = ProcessScan(str(proc.root))
+    assert [f.process.name for f in scan.look().files] == ["sh"]
+    (path / "comm").write_text("qemu\n")
+    (path / "fd/4").symlink_to("/dev/vfio/vfio")
+    assert {f.process.name for f in scan.look().files} == {"qemu"}
+
+
+# -- this machine --------------------------------------------------------------------------------------------------------
 def test_describe() -> None:
     process = describe(os.getpid())
     assert process is not None
     assert process.pid == os.getpid()
     assert process.name
     assert process.user
+    assert process.command
+    assert process.started is not None
     assert process.started > 1e9
     assert describe(2**30) is None
     assert describe(-5) is None
 
 
+def test_both_ways_to_describe_agree() -> None:
+    """psutil's, and the files themselves, which serve other roots."""
+    one, other = describe(os.getpid()), describe(os.getpid(), "/proc/self/root")
+    assert one is not None
+    assert other is not None
+    assert abs((one.started or 0) - (other.started or 0)) < 2
+    assert other.user == str(os.getuid())
+    assert dataclasses.replace(one, started=0, user="", name="") == dataclasses.replace(other, started=0, user="", name="")
+
+
 def test_this_machine() -> None:
     files = open_files()
     assert files.unseen >= 0
+
+
+def test_own_descriptors_on_this_machine(tmp_path: Path) -> None:
+    """The real /proc below a made-up root: /dev/null stands for a group."""
+    (tmp_path / "proc").symlink_to("/proc")
+    node = tmp_path / "sys/class/vfio/33"
+    node.mkdir(parents=True)
+    (node / "dev").write_text(numbers("/dev/null"))
+    with open("/dev/null"):
+        files = [file for file in open_files(str(tmp_path)).files if file.own]
+    assert {file.pid for file in files} == {os.getpid()}
+    found: Found = ("group", "33", "")
+    assert found in {(file.kind, file.node, file.bdf) for file in files}

@@ -181,7 +181,7 @@ async def test_a_token_that_was_replaced_is_offered_no_more() -> None:
         await deck.press("o")
         assert deck.dialog == "OpenDialog"
         assert "set in this session" not in deck.text
-        assert deck.main._tokens == {}
+        assert not len(deck.main._tokens)
 
 
 async def test_an_old_look_drops_no_token() -> None:
@@ -239,6 +239,39 @@ async def test_what_takes_something_away_needs_its_own_key() -> None:
         assert host.performed == []
         await deck.press("v", "0", "enter")
         assert await confirm(deck, host, "Y") == SetNumvfs(NIC, 0)
+
+
+async def test_what_cuts_off_the_operator_needs_the_address_typed() -> None:
+    host = FakeHost()
+    host.plans[UnbindDriver] = {"destructive": True, "severe": "cuts your own connection", "warnings": ("you will be cut off",)}
+    async with running(host) as deck:
+        await deck.press("u")
+        await deck.until(lambda: deck.dialog == "ConfirmDialog")
+        assert "cuts your own connection" in deck.text
+        assert f"Type {NIC} to do it all the same" in deck.text
+        await deck.press("Y", "enter")  # goes into the field
+        assert f"type {NIC} first" in deck.text
+        await deck.press("tab", "Y", "y", "enter")  # on Cancel: neither key does it
+        assert deck.dialog == ""
+        await deck.press("u")
+        await deck.paste(f"{NIC[:-1]}7")
+        await deck.press("enter")
+        assert deck.dialog == "ConfirmDialog"
+        assert host.performed == []
+        await deck.press("backspace", NIC[-1])
+        assert await confirm(deck, host, "enter") == UnbindDriver(NIC)
+
+
+async def test_severe_and_impossible_can_only_be_closed() -> None:
+    host = FakeHost()
+    host.plans[UnbindDriver] = {"severe": "cuts your own connection", "impossible": "busy", "steps": ()}
+    async with running(host) as deck:
+        await deck.press("u", "Y")
+        assert deck.dialog == "ConfirmDialog"
+        assert "to do it all the same" not in deck.text
+        await deck.press("enter")
+        assert deck.dialog == ""
+        assert host.performed == []
 
 
 async def test_enter_confirms_no_removal_wherever_the_focus_is_but_on_its_button() -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from tests.contract.bed import IGB, PLAIN, U1, U2, VF_INCORRECT, VF_REQUIRED, SimulatedBed, try_open
 from vfdeck.backend.sim.kernel import SimulatedKernel
+from vfdeck.backend.sim.surroundings import node
 
 
 @pytest.fixture(params=["6.12", "7.3"])
@@ -83,6 +84,6 @@ def test_only_root_reads_the_log_and_writes_and_opens(bed: SimulatedBed) -> None
 
     assert try_open(Program(user), PLAIN) == "EACCES open_group"
     assert try_open(Program(user), PLAIN, None, "cdev") == "EACCES open_cdev"
-    bed.machine.owners[bed.group_path(PLAIN)] = 1000
+    bed.machine.around.nodes[bed.group_path(PLAIN)] = node(uid=1000)
     assert try_open(Program(user), PLAIN) == "OK"
     assert user.open_files().unseen > 0

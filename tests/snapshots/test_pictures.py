@@ -81,7 +81,7 @@ async def token_wrong(deck: Deck, _: SimulatedHost) -> None:
 
 async def refused(deck: Deck, _: SimulatedHost) -> None:
     """A VF opened without its token: the kernel says no, and the page says why."""
-    await deck.press("down", "down", "down", "o", "enter")
+    await deck.press("down", "down", "down", "right", "o", "enter")  # the first of six that are alike
     await deck.until(lambda: deck.dialog == "ConfirmDialog")
     await deck.press("y")
     await deck.until(lambda: deck.dialog == "Page")

@@ -19,10 +19,10 @@ from tests.values import (
     vf_address,
     without,
 )
+from vfdeck.backend.causes import ANY_FILE, TABLE
 from vfdeck.backend.changes import BindDriver, Change, Explanation, Open, OpenPath, SetNumvfs, SetToken, UnbindDriver
 from vfdeck.backend.explain import explain
 from vfdeck.backend.facts import Facts
-from vfdeck.backend.judges import ANY_FILE, TABLE
 from vfdeck.backend.kernel import Stage
 from vfdeck.backend.model import Snapshot, TokenState
 from vfdeck.backend.token import Token
@@ -281,7 +281,9 @@ class TestBinding:
             (snapshot(make_pf(driver="igb", iommu_group=None), host={"kernel": "5.10.0", "iommu": False}), "ENODEV", "B1"),
             (snapshot(make_pf(driver="igb", iommu_group=None), host={"iommu": False}), "EINVAL", "B1"),
             (snapshot(make_pf(driver="igb", iommu_group=None)), "EINVAL", "B2"),
-            (snapshot(make_pf(driver="igb")), "EINVAL", "B3"),
+            (snapshot(make_pf(driver="igb")), "EINVAL", "B6"),
+            (snapshot(make_pf(driver="igb"), host={"kernel": "5.15.30"}), "EINVAL", "B3"),
+            (snapshot(make_pf(driver="c6xx", device_id=0x37C8)), "EINVAL", "B3"),
             (snapshot(make_pf(driver="igb", class_code=0x060400)), "EINVAL", "B5"),
             (snapshot(make_pf(driver="igb")), "ENOENT", "B7"),
             (snapshot(), "ENODEV", "G11"),
@@ -378,9 +380,9 @@ class TestCdevPath:
         ("kernel", "token", "answer", "entry"),
         [
             ("6.14.0", TOKEN, "EINVAL", "E1"),
-            ("6.14.0", None, "EINVAL", "E2"),
+            ("6.14.0", None, "EINVAL", "E11"),
             ("6.17.0", TOKEN, "E2BIG", "E9"),
-            ("6.18.3", TOKEN, "EINVAL", "E2"),
+            ("6.18.3", TOKEN, "EINVAL", "E11"),
             ("6.18.3", TOKEN, "EACCES", "E6"),
             ("6.18.3", None, "EBADFD", "E10"),
             ("6.18.3", None, "EAGAIN", "F3"),
@@ -396,6 +398,10 @@ class TestCdevPath:
         assert found.entry == "E2"
         assert "qemu-system-x86 (4242)" in found.why
         assert "ls -l /proc/*/fd 2>/dev/null | grep /dev/vfio/devices/vfio3" in found.check
+
+    def test_a_holder_that_may_be_hidden_is_named_first(self) -> None:
+        view = snapshot(make_plain(cdev="vfio3"), unseen=2)
+        assert first(view, Open(PLAIN, path=OpenPath.CDEV), Stage.BIND_IOMMUFD, "EINVAL") == "E2"
 
     def test_group_in_use(self) -> None:
         view = snapshot(make_plain(), holders=(make_holder(PLAIN),))

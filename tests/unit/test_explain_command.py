@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import pytest
@@ -45,3 +46,40 @@ def test_what_is_not_there(arguments: list[str], told: str, capsys: pytest.Captu
     error = capsys.readouterr().err
     assert told in error
     assert "\x1b" not in error
+
+
+def test_a_file_is_a_place_too(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["explain", "ENOENT", "--stage", "sriov_numvfs"]) == 0
+    ids = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
+    assert {"A1", "A6", "A7", "A8", "A9"} <= set(ids)
+    assert "C1" not in ids
+
+
+def test_what_the_unknown_entry_tells_one_to_type_is_understood() -> None:
+    from vfdeck.app.cli import parser
+    from vfdeck.backend.catalogue import entry, fill
+
+    words = {"errno": "EXDEV", "stage": "sriov_numvfs", "bdf": "0000:03:00.0"}
+    command = fill(entry("unknown").do[0], words).split(" (")[0].split()
+    options = parser().parse_args(command[1:])
+    assert (options.what, options.stage, options.about, options.bundle) == ("EXDEV", "sriov_numvfs", "0000:03:00.0", "report.json")
+
+
+@pytest.mark.parametrize("form", ["markdown", "man"])
+def test_the_whole_catalogue_as_a_document(form: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["explain", "--list", "--format", form]) == 0
+    text = capsys.readouterr().out
+    headings = [line for line in text.splitlines() if line.startswith(("### ", ".SS "))]
+    assert len(headings) == len(entries())
+    assert "{" not in text.replace("\\e", "")
+    assert "(D3)" in text
+
+
+def test_roff_takes_text_for_text() -> None:
+    from vfdeck.app.commands.documents import man
+
+    found = dataclasses.replace(entries()[0], rule=".so /etc/passwd", why="'x \\fB", check=("a-b",))
+    lines = man([found]).splitlines()
+    assert "\\&.so /etc/passwd" in lines
+    assert "\\&'x \\efB" in lines
+    assert "a\\-b" in lines

@@ -43,7 +43,9 @@ def test_a_tree_on_disk(tmp_path: Path, option: str) -> None:
 
 def test_the_tree_of_this_host_and_of_the_demo() -> None:
     assert not modules("tree") & {"textual", "rich"}
+    assert not modules("holders", "--demo") & HEAVY
     assert not modules("tree", "--demo") & HEAVY
+    assert not modules("tree", "--demo", "--filter", "held:yes x710") & HEAVY
 
 
 def test_replay(tmp_path: Path) -> None:

@@ -83,6 +83,14 @@ def test_text_with_every_vf(busy: Snapshot) -> None:
     assert "    0000:01:10.2  VF 1  vfio-pci  group 21  vfio1  numa 0" in lines
 
 
+def test_text_and_json_of_what_is_wanted(busy: Snapshot) -> None:
+    lines = list(to_text(busy, keep=lambda function: function.driver == "igbvf"))
+    assert [line.split()[0] for line in lines if line.startswith("  ")] == [PF, "0000:01:11.6"]
+    assert list(to_text(busy, keep=lambda _: True)) == list(to_text(busy))
+    value = validate(to_json(busy, lambda function: function.driver == "igbvf"))
+    assert [function["bdf"] for function in value["functions"]] == ["0000:01:11.6"]
+
+
 @pytest.mark.parametrize("width", [0, 1, 20, 40, 60, 80, 120, 200])
 def test_text_fits_and_keeps_the_address(busy: Snapshot, width: int) -> None:
     lines = [line for line in to_text(busy, width) if not line.startswith("problem")]

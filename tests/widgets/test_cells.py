@@ -10,9 +10,8 @@ from hypothesis import strategies as st
 
 from tests import values
 from vfdeck.backend.model import Certainty, Job, JobState, Snapshot, TokenState
-from vfdeck.widgets.cells import TREE, cells, fit, short_name
-from vfdeck.widgets.rows import FleetRows, RowId
-from vfdeck.widgets.state import Index, State, duration, holders_text
+from vfdeck.widgets.cells import TREE, cells, fit
+from vfdeck.widgets.state import Index, State, duration, holders_text, short_name
 
 VF = values.vf_address()
 
@@ -20,9 +19,7 @@ VF = values.vf_address()
 def said(view: Snapshot, bdf: str, width: int = 200) -> dict[str, str]:
     """What a row says, by column."""
     columns = fit(width)
-    rows = FleetRows([view], ())
-    row = rows[rows.find(RowId("demo", bdf)) or 0]
-    parts = cells(row, view.functions[bdf], Index(view), columns)
+    parts = cells(view.functions[bdf], Index(view), columns)
     return {f.column.id: cell.text for f, cell in zip((f for f in columns if f.column.id != TREE), parts, strict=True)}
 
 
@@ -52,6 +49,7 @@ def test_a_row_says_what_is_known() -> None:
         "token": "#1a2b3c4d",
         "group": "10",
         "numa": "1",
+        "link": "",
         "name": "82576 Gigabit Network Connection",
         "holder": "",
     }

@@ -62,16 +62,27 @@ def test_the_group_names_who_is_not_on_vfio() -> None:
     assert "group: none: no IOMMU" in facts(values.snapshot(values.make_plain(iommu_group=None)), "0000:04:00.0")
 
 
-def test_holders_say_how_they_were_told() -> None:
+def test_holders_say_who_they_are_and_how_they_were_told() -> None:
     holders = (
-        values.make_holder(VF, kind="group", certainty=Certainty.INFERRED),
-        values.make_holder(VF, 77, "dpdk", kind="mapping", user=""),
+        values.make_holder(VF, kind="group", certainty=Certainty.INFERRED, vm="web-1", started=values.NOON - 7200),
+        values.make_holder(VF, 77, "dpdk", kind="mapping", user="", container="docker 4f1c2d3e5a6b", since=values.NOON),
         values.own_holder(VF),
     )
     text = facts(values.snapshot(*values.make_fleet(1), holders=holders), VF)
-    assert "held by: qemu-system-x86 (4242), user root, through its group [inferred]" in text
-    assert "held by: dpdk (77), user unknown, a mapping outlived its fd [exact]" in text
-    assert "held by: vfdeck itself [exact]" in text
+    for expected in (
+        "held by: qemu-system-x86 (4242), user root, VM web-1",
+        "group open, no device [inferred], since before vfdeck looked (up 2 h 1 min)",
+        "held by: dpdk (77), user unknown, docker 4f1c2d3e5a6b",
+        "a mapping outlived its fd [exact], for 1 min",
+        "held by: vfdeck itself",
+        "device open [exact], since before vfdeck looked",
+    ):
+        assert expected in text
+
+
+def test_a_device_that_the_kernel_does_not_tell_may_be_this_one() -> None:
+    text = facts(values.snapshot(*values.make_fleet(1), unseen=2, unattributed=1), VF)
+    assert "held by: unknown: 1 process not looked at, 1 program with a device that the kernel does not tell" in text
 
 
 def test_what_could_not_be_checked_is_unknown() -> None:

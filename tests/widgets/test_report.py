@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 
 from tests.fake_host import done, refused
-from vfdeck.backend.changes import Explanation, Open, Outcome, SetNumvfs
+from vfdeck.backend.changes import Explanation, Open, Outcome, RuledOut, SetNumvfs
 from vfdeck.backend.kernel import Stage
 from vfdeck.widgets.report import report, verdict
 from vfdeck.widgets.sections import plain_text
@@ -31,6 +31,32 @@ def test_a_refusal_says_all_there_is_to_know() -> None:
         "The same answer can also mean\nB3: The group node's mode",
     ):
         assert expected in text
+
+
+def test_the_evidence_comes_after_what_to_do_and_what_was_ruled_out_comes_last() -> None:
+    why = Explanation(
+        "C8",
+        "Another driver in the group",
+        "A group goes to user space only whole.",
+        "Group 4 also holds another function.",
+        do=("Bind it to vfio-pci.",),
+        evidence_for=("The group also holds 0000:04:00.1 (nvme).", "Linux 6.12 judges it here."),
+        evidence_against=("vfdeck runs as root.",),
+        evidence_open=("Could not check: /sys/x: EACCES.",),
+    )
+    out = RuledOut("C5", "No-IOMMU needs CAP_SYS_RAWIO", "0000:04:00.0 is in no no-IOMMU group.")
+    text = plain_text(report(Outcome(Open(VF), errno.EPERM, Stage.SET_CONTAINER, VF, explanation=why, ruled_out=(out,))))
+    do, evidence, ruled_out = (text.index(title) for title in ("What to do", "Evidence", "Ruled out"))
+    assert do < evidence < ruled_out
+    assert "for: The group also holds 0000:04:00.1 (nvme).\n : Linux 6.12 judges it here.\nagainst: vfdeck runs as root." in text
+    assert "open: Could not check: /sys/x: EACCES." in text
+    assert "C5: No-IOMMU needs CAP_SYS_RAWIO: 0000:04:00.0 is in no no-IOMMU group." in text
+
+
+def test_without_evidence_there_is_no_empty_section() -> None:
+    text = plain_text(report(refused(Open(VF))))
+    assert "Evidence" not in text
+    assert "Ruled out" not in text
 
 
 def test_success_says_what_was_done() -> None:

@@ -148,6 +148,7 @@ async def test_a_long_fleet_scrolls_with_the_cursor_and_keeps_its_titles() -> No
     app = TreeApp(values.snapshot(*values.make_fleet(60, totalvfs=60)))
     async with app.run_test(size=(80, 10)) as pilot:
         await pilot.pause()
+        app.tree_.fold_all(False)
         await pilot.press("end")
         await pilot.pause()
         lines = app.lines()

@@ -50,12 +50,17 @@ def parser() -> argparse.ArgumentParser:
     commands = root.add_subparsers(title="commands", metavar="COMMAND", parser_class=_Parser)
 
     demo = commands.add_parser("demo", allow_abbrev=False, help="the dashboard on simulated hardware")
-    demo.add_argument("--scenario", metavar="NAME", default="default", help="which simulated host: card, default or none")
+    which = demo.add_mutually_exclusive_group()
+    which.add_argument("--scenario", metavar="NAME", default="default", help="which simulated host: card, default or none")
+    which.add_argument(
+        "--fault", metavar="ID", help='a fault of the catalogue to practise on, e.g. A14; "list" prints all there are'
+    )
     demo.add_argument("--seed", metavar="N", type=int, default=0, help="what chance is drawn from (0)")
     demo.set_defaults(command="demo")
 
     tree = commands.add_parser("tree", allow_abbrev=False, help="print everything known, as text or JSON")
     tree.add_argument("--json", action="store_true", help="JSON as described by vfdeck/backend/schema/tree-v1.json")
+    tree.add_argument("--filter", metavar="WORDS", help="only what is meant, e.g. 'driver:vfio-pci held:no'; as in the dashboard")
     tree.add_argument("--all", action="store_true", help="one line for every VF: do not fold VFs that look alike")
     source = tree.add_mutually_exclusive_group()
     source.add_argument("--root", metavar="DIR", default=argparse.SUPPRESS, help="read sys, proc and dev below DIR instead of /")
@@ -63,12 +68,84 @@ def parser() -> argparse.ArgumentParser:
     tree.add_argument("--seed", metavar="N", type=int, default=0, help="with --demo: what chance is drawn from (0)")
     tree.set_defaults(command="tree")
 
+    holders = commands.add_parser(
+        "holders",
+        allow_abbrev=False,
+        help="who holds which function: program, user, virtual machine, container",
+        epilog="The exit status is 0 where somebody was found, 1 where nobody holds it, 77 where nobody was seen but not every "
+        "process could be looked at. While watching, a program that has run for a minute without any device is looked at every 10 "
+        "seconds.",
+    )
+    holders.add_argument("bdf", metavar="BDF", nargs="?", help="this function only, e.g. 0000:03:02.1; of a PF: it and its VFs")
+    holders.add_argument("--json", action="store_true", help="JSON as described by vfdeck/backend/schema/holders-v1.json")
+    holders.add_argument("--watch", action="store_true", help="print changes as they happen, until interrupted")
+    place = holders.add_mutually_exclusive_group()
+    place.add_argument("--root", metavar="DIR", default=argparse.SUPPRESS, help="read sys, proc and dev below DIR instead of /")
+    place.add_argument("--demo", metavar="SCENARIO", nargs="?", const="default", help="a simulated host instead of this one")
+    holders.add_argument("--seed", metavar="N", type=int, default=0, help="with --demo: what chance is drawn from (0)")
+    holders.set_defaults(command="holders")
+
+    token = commands.add_parser("token", allow_abbrev=False, help="VF tokens: where they leak")
+    doings = token.add_subparsers(title="what to do", metavar="scan", parser_class=_Parser, required=True, dest="doing")
+    leaks = doings.add_parser(
+        "scan",
+        allow_abbrev=False,
+        help="which programs carry a VF token in their command line or environment, by fingerprint",
+        epilog="The exit status is 0 where there is none, 1 where there is one, 77 where none was seen but not every process "
+        "could be looked at.",
+    )
+    leaks.add_argument("--json", action="store_true", help="JSON as described by vfdeck/backend/schema/leaks-v1.json")
+    place = leaks.add_mutually_exclusive_group()
+    place.add_argument("--root", metavar="DIR", default=argparse.SUPPRESS, help="read sys, proc and dev below DIR instead of /")
+    place.add_argument("--demo", metavar="SCENARIO", nargs="?", const="default", help="a simulated host instead of this one")
+    leaks.add_argument("--seed", metavar="N", type=int, default=0, help="with --demo: what chance is drawn from (0)")
+    token.set_defaults(command="token")
+
     explain = commands.add_parser("explain", allow_abbrev=False, help="why the kernel says no: by id, by errno, by stage")
     explain.add_argument("what", metavar="ID|ERRNO", nargs="?", help="an entry (D3) or an errno (EACCES)")
-    explain.add_argument("--stage", metavar="STAGE", help="only what answers there, e.g. get_device_fd")
+    explain.add_argument(
+        "--stage", metavar="STAGE", help="only what answers there: a stage (get_device_fd) or a file (sriov_numvfs)"
+    )
     explain.add_argument("--list", action="store_true", help="the whole catalogue")
-    explain.add_argument("--json", action="store_true", help="as JSON")
+    explain.add_argument("--json", dest="format", action="store_const", const="json", help="as JSON")
+    explain.add_argument(
+        "--format", choices=("text", "json", "markdown", "man"), help="as text (usual), JSON, Markdown or a manual page"
+    )
+    explain.add_argument("--bundle", metavar="FILE", nargs="?", const="-", help="write what a bug report needs, without secrets")
+    explain.add_argument("--about", metavar="BDF", help="with --bundle: the function that was refused")
+    explain.add_argument("--demo", metavar="SCENARIO", nargs="?", const="default", help="with --bundle: of a simulated host")
+    explain.add_argument("--seed", metavar="N", type=int, default=0, help="with --demo: what chance is drawn from (0)")
     explain.set_defaults(command="explain")
+
+    check = commands.add_parser(
+        "check",
+        allow_abbrev=False,
+        help="ask before the kernel is asked: VFs, drivers, opens",
+        description="Can this PF give N VFs? Can this function go to a driver? Can it be opened? Nothing is changed or opened.",
+        epilog="The exit status is 0 for yes, 1 for no, 2 where something that decides could not be checked.",
+    )
+    check.add_argument("pf", metavar="PF", nargs="?", help="a PF's address, e.g. 0000:03:00.0: can it give N VFs?")
+    check.add_argument("count", metavar="N", nargs="?", type=int, help="how many; 0: can its VFs be removed?")
+    check.add_argument("--bind", metavar="BDF", help="can this function go to the driver?")
+    check.add_argument("--driver", metavar="NAME", default="vfio-pci", help="with --bind: which driver (vfio-pci)")
+    check.add_argument("--open", metavar="BDF", help="can this function be opened?")
+    check.add_argument("--path", choices=("group", "cdev"), default="group", help="with --open: by its group or its own node")
+    check.add_argument("--user", metavar="NAME", default="", help="with --open: by this user, a name or a number")
+    check.set_defaults(command="check")
+
+    doctor = commands.add_parser(
+        "doctor",
+        allow_abbrev=False,
+        help="what is the matter with this host",
+        epilog="The exit status is 0 with nothing above a note, 1 with warnings, 2 with errors.",
+    )
+    doctor.set_defaults(command="doctor")
+    for command in (check, doctor):
+        command.add_argument("--json", action="store_true", help="JSON as described by vfdeck/backend/schema/checks-v1.json")
+        source = command.add_mutually_exclusive_group()
+        source.add_argument("--root", metavar="DIR", default=argparse.SUPPRESS, help="read sys, proc, dev and etc below DIR")
+        source.add_argument("--demo", metavar="SCENARIO", nargs="?", const="default", help="a simulated host instead of this one")
+        command.add_argument("--seed", metavar="N", type=int, default=0, help="with --demo: what chance is drawn from (0)")
 
     replay = commands.add_parser("replay", allow_abbrev=False, help="compare recordings of real kernels with the simulated one")
     replay.add_argument("traces", metavar="TRACE", nargs="+", help="a file of JSON lines")

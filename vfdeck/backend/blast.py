@@ -1,43 +1,69 @@
-"""Whom a change touches: what vanishes, who holds it, what the host loses. Sentences, most serious first."""
+"""Whom a change touches: what vanishes, who holds it, what the host loses. Sentences, most serious first.
+
+What the host uses functions for comes from `vfdeck.backend.usage`, where somebody looked it up.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from vfdeck.backend.facts import going_holders, group_members, vfs_of
+from vfdeck.backend.changes import BindDriver, Change, SetNumvfs, UnbindDriver, target_of
+from vfdeck.backend.facts import NETWORK, going_holders, group_members, vfs_of
 from vfdeck.backend.model import Function, Holder, Role, Snapshot, TokenState
+from vfdeck.backend.usage.values import Usage
 from vfdeck.backend.wording import listing, programs, unseen
 
+#: Nobody looked.
+NO_USAGE = Usage()
 
-def vanishing_vfs(snapshot: Snapshot, pf: Function, why: str) -> list[str]:
+
+def going(change: Change, snapshot: Snapshot) -> list[Function]:
+    """The functions that a change takes from the host, itself or with their PF: those whose use by the host is to be looked up."""
+    function = snapshot.functions.get(target_of(change))
+    if function is None or not isinstance(change, SetNumvfs | BindDriver | UnbindDriver):
+        return []
+    if isinstance(change, SetNumvfs):
+        return vfs_of(snapshot, function)
+    return [function, *vfs_of(snapshot, function)] if function.driver is not None else []
+
+
+def settings_lost(vfs: Iterable[Function]) -> list[str]:
+    """What was set for VFs through their PF's driver ends with them (G4); only network functions have such settings."""
+    if any(vf.class_code >> 16 == NETWORK for vf in vfs):
+        return ["MAC addresses, VLANs and other settings of these VFs are lost (G4)"]
+    return []
+
+
+def vanishing_vfs(snapshot: Snapshot, pf: Function, why: str, usage: Usage = NO_USAGE) -> list[str]:
     """All VFs of a PF go: which, and what goes with them."""
     vfs = vfs_of(snapshot, pf)
     if not vfs:
         return []
-    lost, users = interfaces_and_disks(vfs), programs(_holders(snapshot, vfs))
+    lost, users = interfaces_and_disks(vfs, usage), programs(_holders(snapshot, vfs))
     in_use = f"; in use: {listing(users)}" if users else ""
     number = "its one VF vanishes" if len(vfs) == 1 else f"all {len(vfs)} VFs vanish"
     with_them = f", and with {'it' if len(vfs) == 1 else 'them'}: {listing(lost)}" if lost else ""
     return [f"{why}{number} ({listing([vf.bdf for vf in vfs], 2)}){with_them}{in_use}"]
 
 
-def interfaces_and_disks(functions: Iterable[Function]) -> list[str]:
-    """The host's interfaces and disks on these functions."""
-    found = []
+def interfaces_and_disks(functions: Iterable[Function], usage: Usage = NO_USAGE) -> list[str]:
+    """The host's interfaces and disks on these functions: those that the snapshot shows, and those that were looked up."""
+    found: dict[str, None] = {}
     for function in functions:
-        found += [f"interface {name}" for name in function.interfaces]
-        found += [f"disk {name}" for name in function.disks]
-    return found
+        interfaces = (*function.interfaces, *(i.name for i in usage.interfaces if i.bdf == function.bdf))
+        disks = (*function.disks, *(disk.name for disk in usage.disks if disk.bdf == function.bdf))
+        found |= dict.fromkeys([*(f"interface {name}" for name in interfaces), *(f"disk {name}" for name in disks)])
+    return list(found)
 
 
-def leaving_driver(snapshot: Snapshot, function: Function) -> list[str]:
+def leaving_driver(snapshot: Snapshot, function: Function, usage: Usage = NO_USAGE) -> list[str]:
     """What goes when a function leaves its driver."""
     if function.driver is None:
         return []
-    lost = interfaces_and_disks([function])
+    lost = interfaces_and_disks([function], usage)
     said = [f"{listing(lost)} of {function.bdf} vanish{'es' if len(lost) == 1 else ''} from the host"] if lost else []
     if function.role is Role.PF and function.on_vfio:
-        said += vanishing_vfs(snapshot, function, f"{function.driver} takes the VFs with it: ")
+        said += vanishing_vfs(snapshot, function, f"{function.driver} takes the VFs with it: ", usage)
         said += _token_lost(snapshot, function)
     elif vfs := vfs_of(snapshot, function):
         said.append(f"{function.bdf} has {len(vfs)} VFs; {function.driver} may remove them as it goes, or leave them behind")

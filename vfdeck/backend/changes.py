@@ -10,6 +10,7 @@ import enum
 from dataclasses import dataclass
 
 from vfdeck.backend.kernel import Stage, errno_name
+from vfdeck.backend.model import Certainty
 from vfdeck.backend.token import Token
 
 
@@ -93,6 +94,49 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
+class Prediction:
+    """The answer that is expected of the kernel; `errno` 0 with `stage` None: success. See `vfdeck.backend.predict`."""
+
+    errno: int
+    stage: Stage | None
+    certainty: Certainty  # EXACT, INFERRED ("as far as can be seen") or UNKNOWN
+    reason: str = ""
+    target: str = ""  # at Stage.FILE: the path of the file
+    blocked: bool = False  # a call waits in the kernel for other programs before it answers so
+    success: str = "it works"  # what success is called
+    step: int = 0  # of a change: the number of the act that is expected to answer so
+
+    @property
+    def place(self) -> str:
+        """Where the refusal is expected: the stage, or for files the file's name; "" for success."""
+        return _place(self.stage, self.target)
+
+    @property
+    def answer(self) -> str:
+        """`OK`, `EACCES at get_device_fd`, `BLOCKED`."""
+        return _answer(self.errno, self.place, self.blocked)
+
+    def __str__(self) -> str:
+        """As a clause: `EACCES at get_device_fd (VF token required)`."""
+        no = f"{errno_name(self.errno)} at {self.place}" if self.stage else self.success
+        answer = f"it waits, then {no}" if self.blocked else no
+        doubt = {Certainty.EXACT: "", Certainty.INFERRED: " as far as can be seen"}.get(
+            self.certainty, " or success, which cannot be known" if self.stage else " or not, which cannot be known"
+        )
+        return f"{answer}{doubt}" + (f" ({self.reason})" if self.reason else "")
+
+
+def _place(stage: Stage | None, target: str) -> str:
+    return target.rsplit("/", 1)[-1] if stage is Stage.FILE and target else str(stage or "")
+
+
+def _answer(number: int, place: str, blocked: bool) -> str:
+    if number:
+        return f"{'BLOCKED, then ' if blocked else ''}{errno_name(number)} at {place}"
+    return "BLOCKED" if blocked else "OK"
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """What a change would do. `impossible` is the reason where it can't be done now, else ""."""
 
@@ -104,6 +148,9 @@ class Plan:
     #: something that is in use, or that will not come back by itself, goes away
     destructive: bool = False
     impossible: str = ""
+    predicted: Prediction | None = None
+    #: why consent must be typed, as what the change does ("cuts your own connection"); "" where a key is enough
+    severe: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +165,18 @@ class Explanation:
     do: tuple[str, ...] = ()  # what to do, least invasive first
     mistaken_for: str = ""
     log: str = ""  # the kernel's own line, where it could be read
+    evidence_for: tuple[str, ...] = ()  # facts of this host that speak for it
+    evidence_against: tuple[str, ...] = ()  # facts that make it unlikely, without ruling it out
+    evidence_open: tuple[str, ...] = ()  # what could not be checked, and why
+
+
+@dataclass(frozen=True, slots=True)
+class RuledOut:
+    """An entry that gives the same answer in the same place, but not here."""
+
+    entry: str
+    title: str
+    why: str  # the fact of this host that rules it out
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,9 +189,12 @@ class Outcome:
     target: str = ""
     done: tuple[str, ...] = ()  # the steps that were carried out, in words
     explanation: Explanation | None = None  # the likeliest entry
-    alternatives: tuple[Explanation, ...] = ()  # what else gives this errno at this stage
+    alternatives: tuple[Explanation, ...] = ()  # what else gives this errno at this stage and is not ruled out
     blocked: bool = False
     attempted: bool = True  # False: the plan found it impossible, so the kernel was not asked; the explanation says why
+    ruled_out: tuple[RuledOut, ...] = ()  # what else gives this errno at this stage, but not on this host
+    predicted: Prediction | None = None  # what was expected before it was done
+    waited: bool = False  # a call of it was seen to wait in the kernel for another program
 
     @property
     def ok(self) -> bool:
@@ -143,3 +205,23 @@ class Outcome:
     def errno_name(self) -> str:
         """`OK`, or the errno's name."""
         return errno_name(self.errno) if self.errno else "OK"
+
+    @property
+    def answer(self) -> str:
+        """`OK`, `EACCES at get_device_fd`, `BLOCKED`: in the terms of a prediction."""
+        return _answer(self.errno, _place(self.stage, self.target) if self.errno else "", self.waited or self.blocked)
+
+    @property
+    def as_predicted(self) -> bool | None:
+        """Whether it came as expected; None where nothing was foretold, or nothing was done."""
+        if self.predicted is None or self.predicted.certainty is Certainty.UNKNOWN or not self.attempted:
+            return None
+        if self.blocked:  # it was given up before the kernel answered
+            return self.predicted.blocked
+        return self.answer == self.predicted.answer
+
+    @property
+    def surprise(self) -> str:
+        """`expected EACCES at get_device_fd, got OK`, where it did not come as expected; else ""."""
+        expected = self.predicted.answer if self.predicted is not None else ""
+        return f"expected {expected}, got {self.answer}" if self.as_predicted is False else ""

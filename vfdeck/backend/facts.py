@@ -6,11 +6,13 @@ import functools
 from dataclasses import dataclass, field
 
 from vfdeck.backend.changes import BindDriver, Change, Open, SetNumvfs, SetToken, UnbindDriver, target_of
+from vfdeck.backend.evidence import NOTHING, Evidence
 from vfdeck.backend.kernel import Stage, errno_name
 from vfdeck.backend.model import Certainty, Count, Function, Holder, Role, Snapshot, TokenKnowledge, TokenState, is_vfio_driver
 from vfdeck.backend.token import Token
 
-BRIDGE = 0x0604
+#: PCI's class of bridges between PCI buses, and the first byte of the class of network controllers.
+BRIDGE, NETWORK = 0x0604, 0x02
 #: Drivers that leave a group to user space although they are bound (kernel: driver_managed_dma). pci-pf-stub is not among them.
 HARMLESS = frozenset({"pci-stub", "pcieport"})
 
@@ -34,6 +36,7 @@ class Facts:
     #: the whole string for VFIO_GROUP_GET_DEVICE_FD where the caller made it; it may hold a token
     argument: bytes | None = field(default=None, repr=False)
     own: frozenset[str] = frozenset()  # functions that this program holds open, beside those the snapshot says so of
+    evidence: Evidence = NOTHING  # what was read after the refusal; before an answer, nothing
 
     @property
     def bdf(self) -> str:
@@ -197,6 +200,13 @@ def blocking_members(snapshot: Snapshot, bdf: str) -> list[Function]:
 
 def _harmless(function: Function) -> bool:
     return function.driver is None or function.driver in HARMLESS or function.on_vfio
+
+
+def denylisted(function: Function) -> bool:
+    """Whether vfio-pci's denylist has this model (vfio_pci.c vfio_pci_dev_in_denylist); newer kernels may know more of them."""
+    from vfdeck.backend.sim.drivers import load  # on demand: it reads a file
+
+    return f"{function.vendor_id:04x}:{function.device_id:04x}" in load("vfio-pci").denied
 
 
 def going_holders(snapshot: Snapshot, bdf: str) -> list[Holder]:

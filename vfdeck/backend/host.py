@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from vfdeck.backend.changes import Change, Outcome, Plan
+from vfdeck.backend.checks import Question, Report
 from vfdeck.backend.kernel import LogLine
 from vfdeck.backend.model import Job, Snapshot
 
@@ -20,6 +21,9 @@ class Host(Protocol):
 
     def plan(self, change: Change, snapshot: Snapshot) -> Plan:
         """What `change` would do, judged by `snapshot`; nothing is done."""
+
+    def check(self, question: Question, snapshot: Snapshot) -> Report:
+        """Answer a question before anything is changed, by `snapshot` and what the host shows beside; may take a while."""
 
     def perform(self, change: Change) -> Outcome:
         """Carry out a change and wait for it, however long; a change that waits is among the snapshot's jobs meanwhile."""

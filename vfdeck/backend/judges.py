@@ -1,147 +1,117 @@
-"""Which entry of the catalogue applies: per place and answer the entries that can give it, each with a judge.
+"""The judges: single facts of a host that tell causes of a refusal apart, each with the sentence that it gives as evidence.
 
-A judge says True (these facts make the entry apply), None (they leave it open) or False (they rule it out). The candidates stand
-in the order in which the kernel checks them, the commoner first where it does not matter.
+The snapshot that they look at is from before the refused call; what can have changed since then is left open, not ruled out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from itertools import chain
-
 from vfdeck.backend.changes import SetToken
-from vfdeck.backend.facts import BRIDGE, Facts, blocking_members, guarded
-from vfdeck.backend.model import Function, Role, TokenState, is_vfio_driver
+from vfdeck.backend.evidence import CAP_SYS_RAWIO, REFUSING_LSMS, Rights, Unread, allows
+from vfdeck.backend.facts import BRIDGE, Facts, blocking_members, denylisted, guarded
+from vfdeck.backend.judging import (
+    Judge,
+    Verdict,
+    both,
+    either,
+    judge,
+    likely,
+    maybe,
+    no,
+    of_function,
+    reading,
+    unread,
+    with_,
+    without,
+)
+from vfdeck.backend.kernel import FileStat
+from vfdeck.backend.model import Certainty, Role, TokenState, is_vfio_driver
 from vfdeck.backend.token_rules import ArgumentFault
 from vfdeck.backend.wording import argument_fault, vf_address
 
-Verdict = bool | None
-Judge = Callable[[Facts], Verdict]
-Candidate = tuple[str, Judge]
-
-
-# -- building judges -------------------------------------------------------------------------------------------------
-def yes(_: Facts) -> Verdict:
-    """The answer alone says so."""
-    return True
-
-
-def open_(_: Facts) -> Verdict:
-    """Nothing in the facts speaks for or against it."""
-    return None
-
-
-def maybe(judge: Judge) -> Judge:
-    """Possible where the judge says True, ruled out elsewhere."""
-    return lambda facts: None if judge(facts) else False
-
-
-def likely(judge: Judge) -> Judge:
-    """True where the judge says so, open elsewhere."""
-    return lambda facts: True if judge(facts) else None
-
-
-def both(*judges: Judge) -> Judge:
-    """True where all say True."""
-    return lambda facts: all(judge(facts) for judge in judges)
-
-
-def without(switch: str, judge: Judge = yes) -> Judge:
-    """The judge's verdict on kernels that lack a switch; ruled out on the others."""
-    return lambda facts: False if facts.has(switch) else judge(facts)
-
-
-def with_(switch: str, judge: Judge = yes) -> Judge:
-    """The judge's verdict on kernels that have a switch; ruled out on the others."""
-    return lambda facts: judge(facts) if facts.has(switch) else False
-
-
-def of_function(test: Callable[[Function], bool]) -> Judge:
-    """A test of the function; False where it is not there."""
-    return lambda facts: facts.function is not None and test(facts.function)
-
-
 # -- functions and drivers -------------------------------------------------------------------------------------------
-def missing(facts: Facts) -> Verdict:
-    """The function is not in the snapshot; one that is may have gone since, but that is for the judges after this one."""
-    return facts.function is None
+missing = Judge(lambda f: f.function is None, "{bdf} was not there when vfdeck looked.", "{bdf} was there when vfdeck looked.")
+is_pf = of_function(lambda f: f.role is Role.PF, "{bdf} is a PF.", "{bdf} is {role}.")
+is_vf = of_function(lambda f: f.role is Role.VF, "{bdf} is {role}.", "{bdf} is {role}.")
+is_plain = of_function(lambda f: f.role is Role.PLAIN, "{bdf} is {role}.", "{bdf} is {role}.")
+not_pf = of_function(lambda f: f.role is not Role.PF, "{bdf} is {role}.", "{bdf} is a PF.")
+no_driver = of_function(lambda f: f.driver is None, "{bdf} has no driver.", "{bdf} is on {driver}.")
+no_hook = of_function(lambda f: f.driver not in (None, "vfio-pci"), "{bdf} is on {driver}.", "{bdf} is on {driver}.")
+on_vfio_pci = of_function(lambda f: f.driver == "vfio-pci", "{bdf} is on vfio-pci.", "{bdf} is on {driver}.")
+not_on_vfio = of_function(lambda f: not f.on_vfio, "{bdf} is on {driver}, not on a vfio driver.", "{bdf} is on {driver}.")
+no_group = of_function(lambda f: f.iommu_group is None, "{bdf} is in no IOMMU group.", "{bdf} is in IOMMU group {group}.")
+is_bridge = of_function(lambda f: f.class_code >> 8 == BRIDGE, "{bdf} is a bridge (class {class}).", "{bdf} is no bridge.")
+is_noiommu = of_function(lambda f: f.noiommu, "Group {group} is a no-IOMMU group.", "{bdf} is in no no-IOMMU group.")
+on_ixgbe = of_function(lambda f: (f.driver or "").startswith("ixgbe"), "{bdf} is on {driver}.", "{bdf} is on {driver}, not ixgbe.")
+host_groups = Judge(
+    lambda f: f.snapshot.host.iommu,
+    "Other functions of this host are in IOMMU groups.",
+    "No function of this host is in an IOMMU group.",
+)
+iommu_off = both(no_group, no(host_groups))
+left_out = both(no_group, host_groups)
+to_vfio = Judge(lambda f: is_vfio_driver(f.wanted), "The driver asked for is {wanted}.", "The driver asked for is not of vfio.")
+to_kernel = no(to_vfio)
+#: It had a driver before; a plan unbinds first, so that is no proof.
+had_driver = maybe(no(no_driver))
+#: A function with a group and no bridge: what vfio-pci should take.
+ordinary = both(to_vfio, no(no_group), no(is_bridge))
+has_vfs = Judge(lambda f: f.role is Role.PF and f.present > 0, "{bdf} has {present} VFs.", "{bdf} has no VFs.")
+is_root = Judge(lambda f: f.snapshot.host.privileged, "vfdeck runs as root.", "vfdeck does not run as root.")
 
 
-is_pf = of_function(lambda f: f.role is Role.PF)
-is_vf = of_function(lambda f: f.role is Role.VF)
-is_plain = of_function(lambda f: f.role is Role.PLAIN)
-not_pf = of_function(lambda f: f.role is not Role.PF)
-no_driver = of_function(lambda f: f.driver is None)
-no_hook = of_function(lambda f: f.driver not in (None, "vfio-pci"))
-on_vfio_pci = of_function(lambda f: f.driver == "vfio-pci")
-not_on_vfio = of_function(lambda f: not f.on_vfio)
-no_group = of_function(lambda f: f.iommu_group is None)
-is_bridge = of_function(lambda f: f.class_code >> 8 == BRIDGE)
-is_noiommu = of_function(lambda f: f.noiommu)
-on_ixgbe = of_function(lambda f: (f.driver or "").startswith("ixgbe"))
+#: The list of newer kernels can be longer than ours.
+_listed = likely(
+    Judge(
+        lambda f: f.function is not None and denylisted(f.function),
+        "{bdf} ({ids}) is on the denylist.",
+        "{bdf} ({ids}) is not on the denylist that vfdeck knows.",
+    )
+)
+_list_on = reading(lambda e: e.disable_denylist, lambda off, _: not off, fails="vfio-pci's disable_denylist is Y.")
+on_denylist = both(with_("denylist"), ordinary, _list_on, _listed)
 
 
-def has_driver(facts: Facts) -> Verdict:
-    """It had a driver before; a plan unbinds first, so that is no proof."""
-    return None if facts.driver else False
-
-
-def iommu_off(facts: Facts) -> Verdict:
-    """No function of the host has a group, this one least of all."""
-    return bool(no_group(facts)) and not facts.snapshot.host.iommu
-
-
-def left_out(facts: Facts) -> Verdict:
-    """Others have a group, this one has not."""
-    return bool(no_group(facts)) and facts.snapshot.host.iommu
-
-
-def ordinary(facts: Facts) -> Verdict:
-    """A function with a group and no bridge: what vfio-pci should take."""
-    return None if facts.function and not no_group(facts) and not is_bridge(facts) else False
-
-
-def to_vfio(facts: Facts) -> Verdict:
-    """The change binds to a vfio driver."""
-    return is_vfio_driver(facts.wanted)
-
-
-def pf_with_vfs(facts: Facts) -> Verdict:
-    """A PF that has VFs."""
-    return facts.role is Role.PF and facts.present > 0
-
-
-def unprivileged(facts: Facts) -> Verdict:
-    """vfdeck does not run as root."""
-    return not facts.snapshot.host.privileged
-
-
-def privileged(facts: Facts) -> Verdict:
-    """vfdeck runs as root."""
-    return facts.snapshot.host.privileged
+@judge("{bdf}'s driver_override is {override_now}.", "{bdf}'s driver_override is {override_now}.")
+def not_reserved(facts: Facts) -> Verdict:
+    """The function is not reserved for the driver that was asked for; before the bind the plan reserves it."""
+    now = facts.evidence.override
+    return None if isinstance(now, Unread) else now != facts.wanted
 
 
 # -- the number of VFs -----------------------------------------------------------------------------------------------
-def sriov_switch(state: bool | None) -> Judge:
-    """vfio-pci's enable_sriov is in this state (None: the parameter is not there)."""
-    return lambda facts: bool(on_vfio_pci(facts)) and facts.snapshot.host.enable_sriov is state
+def _enable_sriov(facts: Facts) -> bool | None:
+    """vfio-pci's parameter, as read after the refusal or else as the snapshot has it."""
+    now = facts.evidence.enable_sriov
+    return facts.snapshot.host.enable_sriov if isinstance(now, Unread) else now
 
 
-def sriov_off(facts: Facts) -> Verdict:
-    """enable_sriov is N; with Y in the snapshot it may have been changed since."""
-    return sriov_switch(False)(facts) or (None if sriov_switch(True)(facts) else False)
+_no_parameter = Judge(
+    lambda f: _enable_sriov(f) is None, "There is no parameter enable_sriov.", "vfio-pci's enable_sriov is {enable_sriov}."
+)
 
 
-def overflow(facts: Facts) -> Verdict:
-    """A number that no 16 bits hold."""
-    return facts.count is not None and not 0 <= facts.count <= 0xFFFF
+@judge("vfio-pci's enable_sriov is N.", "vfio-pci's enable_sriov reads {enable_sriov}.", "vfio-pci's enable_sriov was Y before.")
+def _switched_off(facts: Facts) -> Verdict:
+    """With Y in the snapshot it may have been changed since; what was read after the refusal is certain."""
+    state = _enable_sriov(facts)
+    return True if state is False else None if isinstance(facts.evidence.enable_sriov, Unread) and state else False
 
 
-def above_total(facts: Facts) -> Verdict:
-    """More than the PF offers, as far as that is known; a driver can have lowered the number since."""
-    return likely(lambda f: f.total is not None and (f.count or 0) > f.total)(facts)
+sriov_missing = both(on_vfio_pci, _no_parameter)
+sriov_off = both(on_vfio_pci, _switched_off)
+overflow = Judge(
+    lambda f: f.count is not None and not 0 <= f.count <= 0xFFFF,
+    "{count} does not fit into 16 bits.",
+    "{count} is a number of 16 bits.",
+)
+to_none = Judge(lambda f: f.count == 0, "The VFs were to be removed.", "VFs were to be made, not removed.")
+#: As far as the total is known; a driver can have lowered it since.
+above_total = likely(
+    Judge(lambda f: f.total is not None and (f.count or 0) > f.total, "{pf} offers {total} VFs.", "{pf} offered {total} VFs.")
+)
 
 
+@judge("{pf} has {present} VFs.", "The number of VFs was to be 0.", "{pf} had no VFs, or as many, when vfdeck looked.")
 def another_number(facts: Facts) -> Verdict:
     """From one number of VFs to another without 0 in between; VFs can have come since the snapshot."""
     if not facts.count:
@@ -149,45 +119,124 @@ def another_number(facts: Facts) -> Verdict:
     return True if facts.present and facts.present != facts.count else None
 
 
-def to_none(facts: Facts) -> Verdict:
-    """The VFs are to be removed."""
-    return facts.count == 0
+def _past_the_bridge(facts: Facts) -> Verdict:
+    """Whether the last VF is on a bus that the bridge above the PF does not own; the PF's own bus it always owns."""
+    last, buses = vf_address(facts.pf, (facts.count or 0) - 1), facts.evidence.bus_range
+    if last is None:
+        return None
+    if isinstance(buses, Unread):
+        return None if last[:-5] != facts.bdf[:-5] else False
+    return int(last.split(":")[1], 16) not in buses
 
 
-def spills(facts: Facts) -> Verdict:
-    """The last VF is on another bus than the PF, so a bridge may not reach it."""
-    last = vf_address(facts.pf, (facts.count or 0) - 1)
-    return None if last is None or last[:-5] != facts.bdf[:-5] else False
+_BUSES = "The last VF would be {last_vf}; the bridge above {pf} owns the buses {buses}."
+past_the_bridge = Judge(_past_the_bridge, _BUSES, _BUSES, lambda f: unread(f.evidence.bus_range))
 
 
-def got_fewer(facts: Facts) -> Verdict:
-    """Fewer VFs came than were asked for."""
-    return facts.got is not None and 0 < facts.got < (facts.count or 0)
+#: A BAR without address is certain. None to be seen at all is as good: every VF has one, so the kernel gave them up (`vf_windows`).
+no_room = reading(
+    lambda e: e.vf_windows,
+    lambda windows, _: not windows or any(not window.assigned for window in windows),
+    "BARs of the VFs in {pfdev}/resource: {vf_bars}.",
+    "BARs of the VFs in {pfdev}/resource: {vf_bars}, so there is room.",
+)
+got_fewer = Judge(
+    lambda f: f.got is not None and 0 < f.got < (f.count or 0), "{present} VFs exist now.", "{present} VFs exist now."
+)
+got_none = Judge(lambda f: f.got == 0 and bool(f.count), "No VF exists now.", "{present} VFs exist now.")
+link_down = reading(
+    lambda e: e.links, lambda links, _: any(state == "down" for state in links.values()), "Interfaces of {pf}: {links}."
+)
+vfs_held = Judge(
+    lambda f: (True if f.vf_holders else None) if f.present else False,
+    "VFs of {pf} are held by {holders}.",
+    "{pf} has no VFs.",
+    "No holder of a VF of {pf} was seen{unseen_too}.",
+)
+function_held = Judge(
+    lambda f: True if f.snapshot.holders_of(f.bdf) else None,
+    "{bdf} is held by {holders}.",
+    doubt="No holder of {bdf} was seen{unseen_too}.",
+)
+_vfs_in_use = Judge(lambda f: bool(f.vf_holders), "VFs of {bdf} are held by {holders}.", "No VF of {bdf} is seen to be held.")
+#: A PF on vfio whose VFs are held leaves its driver.
+vfs_go_too = both(is_pf, no(not_on_vfio), _vfs_in_use)
+#: A PF's own driver goes and removes VFs that are held.
+vfs_left_behind = both(is_pf, not_on_vfio, _vfs_in_use)
 
 
-def got_none(facts: Facts) -> Verdict:
-    """VFs were asked for and none came."""
-    return facts.got == 0 and bool(facts.count)
+# -- nodes and files -------------------------------------------------------------------------------------------------
+_BOTH, _WRITE = 0o6, 0o2
 
 
-def vfs_held(facts: Facts) -> Verdict:
-    """VFs that are to go are held; with none seen to be held, something else may wait."""
-    return (True if facts.vf_holders else None) if facts.present else False
+def _opens(node: FileStat | Unread, facts: Facts, wanted: int) -> Verdict:
+    who = facts.evidence.rights
+    return None if isinstance(node, Unread) or isinstance(who, Unread) else allows(node, who, wanted)
 
 
-def function_held(facts: Facts) -> Verdict:
-    """The function is held by a program that was seen."""
-    return True if facts.snapshot.holders_of(facts.bdf) else None
+def _mode_unread(facts: Facts) -> str:
+    return unread(facts.evidence.node) or unread(facts.evidence.rights)
 
 
-def vfs_go_too(facts: Facts) -> Verdict:
-    """A PF on vfio whose VFs are held leaves its driver."""
-    return bool(is_pf(facts)) and not not_on_vfio(facts) and bool(facts.vf_holders)
+def _refuses(wanted: int) -> Judge:
+    """Mode and owner of what was refused keep vfdeck out. Where they were not read: likely, unless vfdeck runs as root."""
+
+    def verdict(facts: Facts) -> Verdict:
+        node = facts.evidence.node
+        if wanted == _WRITE and not isinstance(node, Unread) and not node.mode & 0o222:
+            return True  # a file of sysfs without a write bit refuses root as well (kernfs_fop_open)
+        allowed = _opens(node, facts, wanted)
+        return not allowed if allowed is not None else None if facts.snapshot.host.privileged else True
+
+    return Judge(verdict, "{access}.", "{access}: the mode lets it in.", _mode_unread)
 
 
-def vfs_left_behind(facts: Facts) -> Verdict:
-    """A PF's own driver goes and removes VFs that are held."""
-    return bool(is_pf(facts)) and bool(not_on_vfio(facts)) and bool(facts.vf_holders)
+def _allowed_so_far(facts: Facts) -> Verdict:
+    allowed = _opens(facts.evidence.node, facts, _BOTH)
+    return allowed if allowed is not None else True if facts.snapshot.host.privileged else None
+
+
+node_mode, file_mode = _refuses(_BOTH), _refuses(_WRITE)
+_LETS_IN, _REFUSES = "{access}: the mode lets it in.", "{access}: the mode refuses it already."
+_node_allows = Judge(_allowed_so_far, _LETS_IN, _REFUSES, _mode_unread)
+_file_allows = Judge(lambda f: _opens(f.evidence.node, f, _WRITE), _LETS_IN, _REFUSES, _mode_unread)
+
+
+@judge("Security modules at work: {lsms}.", "No security module is at work that could refuse it.")
+def _module_at_work(facts: Facts) -> Verdict:
+    modules = facts.evidence.lsms
+    return True if isinstance(modules, Unread) else bool(REFUSING_LSMS.intersection(modules))
+
+
+#: What the mode allows and is refused all the same.
+module_keeps_node = both(_node_allows, _module_at_work)
+module_keeps_file = both(_file_allows, _module_at_work)
+nodev = reading(lambda e: e.mount, lambda options, _: "nodev" in options, "{target} is in a mount with the option nodev.")
+read_only = reading(lambda e: e.mount, lambda options, _: "ro" in options, "{target} is in a read-only mount.")
+_lockdown = reading(
+    lambda e: e.lockdown, lambda state, _: state != "none", "The kernel's lockdown: {lockdown}.", "The kernel is not in lockdown."
+)
+_raw_file = Judge(
+    lambda f: f.place == "config" or f.place.startswith("resource"), "{path} is raw access.", "{path} is not raw access."
+)
+#: Of sysfs's files, lockdown forbids config space and BARs (pci-sysfs.c).
+in_lockdown = both(_raw_file, _lockdown)
+stale = reading(
+    lambda e: e.numbers,
+    lambda numbers, f: None if isinstance(f.evidence.node, Unread) else f.evidence.node.device != numbers,
+    "{target} has other numbers than sysfs gives for it.",
+    "{target} has the numbers that sysfs gives for it.",
+)
+
+
+def _lacks_rawio(who: Rights, _: Facts) -> Verdict:
+    return not who.may(CAP_SYS_RAWIO) or bool(who.user_namespace)
+
+
+no_rawio = reading(lambda e: e.rights, _lacks_rawio, "vfdeck lacks CAP_SYS_RAWIO.", "vfdeck has CAP_SYS_RAWIO.")
+#: Real and no-IOMMU groups in one container are refused too, so having the capability leaves it open.
+needs_rawio = both(is_noiommu, likely(no_rawio))
+device_list = Judge(lambda f: None, doubt="Could not check: the cgroup's list of nodes is a program in the kernel.")
 
 
 # -- groups ----------------------------------------------------------------------------------------------------------
@@ -196,261 +245,157 @@ def held_as(facts: Facts) -> set[str]:
     return {h.kind for h in facts.group_holders}
 
 
+@judge("The group is held by {holders}.", "Only members' own nodes are held.", "No holder of the group was seen{unseen_too}.")
 def group_taken(facts: Facts) -> Verdict:
     """Someone has the group's node or a device from it."""
     kinds = held_as(facts)
     return True if kinds - {"cdev"} else (False if kinds else None)
 
 
-def cdev_taken(facts: Facts) -> Verdict:
-    """Someone has a member by its own node."""
-    return (True if "cdev" in held_as(facts) else None) if facts.has("cdev") else False
+@judge("A member's own node is held by {holders}.", doubt="No holder of a member's own node was seen{unseen_too}.")
+def _cdev_taken(facts: Facts) -> Verdict:
+    return True if "cdev" in held_as(facts) else None
 
 
-def held_by_user(facts: Facts) -> Verdict:
-    """A kernel driver is wanted, and a program has the group, or may where not every process could be looked at."""
-    if to_vfio(facts):
-        return False
+#: Someone has a member by its own node.
+cdev_taken = with_("cdev", _cdev_taken)
+
+
+@judge("The group is held by {holders}.", "No program holds the group.", "No holder of the group was seen{unseen_too}.")
+def _group_held(facts: Facts) -> Verdict:
     return bool(facts.group_holders) or (None if facts.snapshot.unseen else False)
 
 
-def held_elsewhere(facts: Facts) -> Verdict:
-    """The function itself is open by its own node, here or elsewhere."""
-    return likely(lambda f: any(h.kind == "cdev" for h in f.snapshot.holders_of(f.bdf)) or f.bdf in f.own)(facts)
+#: A kernel driver is wanted, and a program has the group, or may where not every process could be looked at.
+held_by_user = both(to_kernel, _group_held)
 
 
-def has_blockers(facts: Facts) -> Verdict:
-    """Members of the group are on drivers of their own."""
-    return bool(blocking_members(facts.snapshot, facts.bdf))
+@judge("{bdf} is held by {holders}.", "No program holds {bdf}'s own node.", "No holder of {bdf}'s own node was seen{unseen_too}.")
+def _own_node_held(facts: Facts) -> Verdict:
+    if any(h.kind == "cdev" for h in facts.snapshot.holders_of(facts.bdf)) or facts.bdf in facts.own:
+        return True
+    return None if facts.snapshot.unseen else False
 
+
+#: The function itself is open by its own node, here or elsewhere; a holder can have come since.
+held_elsewhere = likely(_own_node_held)
+has_blockers = Judge(
+    lambda f: bool(blocking_members(f.snapshot, f.bdf)),
+    "The group also holds {members}.",
+    "No member of the group is on a driver that does its own DMA.",
+)
+#: Only direct regions tie a device down; "direct-relaxable" ones do not (iommu.c).
+tied_memory = reading(
+    lambda e: e.regions,
+    lambda kinds, _: "direct" in kinds,
+    "Group {group} has a direct reserved region.",
+    "No reserved region is direct.",
+)
+
+
+def _remapping_unseen(facts: Facts) -> str:
+    unsafe = facts.evidence.unsafe_interrupts
+    return unread(unsafe) or ("No file says whether the IOMMU remaps interrupts." if unsafe is False else "")
+
+
+interrupts = Judge(
+    lambda f: False if f.evidence.unsafe_interrupts is True else None,
+    fails="vfio_iommu_type1's allow_unsafe_interrupts is Y.",
+    doubt=_remapping_unseen,
+)
+no_type1 = reading(lambda e: e.type1, lambda loaded, _: not loaded, "vfio_iommu_type1 is not there.", "vfio_iommu_type1 is loaded.")
 
 # -- tokens ----------------------------------------------------------------------------------------------------------
-def token_given(facts: Facts) -> Verdict:
-    """A token was given."""
-    return facts.token_given
+token_given = Judge(lambda f: f.token_given, "A token was given: {given}.", "No token was given.")
+_guarded = Judge(lambda f: guarded(f.snapshot, f.bdf), "{pf} is on {pf_driver}.", "{pf} is on {pf_driver}: no token applies.")
+_unguarded = Judge(
+    lambda f: not guarded(f.snapshot, f.bdf), "{pf} is on {pf_driver}.", "{pf} is on {pf_driver}, so a token applies."
+)
+_guarded_vf = both(is_vf, _guarded)
+vf_with_token = both(_guarded_vf, token_given)
+vf_without_token = both(_guarded_vf, no(token_given))
+#: A token for a VF whose PF is not on vfio-pci.
+needless_for_vf = both(is_vf, _unguarded, token_given)
+needless_for_plain = both(is_plain, token_given)
 
 
-def vf_with_token(facts: Facts) -> Verdict:
-    """A guarded VF, and a token was given."""
-    return facts.role is Role.VF and facts.token_given and guarded(facts.snapshot, facts.bdf)
-
-
-def vf_without_token(facts: Facts) -> Verdict:
-    """A guarded VF, and no token was given."""
-    return facts.role is Role.VF and not facts.token_given and guarded(facts.snapshot, facts.bdf)
-
-
-def vf_unguarded(facts: Facts) -> Verdict:
-    """A VF whose PF is not on vfio-pci."""
-    return facts.role is Role.VF and not guarded(facts.snapshot, facts.bdf)
-
-
-def _known(facts: Facts) -> Verdict:
+def _is_the_one_set(facts: Facts) -> bool | None:
     """Whether the token given is the one that was set here; None where that cannot be said."""
     if facts.token is None or facts.knowledge is None or facts.token_state is not TokenState.SET:
         return None
     return facts.knowledge.fingerprint == facts.token.fingerprint
 
 
-def wrong_token(facts: Facts) -> Verdict:
-    """The token differs from the one set here; with nothing known it may."""
-    if not vf_with_token(facts) or facts.token_state is TokenState.UNSET:
-        return False
-    known = _known(facts)
-    return None if known is None else not known
+@judge("{token}", "{token}", "{token}")
+def _differs(facts: Facts) -> Verdict:
+    same = _is_the_one_set(facts)
+    return False if facts.token_state is TokenState.UNSET else None if same is None else not same
 
 
-def never_set(facts: Facts) -> Verdict:
-    """The PF's token is still the random one."""
-    if facts.token_state is TokenState.UNSET and facts.role is Role.VF:
-        return True if vf_with_token(facts) else None
-    return None if vf_with_token(facts) and facts.token_state is TokenState.UNKNOWN else False
+@judge("{token}", "{token}", "{token}")
+def _same(facts: Facts) -> Verdict:
+    return False if facts.token_state is TokenState.UNSET else _is_the_one_set(facts)
 
 
-def replaced(facts: Facts) -> Verdict:
-    """The token was right when it was set here."""
-    if not vf_with_token(facts) or facts.token_state is TokenState.UNSET:
-        return False
-    return _known(facts)
+@judge("{token}", "{token}", "{token}")
+def _still_random(facts: Facts) -> Verdict:
+    return {TokenState.UNSET: True, TokenState.UNKNOWN: None}.get(facts.token_state, False)
 
 
-def lost(facts: Facts) -> Verdict:
-    """The token may have been right before the PF was bound anew."""
-    return None if vf_with_token(facts) and _known(facts) is not False else False
+@judge("The token given ({given}) was in force until {pf} left its driver. {token}", "{token}", "{token}")
+def _was_right_before(facts: Facts) -> Verdict:
+    if facts.token is not None and facts.knowledge is not None and facts.knowledge.lost == facts.token.fingerprint:
+        return True
+    return False if _is_the_one_set(facts) is False else None
 
 
-def sets_token(facts: Facts) -> Verdict:
-    """The open was to set the PF's token."""
-    return facts.role is Role.PF and isinstance(facts.change, SetToken)
+#: The token differs from the one set here; with nothing known it may.
+wrong_token = both(vf_with_token, _differs)
+#: The PF's token is still the random one. Without a token given, D1 says more.
+never_set = both(vf_with_token, _still_random)
+never_set_anyway = both(vf_without_token, _still_random)
+#: The token was right when it was set here.
+replaced = both(vf_with_token, _same)
+#: The token may have been right before the PF was bound anew.
+lost = both(vf_with_token, _was_right_before)
+_sets = Judge(lambda f: isinstance(f.change, SetToken), "The open was to set the token.", "The open was not to set a token.")
 
 
-def no_options_yet(facts: Facts) -> Verdict:
-    """A token in the string on a kernel that knows none."""
-    return facts.token_given and not facts.has("vf_token")
+@judge("VFs in use: {users}, by {holders}.", doubt="No VF of {pf} was seen in use{unseen_too}.")
+def _users(facts: Facts) -> Verdict:
+    return True if facts.users.value and facts.users.certainty is not Certainty.UNKNOWN else None
 
 
-def misspelt(facts: Facts) -> Verdict:
-    """The string does not begin with the function's name, nor with that of another one."""
+#: The PF opens only with its token now.
+pf_in_use = both(is_pf, _users)
+#: The open was to set the PF's token.
+sets_token = both(is_pf, _sets, _users)
+#: A token in the string on a kernel that knows none.
+no_options_yet = without("vf_token", token_given)
+
+
+def _other_name(facts: Facts) -> str | None:
+    """The name that the caller's string begins with, where it is not the function's."""
     if argument_fault(facts) is not ArgumentFault.NO_MATCH:
-        return False
-    name = (facts.argument or b"").split(b" ", 1)[0].decode("ascii", "replace")
-    return name not in facts.snapshot.functions
+        return None
+    return (facts.argument or b"").split(b" ", 1)[0].decode("ascii", "replace")
 
 
+_names_another = Judge(lambda f: _other_name(f) in f.snapshot.functions, "The string names another function.")
+#: The string does not begin with the function's name, nor with that of another one.
+misspelt = Judge(
+    lambda f: _other_name(f) is not None and not _names_another(f),
+    "The name is not spelt as the kernel spells it.",
+    "The name is spelt as the kernel spells it.",
+)
+
+
+@judge("Of the string given: {fault}.", "The string given is well formed.")
 def malformed(facts: Facts) -> Verdict:
     """The options of the string are wrong."""
     fault = argument_fault(facts)
     return fault is not None and fault is not ArgumentFault.NO_MATCH
 
 
-def other_function(facts: Facts) -> Verdict:
-    """The function is on no vfio driver, or the string names one that is not in the group."""
-    return True if not_on_vfio(facts) or argument_fault(facts) is ArgumentFault.NO_MATCH else None
-
-
-# -- the table -------------------------------------------------------------------------------------------------------
-_TOKEN_REFUSED: tuple[Candidate, ...] = (
-    ("D7", sets_token),
-    ("D6", is_pf),
-    ("D1", vf_without_token),
-    ("D2", wrong_token),
-    ("D3", never_set),
-    ("D5", replaced),
-    ("D4", lost),
-)
-_NO_DMA_RIGHTS: tuple[Candidate, ...] = (("C5", is_noiommu), ("C8", has_blockers), ("C12", open_))
-_NODE_EACCES: tuple[Candidate, ...] = (("C2", likely(unprivileged)), ("C3", likely(privileged)))
-_CDEV_EACCES: tuple[Candidate, ...] = (("E5", likely(unprivileged)), ("C3", likely(privileged)))
-_NODE_EPERM: tuple[Candidate, ...] = (("C5", is_noiommu), ("C4", open_))
-_OLD_BIND = "bind_errno"
-
-#: Place (a stage, or a file's name) and answer, with the entries that can give it.
-TABLE: dict[tuple[str, str], tuple[Candidate, ...]] = {
-    ("sriov_numvfs", "ENOENT"): (
-        ("G11", missing),
-        ("A1", not_pf),
-        ("A9", sriov_switch(None)),
-        ("A6", no_driver),
-        ("A7", no_hook),
-        ("A8", sriov_off),
-    ),
-    ("sriov_numvfs", "ERANGE"): (("A4", without("numvfs_overflow", overflow)), ("A3", above_total)),
-    ("sriov_numvfs", "EINVAL"): (("A4", overflow), ("A24", open_)),
-    ("sriov_numvfs", "EBUSY"): (("A5", another_number), ("A23", maybe(to_none))),
-    ("sriov_numvfs", "EPERM"): (("A19", unprivileged), ("A23", open_)),
-    ("sriov_numvfs", "ENOMEM"): (("A11", spills), ("A10", open_), ("A12", open_), ("A13", maybe(on_ixgbe))),
-    ("sriov_numvfs", "ENOSPC"): (("A14", yes),),
-    ("sriov_numvfs", "EIO"): (("A15", yes),),
-    ("sriov_numvfs", "ENODEV"): (("G11", missing), ("A16", open_)),
-    ("sriov_numvfs", "ENOSYS"): (("A16", yes),),
-    ("sriov_numvfs", "BLOCKED"): (("G1", vfs_held), ("A21", open_)),
-    ("sriov_numvfs", "OK"): (("A17", got_fewer), ("A18", got_none)),
-    ("sriov_drivers_autoprobe", "ENOENT"): (("G11", missing), ("A1", not_pf)),
-    ("sriov_drivers_autoprobe", "EINVAL"): (("A29", yes),),
-    ("bind", "ENOENT"): (("B7", yes),),
-    ("bind", "ENODEV"): (
-        ("G11", missing),
-        ("B4", without(_OLD_BIND, both(pf_with_vfs, to_vfio))),
-        ("B5", without(_OLD_BIND, both(is_bridge, to_vfio))),
-        ("B1", without(_OLD_BIND, both(iommu_off, to_vfio))),
-        ("B2", without(_OLD_BIND, both(left_out, to_vfio))),
-        ("B8", open_),
-        ("B11", without(_OLD_BIND, has_driver)),
-    ),
-    ("bind", "EBUSY"): (("B4", both(pf_with_vfs, to_vfio)), ("B12", with_("dma_owner", held_by_user)), ("B11", has_driver)),
-    ("bind", "EINVAL"): (("B5", is_bridge), ("B1", iommu_off), ("B2", left_out), ("B3", ordinary), ("B6", ordinary)),
-    ("unbind", "ENODEV"): (("G11", missing), ("B23", yes)),
-    ("unbind", "ENOENT"): (("G11", missing), ("B23", yes)),
-    ("unbind", "BLOCKED"): (("B16", vfs_go_too), ("G1", vfs_left_behind), ("B13", function_held), ("A21", open_)),
-    ("iommu_group", "ENOENT"): (("G11", missing), ("B1", iommu_off), ("B2", left_out), ("G11", open_)),
-    ("open_group", "ENOENT"): (("G11", missing), ("C1", yes)),
-    ("open_group", "EACCES"): _NODE_EACCES,
-    ("open_group", "EPERM"): _NODE_EPERM,
-    ("open_group", "EBUSY"): (("C6", group_taken), ("C18", cdev_taken)),
-    ("open_group", "ENODEV"): (("G11", yes),),
-    ("open_group", "ENXIO"): (("C7", yes),),
-    ("open_container", "ENOENT"): (("C21", yes),),
-    ("open_container", "ENODEV"): (("C21", yes),),
-    ("open_container", "EACCES"): _NODE_EACCES,
-    ("open_container", "EPERM"): (("C4", yes),),
-    ("set_container", "EPERM"): _NO_DMA_RIGHTS,
-    ("set_container", "EINVAL"): (("C15", open_), ("C14", without("iommufd_container", open_)), ("C11", open_)),
-    ("set_container", "EBADF"): (("C14", yes),),
-    ("set_container", "EBADFD"): (("C14", yes),),
-    ("set_container", "ENOTTY"): (("C14", yes),),
-    ("set_container", "EBUSY"): (("C20", yes),),
-    ("set_container", "ENODEV"): (("G11", yes),),
-    ("set_iommu", "EPERM"): (("C5", is_noiommu), ("C12", open_), ("C11", open_)),
-    ("set_iommu", "ENODEV"): (("C13", yes),),
-    ("set_iommu", "EINVAL"): (("C15", yes),),
-    ("get_device_fd", "EACCES"): _TOKEN_REFUSED,
-    ("get_device_fd", "EINVAL"): (
-        ("D10", malformed),
-        ("C8", without("dma_owner", has_blockers)),
-        ("D8", with_("vf_token", both(vf_unguarded, token_given))),
-        ("D9", with_("vf_token", both(is_plain, token_given))),
-        ("C16", open_),
-        ("B6", open_),
-    ),
-    ("get_device_fd", "ENODEV"): (
-        ("G11", missing),
-        ("D11", no_options_yet),
-        ("D11", misspelt),
-        ("C17", other_function),
-        ("G11", open_),
-    ),
-    ("get_device_fd", "EPERM"): _NO_DMA_RIGHTS,
-    ("get_device_fd", "EBUSY"): (("C20", open_),),
-    ("get_device_fd", "EAGAIN"): (("F3", yes),),
-    ("cdev_node", "ENOENT"): (("G11", missing), ("E8", yes)),
-    ("open_cdev", "ENOENT"): (("G11", missing), ("E8", yes)),
-    ("open_cdev", "ENODEV"): (("G11", yes),),
-    ("open_cdev", "ENXIO"): (("C7", yes),),
-    ("open_cdev", "EACCES"): _CDEV_EACCES,
-    ("open_cdev", "EPERM"): _NODE_EPERM,
-    ("open_iommu", "ENOENT"): (("E4", yes),),
-    ("open_iommu", "ENODEV"): (("E4", yes),),
-    ("open_iommu", "EACCES"): _CDEV_EACCES,
-    ("open_iommu", "EPERM"): (("C4", yes),),
-    ("bind_iommufd", "EACCES"): (("E6", yes), *_TOKEN_REFUSED),
-    ("bind_iommufd", "EINVAL"): (
-        ("E1", without("cdev_token", token_given)),
-        ("D8", with_("cdev_token", both(vf_unguarded, token_given))),
-        ("D9", with_("cdev_token", both(is_plain, token_given))),
-        ("E2", held_elsewhere),
-        ("E11", open_),
-        ("B6", open_),
-    ),
-    ("bind_iommufd", "EBUSY"): (("E3", likely(group_taken)), ("C20", open_)),
-    ("bind_iommufd", "E2BIG"): (("E9", yes),),
-    ("bind_iommufd", "EBADF"): (("E10", yes),),
-    ("bind_iommufd", "EBADFD"): (("E10", yes),),
-    ("bind_iommufd", "EFAULT"): (("E10", yes),),
-    ("bind_iommufd", "EPERM"): _NO_DMA_RIGHTS,
-    ("bind_iommufd", "EAGAIN"): (("F3", yes),),
-    ("bind_iommufd", "ENODEV"): (("G11", yes),),
-    ("bind_iommufd", "OK"): (("D17", with_("cdev", without("cdev_token", vf_without_token))),),
-    ("feature", "ENOTTY"): (("D21", yes),),
-    ("feature", "EINVAL"): (("D23", yes),),
-}
-
-#: What any file in sysfs may answer, after what is special to it.
-ANY_FILE: dict[str, tuple[Candidate, ...]] = {
-    "EACCES": (("A19", yes),),
-    "EPERM": (("A19", unprivileged), ("G8", open_)),
-    "EROFS": (("A20", yes),),
-    "ENOENT": (("G11", missing),),
-    "ENODEV": (("G11", missing),),
-    "BLOCKED": (("A21", open_),),
-}
-
-
-def candidates(facts: Facts) -> list[Candidate]:
-    """The entries that can give this answer at this place, each once by its first judge that does not rule it out."""
-    from_file = ANY_FILE.get(facts.answer, ()) if facts.stage.value == "file" else ()
-    return list(chain(TABLE.get((facts.place, facts.answer), ()), from_file))
-
-
-def entry_ids() -> set[str]:
-    """Every id that the tables can name."""
-    return {name for row in chain(TABLE.values(), ANY_FILE.values()) for name, _ in row}
+#: The function is on no vfio driver, or the string names one that is not in the group.
+other_function = likely(either(not_on_vfio, _names_another))

@@ -73,6 +73,8 @@ class Blocked(Exception):
 
 def errno_name(number: int) -> str:
     """`EACCES` for 13, and so on; `errno 999` where the platform knows no name."""
+    if number == _errno.EOPNOTSUPP:  # for Python ENOTSUP, which Linux does not have
+        return "EOPNOTSUPP"
     return _errno.errorcode.get(number, f"errno {number}")
 
 
@@ -89,20 +91,39 @@ class Pending(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class OpenFile:
-    """One thing that a program holds open on vfio: a file descriptor, or a mapping that outlived it."""
+class Process:
+    """A running program, as far as it may be shown. Made by `vfdeck.backend.workload.process`, which takes the tokens out."""
 
     pid: int
-    program: str
-    user: str
+    name: str
+    user: str = ""  # "" where unknown
+    started: float | None = None  # seconds since the epoch
+    command: str = ""  # arguments in a line, each VF token as its fingerprint
+    vm: str = ""  # name of the virtual machine that it runs
+    container: str = ""  # container or pod that it runs in, e.g. "docker 4f1c2d3e5a6b"
+
+
+@dataclass(frozen=True, slots=True)
+class OpenFile:
+    """One thing that a program holds open on vfio: a file descriptor, or a mapping whose descriptor may be closed.
+
+    A mapping is listed where it tells more than the program's descriptors: no device is open beside it, or its function is known.
+    """
+
+    process: Process
     #: `group`, `device`, `cdev`, `container`, `iommufd` or `mapping`
     kind: str
     #: group number, cdev name (`vfio3`) or ""
     node: str
-    #: BDF where the kernel tells it (fdinfo, from 6.18), else ""
+    #: BDF where the kernel tells it (fdinfo, from 6.18; a cdev's node; before 6.10 the address of a mapping), else ""
     bdf: str
     #: True for descriptors of this very program
     own: bool = False
+
+    @property
+    def pid(self) -> int:
+        """The program's process id."""
+        return self.process.pid
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +132,26 @@ class OpenFiles:
 
     files: tuple[OpenFile, ...]
     unseen: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class FileStat:
+    """What stat(2) says of a file or node: who may do what with it."""
+
+    mode: int  # type and permission bits, as st_mode
+    uid: int
+    gid: int
+    device: tuple[int, int] | None = None  # major and minor number of a device node
+    acl: bool = False  # an access control list adds to the mode (acl(5)): the group bits are then only its mask
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """An IP address of a network interface: `192.0.2.10` or `2001:db8::10`, and the length of its network's prefix in bits."""
+
+    interface: str
+    address: str
+    prefix: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +191,14 @@ class Kernel(Protocol):
     #: True where nothing here touches real hardware
     simulated: bool
 
+    @property
+    def is_tree(self) -> bool:
+        """True for files below a directory (`--root`): `/proc/self` is not this program there, and process 1 sees the host."""
+
+    @property
+    def euid(self) -> int:
+        """The effective user id of this program."""
+
     # -- files -------------------------------------------------------------------------------------------------------
     def read(self, path: str) -> bytes:
         """The whole content of a file.
@@ -166,6 +215,9 @@ class Kernel(Protocol):
 
     def link(self, path: str) -> str:
         """The text of a symbolic link."""
+
+    def stat(self, path: str) -> FileStat:
+        """Type, permissions and owner of a file or device node, without opening it; a link is followed."""
 
     # -- vfio --------------------------------------------------------------------------------------------------------
     def open(self, path: str) -> int:
@@ -201,8 +253,15 @@ class Kernel(Protocol):
         """Undo `map`."""
 
     # -- observation -------------------------------------------------------------------------------------------------
-    def open_files(self) -> OpenFiles:
-        """Who has what open, as far as this program may look."""
+    def open_files(self, late: float = 0.0) -> OpenFiles:
+        """Who has what open, as far as this program may look.
+
+        With `late` above 0 some programs may be left for another look, so that one that opens its first device is missed for up to
+        that many seconds; programs that hold something, and new ones, are looked at every time. 0: look at every program now.
+        """
+
+    def addresses(self) -> list[Address]:
+        """The IP addresses of the network interfaces of this program's network namespace; never waits for long (ETIMEDOUT)."""
 
     def log(self) -> list[LogLine] | None:
         """The kernel log, oldest first; None where it may not be read."""

@@ -25,6 +25,7 @@ class TokenWatch:
         self._tokens: dict[str, Token] = {}
         self._moment = 0  # counts what we did ourselves
         self._touched: dict[str, int] = {}  # the moment at which we last did something to each PF's token
+        self._lost: dict[str, str] = {}  # fingerprints of tokens that went with a binding to vfio-pci
         self._seen: dict[str, bool] = {}  # whether each PF was on vfio-pci when last seen
 
     def mark(self) -> int:
@@ -48,7 +49,7 @@ class TokenWatch:
                     continue
                 before = self._seen.get(pf)
                 if not guarded:
-                    self._forget(pf)
+                    self._lose(pf)
                     self._known[pf] = TokenKnowledge(pf, TokenState.NONE)
                 elif before is None:
                     self._known.setdefault(pf, TokenKnowledge(pf, TokenState.UNKNOWN))
@@ -59,6 +60,7 @@ class TokenWatch:
                 self._seen[pf] = guarded
             for pf in self._seen.keys() - present.keys():
                 self._forget(pf)
+                self._lost.pop(pf, None)
                 del self._seen[pf]
             return {pf: self._known[pf] for pf in present if pf in self._known}
 
@@ -97,13 +99,20 @@ class TokenWatch:
             self._known[pf] = TokenKnowledge(pf, TokenState.UNKNOWN)
 
     def _bound(self, pf: str, now: float) -> None:
-        self._forget(pf)
-        self._known[pf] = TokenKnowledge(pf, TokenState.UNSET, since=now)
+        self._lose(pf)
+        self._known[pf] = TokenKnowledge(pf, TokenState.UNSET, since=now, lost=self._lost.get(pf, ""))
         self._seen[pf] = True
 
     def _touch(self, pf: str) -> None:
         self._moment += 1
         self._touched[pf] = self._moment
+
+    def _lose(self, pf: str) -> None:
+        """The PF's token went with its binding."""
+        known = self._known.get(pf)
+        if known is not None and known.fingerprint:
+            self._lost[pf] = known.fingerprint
+        self._forget(pf)
 
     def _forget(self, pf: str) -> None:
         self._known.pop(pf, None)

@@ -11,17 +11,23 @@ import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from vfdeck.backend.holders import holders
+from vfdeck.backend.holders import Arrivals, holders
 from vfdeck.backend.kernel import Kernel, LogLine, UeventSource
 from vfdeck.backend.knowledge import TokenWatch
-from vfdeck.backend.model import Job, Snapshot
+from vfdeck.backend.model import Job, Scores, Snapshot
 from vfdeck.backend.pci_ids import Ids, Names
 from vfdeck.backend.text import printable
 from vfdeck.backend.topology import scan
 
 if TYPE_CHECKING:
     from vfdeck.backend.changes import Change, Outcome, Plan
+    from vfdeck.backend.checks import Question, Report
     from vfdeck.backend.perform import Performer
+
+
+#: By how many seconds a picture may miss a program that has long been running when it opens its first device (`Kernel.open_files`),
+#: and by how many a change may, before it is made and while it waits.
+LATE, LATE_FOR_CHANGES = 10.0, 1.0
 
 
 class LocalHost:
@@ -33,6 +39,7 @@ class LocalHost:
         self.name = _host_name(kernel)
         self._names = names
         self._watch = TokenWatch()
+        self._arrivals = Arrivals()
         self._uevents: UeventSource | None = None  # from the first time that somebody waits
         self._performer: Performer | None = None
         self._lock = threading.Lock()
@@ -40,20 +47,25 @@ class LocalHost:
 
     # -- looking -----------------------------------------------------------------------------------------------------
     def snapshot(self) -> Snapshot:
-        """See `Host.snapshot`."""
+        """See `Host.snapshot`. The first look is complete; later ones may miss a holder for up to `LATE` seconds."""
+        return self._look(LATE)
+
+    def _look(self, late: float) -> Snapshot:
         moment = self._watch.mark()
         seen = scan(self.kernel, self._names)
-        opened = self.kernel.open_files()
-        held, unattributed = holders((file for file in opened.files if not file.own), seen.functions)
+        opened = self.kernel.open_files(late)
+        held, unattributed, uncounted = holders((file for file in opened.files if not file.own), seen.functions)
         performer = self._performer
         tokens = self._watch.update(seen.functions.values(), {holder.bdf for holder in held}, seen.taken, moment)
         return dataclasses.replace(
             seen,
             host=dataclasses.replace(seen.host, name=self.name),  # one name while we look, whatever the host calls itself now
-            holders=((*performer.own_holders(), *held) if performer else held),
-            unseen=opened.unseen,
+            holders=self._arrivals.mark((*performer.own_holders(), *held) if performer else held, seen.taken),
+            unseen=opened.unseen + uncounted,
+            unattributed=uncounted,
             tokens=tokens,
             jobs=self.jobs(),
+            scores=performer.scores if performer else Scores(),
             problems=(*seen.problems, *unattributed),
         )
 
@@ -81,13 +93,19 @@ class LocalHost:
 
         return plan_on(self.kernel, change, snapshot)
 
+    def check(self, question: Question, snapshot: Snapshot) -> Report:
+        """See `Host.check`."""
+        from vfdeck.backend.checks import ask
+
+        return ask(question, self.kernel, snapshot)
+
     def perform(self, change: Change) -> Outcome:
         """See `Host.perform`. What the plan finds impossible is not tried."""
         from vfdeck.backend.perform import Performer
 
         with self._lock:
             if self._performer is None:
-                self._performer = Performer(self.kernel, self.snapshot, self._watch)
+                self._performer = Performer(self.kernel, lambda: self._look(LATE_FOR_CHANGES), self._watch)
         return self._performer.perform(change)
 
     def close(self) -> None:

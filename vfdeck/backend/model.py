@@ -7,7 +7,7 @@ A function is identified by its PCI address (BDF), e.g. `0000:03:00.0`. All text
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 
 class Certainty(enum.StrEnum):
@@ -120,7 +120,7 @@ class IommuGroup:
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """A program that holds a function. `certainty` says how the function was told from others of its group."""
+    """A program that holds a function. `certainty` says how well it is known that it is this function, not another of its group."""
 
     bdf: str
     pid: int
@@ -129,6 +129,11 @@ class Holder:
     kind: str  # "device", "cdev", "mapping", or "group": the group's node only, no device
     own: bool
     certainty: Certainty
+    started: float | None = None  # when the program was started, seconds since the epoch
+    since: float | None = None  # when vfdeck first saw it hold the function; None: it did so before vfdeck looked
+    vm: str = ""  # name of the virtual machine that the program runs
+    container: str = ""  # container or pod that it runs in
+    command: str = ""  # its command line, each VF token as its fingerprint
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +167,7 @@ class TokenKnowledge:
     fingerprint: str = ""
     since: float | None = None  # seconds since the epoch
     proved: bool = False  # not set by us, but shown to be in force by an open that it let through
+    lost: str = ""  # fingerprint of the token that was in force when the PF was last seen to leave vfio-pci
 
 
 class JobState(enum.StrEnum):
@@ -184,6 +190,39 @@ class Job:
     started: float
     waits_for: str = ""
     advice: tuple[str, ...] = ()  # while it waits: the rule, then what to do
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """How many predictions of answers came true, by certainty. What could not be known is counted, and neither right nor wrong."""
+
+    exact_right: int = 0
+    exact_wrong: int = 0
+    likely_right: int = 0
+    likely_wrong: int = 0
+    unknown: int = 0
+
+    @property
+    def right(self) -> int:
+        """Predictions that came true."""
+        return self.exact_right + self.likely_right
+
+    @property
+    def wrong(self) -> int:
+        """Predictions that did not."""
+        return self.exact_wrong + self.likely_wrong
+
+    def plus(self, certainty: Certainty, right: bool | None) -> Scores:
+        """With one more prediction; `right` None: it could not be told."""
+        if certainty is Certainty.UNKNOWN or right is None:
+            return replace(self, unknown=self.unknown + 1)
+        if certainty is Certainty.EXACT:
+            return replace(self, exact_right=self.exact_right + right, exact_wrong=self.exact_wrong + (not right))
+        return replace(self, likely_right=self.likely_right + right, likely_wrong=self.likely_wrong + (not right))
+
+    def __str__(self) -> str:
+        exact = f"exact {self.exact_right} right, {self.exact_wrong} wrong"
+        return f"{exact}; likely {self.likely_right} right, {self.likely_wrong} wrong; {self.unknown} unknown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,10 +249,12 @@ class Snapshot:
     functions: dict[str, Function]  # by BDF, in address order
     groups: dict[int, IommuGroup]
     holders: tuple[Holder, ...] = ()
-    unseen: int = 0  # processes that could not be looked at
+    unseen: int = 0  # processes of which it is not known, or not fully, what they hold: all else about holders is "at least"
+    unattributed: int = 0  # those among them that were looked at: they hold a device of which the kernel does not tell the function
     tokens: dict[str, TokenKnowledge] = field(default_factory=dict)
     jobs: tuple[Job, ...] = ()
     problems: tuple[Problem, ...] = ()
+    scores: Scores = Scores()  # of this session's predictions
 
     def pfs(self) -> list[Function]:
         """PFs in address order."""
@@ -229,19 +270,27 @@ class Snapshot:
         return [h for h in self.holders if h.bdf == bdf]
 
     def users_of(self, pf: str) -> Count:
-        """The PF's VFs in use, counted as the kernel counts them: a VF on a vfio driver counts once, however many hold it."""
+        """The PF's VFs in use, counted as the kernel counts them: a VF on a vfio driver counts once, however many hold it.
+
+        A cdev that is open need not be bound, and only then counts: such a VF is inferred.
+        """
         vfs = {vf.bdf for vf in self.vfs_of(pf) if vf.on_vfio}
         users = [h for h in self.holders if h.bdf in vfs and h.kind != "group"]
         held = {h.bdf for h in users}
-        inferred = held != {h.bdf for h in users if h.certainty is Certainty.EXACT}
+        inferred = held != {h.bdf for h in users if h.certainty is Certainty.EXACT and h.kind != "cdev"}
         if self.unseen:
             return Count(len(held), Certainty.AT_LEAST)
         return Count(len(held), Certainty.INFERRED if inferred else Certainty.EXACT)
 
 
+def routing_id(bdf: str) -> int:
+    """Bus, device and function of a BDF as the one number that PCI routes by; without the domain."""
+    _, bus, rest = bdf.split(":")
+    device, function = rest.split(".")
+    return int(bus, 16) << 8 | int(device, 16) << 3 | int(function)
+
+
 def address_after(bdf: str, routing_ids: int) -> str:
     """The BDF `routing_ids` routing ids after another; the bus may overflow into the next ones."""
-    domain, bus, rest = bdf.split(":")
-    device, function = rest.split(".")
-    routing_id = (int(bus, 16) << 8 | int(device, 16) << 3 | int(function)) + routing_ids
-    return f"{domain}:{routing_id >> 8:02x}:{routing_id >> 3 & 0x1F:02x}.{routing_id & 7}"
+    number = routing_id(bdf) + routing_ids
+    return f"{bdf.split(':')[0]}:{number >> 8:02x}:{number >> 3 & 0x1F:02x}.{number & 7}"

@@ -16,7 +16,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypedDict
 
+from vfdeck.backend import lessons
 from vfdeck.backend.acts import DRIVERS, Act, CloseAct, FeatureAct, OpenAct, Write, steps
+from vfdeck.backend.blast import going
 from vfdeck.backend.changes import (
     BindDriver,
     Change,
@@ -26,19 +28,21 @@ from vfdeck.backend.changes import (
     OpenPath,
     Outcome,
     Plan,
+    RuledOut,
     SetNumvfs,
-    SetToken,
     target_of,
 )
-from vfdeck.backend.explain import explain
-from vfdeck.backend.facts import Facts, guarded, kernel_has
+from vfdeck.backend.evidence import gather
+from vfdeck.backend.explain import diagnose, explain
+from vfdeck.backend.facts import Facts
 from vfdeck.backend.kernel import Kernel, LogLine, Refusal, Stage, lines_since
 from vfdeck.backend.knowledge import TokenWatch
-from vfdeck.backend.model import Certainty, Function, Holder, Job, JobState, Role, Snapshot
+from vfdeck.backend.model import Certainty, Function, Holder, Job, JobState, Scores, Snapshot
 from vfdeck.backend.plan import plan
 from vfdeck.backend.text import printable
 from vfdeck.backend.token import Token
 from vfdeck.backend.token_rules import format_argument
+from vfdeck.backend.usage.look import look_up
 from vfdeck.backend.vfio import DEVICES, OpenDevice, Program
 
 #: How often a change that waits looks up whom it waits for, seconds.
@@ -47,16 +51,10 @@ LOOK_EVERY = 0.5
 #: How long quitting waits for a call to come back that opens or closes a device, seconds.
 CLOSE_PATIENCE = 0.2
 
-#: The stages that judge a token, with the errnos that come before or from the judgement itself; any other came after it.
-_JUDGED = {
-    Stage.GET_DEVICE_FD: {errno.EACCES, errno.EINVAL, errno.ENODEV},
-    Stage.BIND_IOMMUFD: {errno.EACCES, errno.EBUSY, errno.ENODEV, errno.E2BIG},
-}
-
 
 def plan_on(kernel: Kernel, change: Change, snapshot: Snapshot) -> Plan:
-    """The plan, with what a snapshot does not tell: whether the driver that is wanted is there at all."""
-    planned = plan(change, snapshot)
+    """The plan, with what a snapshot does not tell: what the host uses, and whether the driver that is wanted is there at all."""
+    planned = plan(change, snapshot, usage=look_up(kernel, going(change, snapshot)))
     if not planned.impossible and isinstance(change, BindDriver) and change.driver is not None:
         try:
             kernel.names(f"{DRIVERS}/{change.driver}")
@@ -81,6 +79,14 @@ class Performer:
         self._opening = threading.Lock()  # one open, close or feature call at a time
         self._queues: dict[str, threading.Lock] = {}
         self._closed = threading.Event()
+        self._waited: set[int] = set()  # the jobs that were seen to wait for somebody
+        self._scores = Scores()
+
+    @property
+    def scores(self) -> Scores:
+        """How well answers were foretold so far."""
+        with self._state:
+            return self._scores
 
     def jobs(self) -> tuple[Job, ...]:
         """The changes under way."""
@@ -105,10 +111,19 @@ class Performer:
                 return Outcome(change, target=target_of(change), explanation=why, attempted=False)
             number = self._begin(planned, before)
             try:
-                return self._carry_out(change, before, number)
+                return self._compared(self._carry_out(change, before, number), planned, number)
             finally:
                 with self._state:
                     del self._jobs[number]
+                    self._waited.discard(number)
+
+    def _compared(self, outcome: Outcome, planned: Plan, number: int) -> Outcome:
+        """The outcome beside what was expected; counted."""
+        compared = dataclasses.replace(outcome, predicted=planned.predicted, waited=number in self._waited)
+        if planned.predicted is not None:
+            with self._state:
+                self._scores = self._scores.plus(planned.predicted.certainty, compared.as_predicted)
+        return compared
 
     @contextmanager
     def _queued(self, change: Change) -> Iterator[None]:
@@ -142,7 +157,7 @@ class Performer:
                 done.append(act.text)
         except OSError as error:
             return self._refused(change, before, error, done, log)
-        self._learn(change, before)
+        lessons.success(self._watch, change, before, self.kernel.clock())
         return self._succeeded(change, before, tuple(done))
 
     def _do(self, act: Act, number: int, if_blocked: Facts) -> bool:
@@ -172,6 +187,7 @@ class Performer:
             whom = self._whom_it_waits_for(act.path, self._jobs[number].target)
             with self._state:
                 self._jobs[number] = dataclasses.replace(self._jobs[number], waits_for=whom, advice=advice)
+                self._waited |= {number} if whom else set()
         error = pending.result()
         if error is not None:
             raise Refusal(error.errno or 0, Stage.FILE, act.path)
@@ -217,19 +233,6 @@ class Performer:
                 self._program.close(device)
 
     # -- what follows ------------------------------------------------------------------------------------------------
-    def _learn(self, change: Change, before: Snapshot) -> None:
-        """What a change that succeeded tells of tokens. A PF that opened with a token has this one: it was set, or was right."""
-        now = self.kernel.clock()
-        role = _role(before, target_of(change))
-        if isinstance(change, SetToken):
-            self._watch.set_by_us(change.pf, change.token, now)
-        elif isinstance(change, Open) and change.token is not None and role is Role.PF:
-            self._watch.set_by_us(change.bdf, change.token, now)
-        elif isinstance(change, Open) and change.token is not None and guarded(before, change.bdf):
-            self._watch.proved(_pf_of(before, change.bdf), change.token, now)
-        elif isinstance(change, BindDriver) and change.driver == "vfio-pci" and role is Role.PF:
-            self._watch.bound(change.bdf, now)
-
     def _succeeded(self, change: Change, before: Snapshot, done: tuple[str, ...]) -> Outcome:
         """Success has something to explain too: fewer VFs than asked for, an open that no token guarded."""
         facts: Facts | None = None
@@ -248,28 +251,13 @@ class Performer:
     def _refused(self, change: Change, before: Snapshot, error: OSError, done: list[str], log: list[LogLine]) -> Outcome:
         stage = error.stage if isinstance(error, Refusal) else Stage.FILE
         target = error.target if isinstance(error, Refusal) else target_of(change)
-        self._doubt(change, before, error.errno or 0, stage)
-        about = (target_of(change), _pf_of(before, target_of(change)))
+        lessons.refusal(self._watch, change, before, error.errno or 0, stage)
+        about = (target_of(change), lessons.pf_of(before, target_of(change)))
         lines = [line.text for line in lines_since(log, self.kernel.log() or [])]
         caused = tuple(line for line in lines if any(bdf in line for bdf in about))
         facts = Facts(before, change, stage, error.errno or 0, target, caused)
+        facts = dataclasses.replace(facts, evidence=gather(self.kernel, facts))
         return Outcome(change, error.errno or 0, stage, target, tuple(done), **_explained(facts))
-
-    def _doubt(self, change: Change, before: Snapshot, number: int, stage: Stage) -> None:
-        """A refusal that shows that what we knew of a token need not be true any more.
-
-        Either a token that we set is not right now: somebody replaced it. Or an idle PF's open failed after the judgement of the
-        token: then the token given was set although the open was refused (kernel: the match has that side effect).
-        """
-        if not isinstance(change, Open | SetToken) or change.token is None:
-            return
-        bdf = target_of(change)
-        pf = _pf_of(before, bdf)
-        judged = stage in _JUDGED and (stage is not Stage.BIND_IOMMUFD or kernel_has(before.host.kernel, "cdev_token"))
-        refused = judged and number == errno.EACCES and change.token == self._watch.token(pf)
-        late = judged and number not in _JUDGED[stage]
-        if refused or (late and _role(before, bdf) is Role.PF):
-            self._watch.doubt(pf)
 
     def close(self) -> None:
         """Close everything that is held, and wait for nothing any more.
@@ -304,17 +292,6 @@ def _nobody_took(function: Function) -> Explanation:
     )
 
 
-def _role(snapshot: Snapshot, bdf: str) -> Role | None:
-    function = snapshot.functions.get(bdf)
-    return function.role if function else None
-
-
-def _pf_of(snapshot: Snapshot, bdf: str) -> str:
-    """A VF's PF, any other function itself."""
-    function = snapshot.functions.get(bdf)
-    return function.physfn or bdf if function else bdf
-
-
 def _kind(devices: list[OpenDevice]) -> str:
     return "cdev" if all(device.path == OpenPath.CDEV for device in devices) else "device"
 
@@ -322,9 +299,11 @@ def _kind(devices: list[OpenDevice]) -> str:
 class _Explained(TypedDict, total=False):
     explanation: Explanation | None
     alternatives: tuple[Explanation, ...]
+    ruled_out: tuple[RuledOut, ...]
 
 
 def _explained(facts: Facts) -> _Explained:
     """The explanation fields of an outcome."""
-    found = explain(facts)
-    return {"explanation": found[0] if found else None, "alternatives": tuple(found[1:])}
+    found = diagnose(facts)
+    first, rest = next(iter(found.explanations), None), found.explanations[1:]
+    return {"explanation": first, "alternatives": rest, "ruled_out": found.ruled_out}

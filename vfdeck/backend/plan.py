@@ -1,15 +1,18 @@
 """What a change would do, before it is done: steps, blast radius, and whether it can be done at all.
 
-*Impossible* means that nothing sensible could come of it, and says why. What the kernel would merely refuse can be planned: an open
-is worth trying for the answer, which the warnings foretell. Every kind of change has a function that looks for obstacles and one
-that collects warnings; both only read the snapshot.
+*Impossible* means that nothing sensible could come of it, and says why: it makes no sense, it would hang this very program, or the
+kernel surely refuses a file (or likely does, after the change has taken something away already). What the kernel would refuse is
+asked of `vfdeck.backend.predict` and foretold by the plan. An open is worth trying for the answer. Every kind of change has a
+function that looks for obstacles and one that collects warnings; all only read the snapshot.
 """
 
 from __future__ import annotations
 
+import errno
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from vfdeck.backend import blast
@@ -21,6 +24,7 @@ from vfdeck.backend.changes import (
     Open,
     OpenPath,
     Plan,
+    Prediction,
     SetAutoprobe,
     SetNumvfs,
     SetToken,
@@ -28,10 +32,13 @@ from vfdeck.backend.changes import (
     UnbindDriver,
     target_of,
 )
-from vfdeck.backend.facts import BRIDGE, going_holders, group_members, kernel_has, own_opens, vfs_of
+from vfdeck.backend.facts import NETWORK, going_holders, group_members, kernel_has, own_opens, vfs_of
+from vfdeck.backend.kernel import Stage, errno_name
 from vfdeck.backend.model import Certainty, Function, JobState, Role, Snapshot, TokenState, is_vfio_driver
 from vfdeck.backend.predict import predict
 from vfdeck.backend.token import Token
+from vfdeck.backend.usage.said import losses, severe
+from vfdeck.backend.usage.values import Usage
 from vfdeck.backend.wording import listing, programs, role_of, who_holds
 
 _DRIVER_NAME = re.compile(r"[A-Za-z0-9_.+ -]{1,100}")
@@ -44,6 +51,7 @@ class _Scene:
     function: Function
     snapshot: Snapshot
     own: frozenset[str]
+    usage: Usage
 
     @property
     def bdf(self) -> str:
@@ -58,29 +66,53 @@ class _Scene:
         return kernel_has(self.snapshot.host.kernel, switch)
 
 
-def plan(change: Change, snapshot: Snapshot, own: frozenset[str] = frozenset()) -> Plan:
-    """What `change` would do, judged by `snapshot`; `own`: functions this program holds, beside those the snapshot says so of."""
+def plan(change: Change, snapshot: Snapshot, own: frozenset[str] = frozenset(), usage: Usage = blast.NO_USAGE) -> Plan:
+    """What `change` would do, judged by `snapshot`.
+
+    `own`: functions this program holds, beside those the snapshot says so of; `usage`: what the host uses `blast.going` for.
+    """
     bdf = target_of(change)
     function = snapshot.functions.get(bdf)
     if function is None:
         return Plan(change, bdf, impossible=f"{bdf} is not there (any more), or is none of the functions that vfdeck shows")
-    scene = _Scene(function, snapshot, own_opens(snapshot, own))
+    scene = _Scene(function, snapshot, own_opens(snapshot, own), usage)
     title, obstacles, warnings, destructive = _KINDS[type(change)]
-    impossible = next(obstacles(change, scene), "")
+    predicted = predict(change, snapshot, scene.own)
+    impossible = next(chain(obstacles(change, scene), _hopeless(predicted)), "")
     if impossible:
-        return Plan(change, title(change, scene), impossible=impossible)
+        return Plan(change, title(change, scene), impossible=impossible, predicted=predicted)
     return Plan(
         change,
         title(change, scene),
         tuple(Step(act.text, act.shell) for act in steps(change, snapshot, own)),
-        (*warnings(change, scene), *_rights(change, scene)),
+        (*losses(usage), *warnings(change, scene), *_foretold(predicted)),
         destructive(change, scene),
+        severe=severe(usage),
+        predicted=predicted,
     )
 
 
-def _rights(change: Change, scene: _Scene) -> Iterator[str]:
-    if not scene.snapshot.host.privileged and not isinstance(change, Open | Close | SetToken):
-        yield "vfdeck does not run as root: EACCES is expected"
+def _hopeless(predicted: Prediction | None) -> Iterator[str]:
+    """A refusal that is sure to come, or likely comes when something has been given up already. Rights can be had, so they do not
+    count here."""
+    if predicted is None or predicted.stage is not Stage.FILE or predicted.errno == errno.EACCES:
+        return
+    late = predicted.step > 0 and predicted.certainty is Certainty.INFERRED
+    if predicted.certainty is Certainty.EXACT or late:
+        yield f"{predicted.reason}: the kernel would answer {errno_name(predicted.errno)}{_way_out(predicted)}"
+
+
+def _way_out(predicted: Prediction) -> str:
+    """What to do first, where that is one command."""
+    if predicted.place == "sriov_numvfs" and "enable_sriov is N" in predicted.reason:
+        return "; echo Y > /sys/module/vfio_pci/parameters/enable_sriov"
+    return ""
+
+
+def _foretold(predicted: Prediction | None) -> Iterator[str]:
+    """The expected answer, where it is not plain success; whom a change waits for, the blast radius says."""
+    if predicted is not None and (predicted.errno or predicted.certainty is Certainty.UNKNOWN):
+        yield f"expected: {predicted}"
 
 
 # -- obstacles ---------------------------------------------------------------------------------------------------------
@@ -98,32 +130,10 @@ def _needs_no_own_opens(scene: _Scene, functions: list[Function]) -> Iterator[st
 
 def _numvfs_obstacles(change: SetNumvfs, scene: _Scene) -> Iterator[str]:
     yield from _needs_pf(scene)
-    sriov, count = scene.function.sriov, change.count
-    if sriov is None:
-        return
-    if count < 0:
-        yield f"{count} is no number of VFs"
-    if count == sriov.numvfs:
-        yield f"nothing to do: {scene.bdf} has {count} VFs already"
-    yield from _driver_without_vfs(scene)
-    if sriov.totalvfs is not None and count > sriov.totalvfs:
-        yield f"{scene.bdf} offers {sriov.totalvfs} VFs: the kernel would answer ERANGE"
+    if scene.function.sriov is not None and change.count == scene.function.sriov.numvfs:
+        yield f"nothing to do: {scene.bdf} has {change.count} VFs already"
     yield from _running_job(scene)
     yield from _needs_no_own_opens(scene, scene.vfs)
-
-
-def _driver_without_vfs(scene: _Scene) -> Iterator[str]:
-    """The kinds of ENOENT (A6, A7, A8, A9)."""
-    driver, enabled = scene.function.driver, scene.snapshot.host.enable_sriov
-    if driver is None:
-        yield f"{scene.bdf} has no driver: the kernel would answer ENOENT"
-    elif driver != "vfio-pci" and is_vfio_driver(driver):
-        yield f"{driver} cannot change the number of VFs: the kernel would answer ENOENT"
-    elif driver == "vfio-pci" and enabled is False:
-        switch = "echo Y > /sys/module/vfio_pci/parameters/enable_sriov"
-        yield f"vfio-pci's enable_sriov is N: the kernel would answer ENOENT; {switch}"
-    elif driver == "vfio-pci" and enabled is None:
-        yield f"vfio-pci of Linux {scene.snapshot.host.kernel} has no enable_sriov: the kernel would answer ENOENT"
 
 
 def _running_job(scene: _Scene) -> Iterator[str]:
@@ -145,23 +155,8 @@ def _bind_obstacles(change: BindDriver, scene: _Scene) -> Iterator[str]:
         yield "that is no name of a driver"
     if driver is not None and driver == function.driver:
         yield f"nothing to do: {scene.bdf} is on {driver} already"
-    if is_vfio_driver(driver):
-        yield from _vfio_obstacles(str(driver), scene)
     yield from _running_job(scene)
     yield from _needs_no_own_opens(scene, [function, *scene.vfs] if function.driver else [])
-
-
-def _vfio_obstacles(driver: str, scene: _Scene) -> Iterator[str]:
-    """What keeps a function from vfio-pci (B1, B2, B4, B5); the old driver would be lost for nothing."""
-    function, host = scene.function, scene.snapshot.host
-    if scene.vfs and scene.has("vf_token"):
-        answer = "EBUSY" if scene.has("bind_errno") else "ENODEV"
-        yield f"{scene.bdf} has {len(scene.vfs)} VFs, and {driver} takes no PF with VFs ({answer}): set their number to 0 first"
-    if function.class_code >> 8 == BRIDGE:
-        yield f"{scene.bdf} is a bridge, which {driver} does not take"
-    if function.iommu_group is None and not host.noiommu:
-        whole = "" if host.iommu else ", nor has any function of this host"
-        yield f"{scene.bdf} has no IOMMU group{whole}: {driver} would answer EINVAL"
 
 
 def _token_obstacles(change: SetToken, scene: _Scene) -> Iterator[str]:
@@ -218,10 +213,10 @@ def _autoprobe_obstacles(change: SetAutoprobe, scene: _Scene) -> Iterator[str]:
 def _numvfs_warnings(change: SetNumvfs, scene: _Scene) -> Iterator[str]:
     present = len(scene.vfs)
     between = f"{present} -> {change.count} needs 0 in between: " if change.count else ""
-    yield from blast.vanishing_vfs(scene.snapshot, scene.function, between)
+    yield from blast.vanishing_vfs(scene.snapshot, scene.function, between, scene.usage)
     if present:
         yield from blast.waits(scene.snapshot, [h for vf in scene.vfs for h in scene.snapshot.holders_of(vf.bdf)])
-        yield "MAC addresses, VLANs and other settings of these VFs are lost"
+        yield from blast.settings_lost(scene.vfs)
     if change.count:
         yield from _new_vfs(scene)
 
@@ -232,7 +227,8 @@ def _new_vfs(scene: _Scene) -> Iterator[str]:
     if function.on_vfio:
         yield f"the new VFs go to {function.driver}, and open only with the token of {scene.bdf}{_token_hint(scene)}"
     elif function.sriov and function.sriov.autoprobe:
-        yield "autoprobe is on: drivers of the host take the new VFs at once"
+        then = ", and a network manager may set up their interfaces (G5)" if function.class_code >> 16 == NETWORK else ""
+        yield f"autoprobe is on: drivers of the host take the new VFs at once{then}"
 
 
 def _token_hint(scene: _Scene) -> str:
@@ -244,22 +240,19 @@ def _token_hint(scene: _Scene) -> str:
 
 def _bind_warnings(change: BindDriver, scene: _Scene) -> Iterator[str]:
     function, view = scene.function, scene.snapshot
-    yield from blast.leaving_driver(view, function)
+    yield from blast.leaving_driver(view, function, scene.usage)
     if is_vfio_driver(change.driver):
         yield from blast.company(view, function)
         if function.role is Role.PF:
             yield f"{scene.bdf} gets a random token that nobody knows: set one before its VFs are to be opened"
         return
-    others = [h for m in group_members(view, scene.bdf) if m != scene.bdf for h in view.holders_of(m)]
-    if others:
-        yield f"group {function.iommu_group} is held by {who_holds(view, others)}: EBUSY is expected from the bind"
     pf = view.functions.get(function.physfn or "")
     if pf is not None and pf.on_vfio:
         yield f"{scene.bdf} belongs to {pf.bdf}, which a program in user space may drive: it can see and change what the VF does"
 
 
 def _unbind_warnings(_: UnbindDriver, scene: _Scene) -> Iterator[str]:
-    yield from blast.leaving_driver(scene.snapshot, scene.function)
+    yield from blast.leaving_driver(scene.snapshot, scene.function, scene.usage)
 
 
 def _weak(token: Token | None) -> Iterator[str]:
@@ -285,11 +278,6 @@ def _open_warnings(change: Open, scene: _Scene) -> Iterator[str]:
         yield f"the first open of a function resets it{under}; so does the last close"
     if function.role is Role.PF and function.on_vfio and change.token is not None and not view.users_of(scene.bdf).value:
         yield f"opening {scene.bdf} with a token sets it, even where the open then fails; the old one is refused from then on"
-    for job in _running_job(scene):
-        yield f"{job.split(':', 1)[0]}: EAGAIN is expected"
-    expected = predict(change, view, scene.own)
-    if expected is not None:
-        yield f"expected: {expected}"
     yield from _weak(change.token)
     yield from _unguarded_path(change, scene)
 
@@ -319,7 +307,7 @@ def _takes_vfs(_: SetNumvfs, scene: _Scene) -> bool:
 
 def _takes_function(_: BindDriver | UnbindDriver, scene: _Scene) -> bool:
     function = scene.function
-    lost = bool(function.interfaces or function.disks or scene.vfs)
+    lost = bool(scene.vfs or blast.interfaces_and_disks([function], scene.usage))
     return function.driver is not None and (lost or bool(going_holders(scene.snapshot, scene.bdf)))
 
 

@@ -31,6 +31,7 @@ class Actor:
     kernel: Kernel
     program: Program
     handles: dict[str, OpenDevice] = field(default_factory=dict)
+    mappings: list[int] = field(default_factory=list)
 
 
 class Player:
@@ -57,6 +58,7 @@ class Player:
             "bind_iommufd": self._bind,
             "close": self._close,
             "feature": self._feature,
+            "map": self._map,
         }
         if step["op"] not in operations:
             raise ValueError(f"unknown operation, expected one of {', '.join(operations)}")
@@ -70,12 +72,25 @@ class Player:
             return {"result": errno_name(error.errno or 0)}
 
     def close_all(self) -> None:
-        """Close every handle of every actor."""
+        """Close every handle of every actor, and undo every mapping."""
         for actor in self._actors.values():
+            for mapping in actor.mappings:
+                actor.kernel.unmap(mapping)
+            actor.mappings.clear()
             for device in actor.handles.values():
                 actor.program.close(device)
             actor.handles.clear()
             actor.program.close_iommufd()
+
+    def held(self, actor: str) -> dict[str, str]:
+        """The functions that an actor has open, each with how: `cdev`, or `device` through its group."""
+        devices = self._actors[actor].handles.values() if actor in self._actors else ()
+        return {device.bdf: "cdev" if device.path == "cdev" else "device" for device in devices}
+
+    def bdf_of(self, actor: str, handle: str) -> str | None:
+        """The function behind an actor's handle; None where it has no such handle."""
+        device = self._actors[actor].handles.get(handle) if actor in self._actors else None
+        return device.bdf if device is not None else None
 
     def _actor(self, step: Step) -> Actor:
         name = step.get("actor", "a")
@@ -168,6 +183,14 @@ class Player:
             actor.kernel.feature(actor.handles[step["handle"]].fd, step["flags"], data, step.get("argsz"))
         except OSError as error:
             return {"result": errno_name(error.errno or 0)}
+        return {"result": "OK"}
+
+    def _map(self, step: Step) -> Step:
+        """Map a BAR of an open device, until the end; recordings have none of this yet."""
+        actor = self._actor(step)
+        if step["handle"] not in actor.handles:
+            return {"result": "NOHANDLE"}
+        actor.mappings.append(actor.kernel.map(actor.handles[step["handle"]].fd))
         return {"result": "OK"}
 
 

@@ -6,12 +6,13 @@ snapshots hold fingerprints only.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import unicodedata
-from collections.abc import Iterator
-from itertools import groupby
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
+from vfdeck.backend.folding import runs, standing_alone
 from vfdeck.backend.model import (
     Function,
     Holder,
@@ -27,24 +28,28 @@ from vfdeck.backend.model import (
 )
 
 VERSION = 1
+#: Whether a function is wanted.
+Keep = Callable[[Function], bool]
 
 # -- JSON ----------------------------------------------------------------------------------------------------------------
 
 
-def to_json(snapshot: Snapshot) -> str:
-    """The snapshot as one JSON object, a member to a line. Ends with a newline."""
+def to_json(snapshot: Snapshot, keep: Keep | None = None) -> str:
+    """The snapshot as one JSON object, a member to a line; of its functions those that `keep` names. Ends with a newline."""
     holders = _holders_by_function(snapshot)
     members: dict[str, Any] = {
         "version": VERSION,
         "taken": snapshot.taken,
         "host": _host(snapshot.host),
         "unseen": snapshot.unseen,
-        "functions": [_function(snapshot, function, holders) for function in snapshot.functions.values()],
+        "unattributed": snapshot.unattributed,
+        "functions": [_function(snapshot, f, holders) for f in snapshot.functions.values() if keep is None or keep(f)],
         "groups": {str(group.number): group.members for group in snapshot.groups.values()},
-        "holders": [_holder(holder) for holder in snapshot.holders],
+        "holders": [holder_json(holder) for holder in snapshot.holders],
         "tokens": [_token(token) for token in snapshot.tokens.values()],
         "jobs": [_job(job) for job in snapshot.jobs],
         "problems": [_problem(problem) for problem in snapshot.problems],
+        "scores": dataclasses.asdict(snapshot.scores),
     }
     # one call of the encoder for each list: by far the fastest way, and a line can be cut out of the middle
     encode = json.JSONEncoder(check_circular=False, separators=(",", ":")).encode
@@ -118,7 +123,8 @@ def _sriov(snapshot: Snapshot, pf: str, sriov: Sriov) -> dict[str, Any]:
     }
 
 
-def _holder(holder: Holder) -> dict[str, Any]:
+def holder_json(holder: Holder) -> dict[str, Any]:
+    """A holder as the schemas describe it."""
     return {
         "bdf": holder.bdf,
         "pid": holder.pid,
@@ -127,6 +133,11 @@ def _holder(holder: Holder) -> dict[str, Any]:
         "kind": holder.kind,
         "own": holder.own,
         "certainty": holder.certainty.value,
+        "started": holder.started,
+        "since": holder.since,
+        "vm": holder.vm or None,
+        "container": holder.container or None,
+        "command": holder.command or None,
     }
 
 
@@ -137,6 +148,7 @@ def _token(token: TokenKnowledge) -> dict[str, Any]:
         "fingerprint": token.fingerprint or None,
         "since": token.since,
         "proved": token.proved,
+        "lost": token.lost or None,
     }
 
 
@@ -167,23 +179,25 @@ class _Part(NamedTuple):
     text: str
 
 
-def to_text(snapshot: Snapshot, width: int | None = None, *, every: bool = False) -> Iterator[str]:
+def to_text(snapshot: Snapshot, width: int | None = None, *, every: bool = False, keep: Keep | None = None) -> Iterator[str]:
     """The snapshot as lines: host, its PFs and other functions, their VFs below them, then jobs and problems.
 
     Lines are at most `width` cells wide (None: as wide as they need). Neighbouring VFs that differ in nothing but numbers share
-    one line, unless `every` one is asked for.
+    one line, unless `every` one is asked for. `keep` names the functions that are wanted; the PFs of such VFs are shown too.
     """
     holders = _holders_by_function(snapshot)
+    alone = standing_alone(snapshot)
     yield _fit(0, _host_parts(snapshot), width)
     if not snapshot.functions:
         yield _fit(1, [_Part(0, "no PF, no VF and no function on a vfio driver below /sys/bus/pci/devices")], width)
     for function in snapshot.functions.values():
         if function.role is Role.VF and function.physfn in snapshot.functions:
             continue
-        yield _fit(1, _parts(snapshot, [function], holders), width)
-        if function.role is Role.PF:
-            for vfs in _folded(snapshot.vfs_of(function.bdf), holders, every):
-                yield _fit(2, _parts(snapshot, vfs, holders), width)
+        vfs = [vf for vf in snapshot.vfs_of(function.bdf) if keep is None or keep(vf)] if function.role is Role.PF else []
+        if keep is None or vfs or keep(function):
+            yield _fit(1, _parts(snapshot, [function], holders), width)
+            for run in runs(snapshot, vfs, alone, len(vfs) + 1 if every else 2):
+                yield _fit(2, _parts(snapshot, run, holders), width)
     for job in snapshot.jobs:
         waits = f", waiting for {job.waits_for}" if job.waits_for else ""
         yield _fit(0, [_Part(0, f"job {job.number}: {job.title}: {job.state}{waits}")], width)
@@ -206,7 +220,7 @@ def _host_parts(snapshot: Snapshot) -> list[_Part]:
     return [part for part in parts if part.text]
 
 
-def _parts(snapshot: Snapshot, functions: list[Function], holders: dict[str, list[Holder]]) -> list[_Part]:
+def _parts(snapshot: Snapshot, functions: Sequence[Function], holders: dict[str, list[Holder]]) -> list[_Part]:
     """The line of one function, or of several VFs that look alike."""
     first, last = functions[0], functions[-1]
     override = f"override {first.driver_override}" if first.driver_override not in (None, first.driver) else ""
@@ -240,7 +254,7 @@ def _pf_parts(snapshot: Snapshot, function: Function) -> list[_Part]:
     return parts
 
 
-def _role(functions: list[Function]) -> str:
+def _role(functions: Sequence[Function]) -> str:
     first, last = functions[0], functions[-1]
     if first.role is not Role.VF:
         return first.role.value
@@ -257,20 +271,6 @@ def _span(word: str, first: int | None, last: int | None) -> str:
     if first is None or last is None:
         return ""
     return f"{word} {first}" if first == last else f"{word}s {first}-{last}"
-
-
-def _folded(vfs: list[Function], holders: dict[str, list[Holder]], every: bool) -> Iterator[list[Function]]:
-    """Runs of neighbours that look alike. A VF that somebody holds, or with a name of its own, stands alone."""
-
-    def likeness(numbered: tuple[int, Function]) -> object:
-        position, vf = numbered
-        if every or vf.vf_index is None or vf.bdf in holders or vf.interfaces or vf.disks:
-            return vf.bdf
-        group = None if vf.iommu_group is None else vf.iommu_group - position
-        return vf.driver, vf.driver_override, vf.vf_index - position, group, vf.noiommu, vf.numa_node, vf.device_id, vf.cdev is None
-
-    for _, run in groupby(enumerate(vfs), likeness):
-        yield [vf for _, vf in run]
 
 
 def _holders_by_function(snapshot: Snapshot) -> dict[str, list[Holder]]:

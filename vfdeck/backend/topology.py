@@ -10,7 +10,6 @@ counted by the PF's `virtfnN` links instead.
 from __future__ import annotations
 
 import errno
-import os
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -76,13 +75,15 @@ class _Found:
     vf_index: int | None = None
 
 
-def scan(kernel: Kernel, names: Mapping[pci_ids.Ids, pci_ids.Names] | None = None) -> Snapshot:
+def scan(
+    kernel: Kernel, names: Mapping[pci_ids.Ids, pci_ids.Names] | None = None, *, also: frozenset[str] = frozenset()
+) -> Snapshot:
     """Look at all PCI functions of a host afresh. Never raises: what could not be read is among the problems.
 
-    Shown are PFs, VFs, functions on a vfio driver, and whatever shares an IOMMU group with one of these. Holders, tokens and jobs
-    are left empty. Vendor and device names come from `names` where it is given, else from the system's PCI ID database.
+    Shown are PFs, VFs, functions on a vfio driver, those of `also`, and whatever shares an IOMMU group with one of these. Holders,
+    tokens and jobs are left empty. Vendor and device names come from `names` where it is given, else from the system's PCI IDs.
     """
-    return _Scan(kernel).snapshot(names)
+    return _Scan(kernel, also).snapshot(names)
 
 
 def address_key(bdf: str) -> tuple[int, str]:
@@ -91,8 +92,9 @@ def address_key(bdf: str) -> tuple[int, str]:
 
 
 class _Scan:
-    def __init__(self, kernel: Kernel) -> None:
+    def __init__(self, kernel: Kernel, also: frozenset[str]) -> None:
         self.kernel = kernel
+        self.also = also
         self.reader = Reader(kernel)
         self.addresses: dict[str, None] = {}  # of all functions, in order
         self.identities: dict[bytes, _Identity] = {}
@@ -262,8 +264,9 @@ class _Scan:
         return {number: tuple(bdfs) for number, bdfs in members.items()}
 
     def _shown(self, groups: Mapping[int, tuple[str, ...]]) -> list[_Found]:
-        """PFs, VFs, functions on vfio drivers, and their company."""
+        """PFs, VFs, functions on vfio drivers, those asked for, and their company."""
         shown = {f.bdf for f in self.found.values() if f.sriov or f.is_vf or is_vfio_driver(f.identity.driver)}
+        shown |= self.also & self.found.keys()
         for number in {self.found[bdf].group for bdf in shown}:
             if number is not None:
                 shown.update(groups[number])
@@ -379,7 +382,7 @@ class _Scan:
             kernel=text("/proc/sys/kernel/osrelease", "the kernel's release"),
             boot_id=text("/proc/sys/kernel/random/boot_id", "a UUID"),
             simulated=self.kernel.simulated,
-            privileged=self.kernel.simulated or os.geteuid() == 0,
+            privileged=self.kernel.euid == 0,
             enable_sriov=self._switch(ENABLE_SRIOV),
             cdev=bool(self.nodes),
             iommu=any(f.group is not None and f.group not in noiommu for f in self.found.values()),

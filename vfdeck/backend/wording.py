@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import stat
 import time
 from collections.abc import Callable, Iterable, Sequence
 
+from vfdeck.backend.evidence import CAP_DAC_OVERRIDE, known
 from vfdeck.backend.facts import Facts, blocking_members
 from vfdeck.backend.kernel import Stage
 from vfdeck.backend.model import Function, Holder, Role, Snapshot, TokenKnowledge, TokenState, address_after
@@ -129,7 +131,47 @@ def _pids(facts: Facts) -> str | None:
 
 
 def _enable_sriov(facts: Facts) -> str:
+    now = known(facts.evidence.enable_sriov)
+    if now is not None:
+        return "Y" if now else "N"
     return {True: "Y by now", False: "N", None: "nothing: it is not there"}[facts.snapshot.host.enable_sriov]
+
+
+def _privilege(facts: Facts) -> str:
+    return "as root" if facts.snapshot.host.privileged else "as an ordinary user"
+
+
+def _access(facts: Facts) -> str:
+    """The mode and owner of what was refused, and with what rights vfdeck came; the latter alone where nothing was read."""
+    node, who = known(facts.evidence.node), known(facts.evidence.rights)
+    if node is None or who is None:
+        return f"vfdeck runs {_privilege(facts)}"
+    listed = " and an access list" if node.acl else ""
+    mode = f"{facts.target} has mode {stat.S_IMODE(node.mode):04o}, owner {node.uid}, group {node.gid}{listed}"
+    able = "with" if who.may(CAP_DAC_OVERRIDE) else "without"
+    return f"{mode}; vfdeck runs as uid {who.uid} {able} CAP_DAC_OVERRIDE{' in a user namespace' if who.user_namespace else ''}"
+
+
+def _vf_bars(facts: Facts) -> str | None:
+    """How many of the VFs' BARs have an address."""
+    windows = known(facts.evidence.vf_windows)
+    if windows is None:
+        return None
+    return f"{sum(window.assigned for window in windows)} of {len(windows)} have an address" if windows else "none"
+
+
+def _buses(facts: Facts) -> str | None:
+    buses = known(facts.evidence.bus_range)
+    return None if buses is None else f"{buses.start:02x} to {buses.stop - 1:02x}"
+
+
+def _links(facts: Facts) -> str | None:
+    return ", ".join(f"{name} {state}" for name, state in (known(facts.evidence.links) or {}).items()) or None
+
+
+def _override_now(facts: Facts) -> str | None:
+    override = known(facts.evidence.override)
+    return None if override is None else override or "not set"
 
 
 def _pf(facts: Facts) -> str:
@@ -173,8 +215,16 @@ WORDS: dict[str, Word] = {
     "given": _given,
     "judgement": _judgement,
     "fault": _fault,
+    "access": _access,
+    "override_now": _override_now,
+    "vf_bars": _vf_bars,
+    "buses": _buses,
+    "links": _links,
+    "lsms": lambda f: ", ".join(known(f.evidence.lsms) or ()) or None,
+    "lockdown": lambda f: known(f.evidence.lockdown),
+    "unseen_too": lambda f: unseen(f.snapshot),
     "kernel": lambda f: f.snapshot.host.kernel or "of unknown release",
-    "privilege": lambda f: "as root" if f.snapshot.host.privileged else "as an ordinary user",
+    "privilege": _privilege,
     "path": lambda f: f.target if f.stage is Stage.FILE and f.target else None,
     "target": lambda f: f.target or f.bdf,
     "stage": lambda f: f.place,

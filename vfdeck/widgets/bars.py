@@ -13,6 +13,7 @@ from textual import events
 from textual.message import Message
 from textual.widget import Widget
 
+from vfdeck.backend.checks.advice import badge
 from vfdeck.backend.model import Job, Snapshot
 from vfdeck.widgets.state import Tone, duration, index_of, plural
 
@@ -89,6 +90,8 @@ class Banner(_Line):
         if len(hosts) == 1:
             pieces.append((f"  {hosts[0].name}", Tone.PLAIN))
             pieces += [(f"  {hosts[0].kernel}", Tone.DIM)] if level < 2 else []
+            warning = badge(self._snapshots[0])
+            pieces += [("  ", Tone.PLAIN), (f" {warning} ", "badge")] if warning and level < 3 else []
         elif hosts:
             pieces.append((f"  {plural(len(hosts), 'host')}", Tone.PLAIN))
         return pieces
@@ -128,7 +131,7 @@ class JobLine(_Line):
 
     def show_jobs(self, snapshots: Sequence[Snapshot], begun: Sequence[str] = ()) -> None:
         """Show the running jobs of these snapshots; `begun` are changes that no snapshot tells of yet."""
-        self._jobs = tuple((job, s.taken) for s in snapshots for job in index_of(s).waiting.values())
+        self._jobs = tuple((job, s.taken) for s in snapshots for job in index_of(s).running.values())
         self._begun = tuple(begun)
         self.refresh()
 
@@ -180,6 +183,35 @@ class JobLine(_Line):
             (f" · +{more} more" if more else "", Tone.DIM),
             (f" · {waits}" if waits else "", Tone.WARN),
         ]
+
+
+class ViewLine(_Line):
+    """The line that says what is not as usual in the tree: filter, search, marks. Not there where everything is."""
+
+    DEFAULT_CSS = """
+    ViewLine { padding: 0 1; background: $panel; display: none; }
+    ViewLine.-shown { display: block; }
+    """
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._pieces: tuple[tuple[str, str], ...] = ()
+
+    def show(self, pieces: Sequence[tuple[str, str]]) -> None:
+        """Show these pieces (text, tone), two blanks between them."""
+        if tuple(pieces) != self._pieces:
+            self._pieces = tuple(pieces)
+            self.set_class(bool(pieces), "-shown")
+            self.refresh()
+
+    @property
+    def text(self) -> str:
+        """What the line says now."""
+        return "  ".join(text for text, _ in self._pieces)
+
+    def render(self) -> Text:
+        """The line."""
+        return self._text([part for piece in self._pieces for part in (piece, ("  ", str(Tone.PLAIN)))])
 
 
 @dataclass(frozen=True, slots=True)

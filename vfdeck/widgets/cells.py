@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from vfdeck.backend.model import Function, Role
 from vfdeck.widgets.rows import Row
-from vfdeck.widgets.state import Index, State, Tone, holders_text, plural, role_text, token_cell
+from vfdeck.widgets.state import Index, State, Tone, holders_text, plural, role_text, short_name, token_cell
 
 
 class Cell(NamedTuple):
@@ -42,8 +42,9 @@ _COLUMNS = {
         Column("vfs", "VFs", 6, right=True),
         Column("users", "users", 5, right=True),
         Column("token", "token", 9),
-        Column("group", "group", 5, right=True),
+        Column("group", "group", 7, right=True),
         Column("numa", "NUMA", 4, right=True),
+        Column("link", "link", 11),
         Column("what", "name/holder", 12, 48),
         Column("name", "device", 18, 40),
         Column("holder", "holder", 22, 14),
@@ -51,6 +52,7 @@ _COLUMNS = {
 }
 #: Sets of columns from the fullest to the barest; the first one that fits is taken.
 _SETS = (
+    ("tree", "role", "state", "driver", "vfs", "users", "token", "group", "numa", "link", "name", "holder"),
     ("tree", "role", "state", "driver", "vfs", "users", "token", "group", "numa", "name", "holder"),
     ("tree", "role", "state", "driver", "vfs", "users", "token", "group", "numa", "what"),
     ("tree", "role", "state", "driver", "vfs", "users", "token", "group", "what"),
@@ -111,18 +113,6 @@ def address(bdf: str, short: bool) -> str:
     return bdf[5:] if short and bdf.startswith("0000:") else bdf
 
 
-_BRACKETS = re.compile(r"\[([^\[\]]+)\]\s*$")
-_FILLER = re.compile(r"^(?:Ethernet (?:Controller|Adapter) |Infiniband controller )|(?: Family)?(?: for .*)?$", re.IGNORECASE)
-
-
-def short_name(function: Function) -> str:
-    """The device's name without what every such name has: `MT2892 Family [ConnectX-6 Dx]` is `ConnectX-6 Dx`."""
-    if not function.device:
-        return function.name
-    bracket = _BRACKETS.search(function.device)
-    return bracket[1].strip() if bracket else _FILLER.sub("", function.device).strip() or function.device
-
-
 def guides(row: Row) -> str:
     """The lines that tie a row to its parent, with the mark of a row that can be folded."""
     mark = ("▸ " if row.folded else "▾ ") if row.foldable else ""
@@ -130,7 +120,7 @@ def guides(row: Row) -> str:
         return mark or "  "
     if row.depth == 1:
         return ("└─" if row.last else "├─") + (mark or "─ ")
-    return ("  " if row.parent_last else "│ ") + ("└─ " if row.last else "├─ ")
+    return ("  " if row.parent_last else "│ ") + ("└" if row.last else "├") + (mark or "─ ")
 
 
 def host_line(index: Index, alone: bool) -> list[Cell]:
@@ -150,10 +140,43 @@ def host_line(index: Index, alone: bool) -> list[Cell]:
     return cells
 
 
-def cells(row: Row, function: Function, index: Index, columns: tuple[Fitted, ...]) -> tuple[Cell, ...]:
+def cells(function: Function, index: Index, columns: tuple[Fitted, ...]) -> tuple[Cell, ...]:
     """What a function's row says in `columns`, the tree column aside."""
     state = index.state(function)
     return tuple(_cell(fitted, function, index, state) for fitted in columns if fitted.column.id != TREE)
+
+
+def run_cells(first: Function, last: Function, size: int, index: Index, columns: tuple[Fitted, ...]) -> tuple[Cell, ...]:
+    """What the row of VFs that are alike says: what all of them say, and from where to where their numbers go."""
+    others = [fitted for fitted in columns if fitted.column.id != TREE]
+    return tuple(_run_cell(f, cell, first, last, size) for f, cell in zip(others, cells(first, index, columns), strict=True))
+
+
+def _run_cell(fitted: Fitted, cell: Cell, first: Function, last: Function, size: int) -> Cell:
+    """What such a row says in one column."""
+    match fitted.column.id:
+        case "role":
+            return Cell(plural(size, "VF"), Tone.DIM)
+        case "group" if first.iommu_group != last.iommu_group:
+            return Cell(f"{first.iommu_group}–{last.iommu_group}", Tone.DIM, True)
+        case "what" | "name":
+            return Cell(_span(first.bdf, last.bdf), Tone.DIM)
+        case _:
+            return cell
+
+
+def _span(first: str, last: str) -> str:
+    """From one address to another, without repeating what both have: `03:02.2 – .7`, `03:0a.0 – 0b.3`."""
+    domain, bus, device, _ = re.split(r"[:.]", first)
+    parts = re.split(r"[:.]", last)
+    same = [domain == parts[0], bus == parts[1], device == parts[2]]
+    rest = last[-2:] if all(same) else last[-4:] if same[0] and same[1] else address(last, same[0])
+    return f"{address(first, True)} – {rest}"
+
+
+def run_name(first: Function, last: Function) -> str:
+    """What stands in the tree for VFs that are alike."""
+    return f"VF {first.vf_index}–{last.vf_index}"
 
 
 def _cell(fitted: Fitted, function: Function, index: Index, state: State) -> Cell:
@@ -174,6 +197,8 @@ def _cell(fitted: Fitted, function: Function, index: Index, state: State) -> Cel
         case "numa":
             node = function.numa_node
             return Cell("" if node is None or node < 0 else str(node), Tone.DIM, True)
+        case "link":
+            return _link(function)
         case "name":
             return _name(function)
         case _:
@@ -196,6 +221,15 @@ def _count(column: str, function: Function, index: Index) -> Cell:
         return Cell(str(users), Tone.BUSY if users.value else Tone.DIM, True)
     total = "?" if function.sriov.totalvfs is None else str(function.sriov.totalvfs)
     return Cell(f"{function.sriov.numvfs}/{total}", Tone.PLAIN if function.sriov.numvfs else Tone.DIM, True)
+
+
+def _link(function: Function) -> Cell:
+    """Speed in GT/s and lanes; what runs below what it could is marked."""
+    link = function.link
+    if link is None:
+        return Cell("", Tone.DIM)
+    speed = link.speed.split(" ")[0].removesuffix(".0")
+    return Cell(f"{speed}GT x{link.width}{' ↓' if link.degraded else ''}", Tone.WARN if link.degraded else Tone.DIM)
 
 
 def _name(function: Function) -> Cell:

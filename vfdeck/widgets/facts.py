@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 from textual import events
 
 from vfdeck.backend.facts import blocking_members
 from vfdeck.backend.model import Function, Role, Snapshot, TokenState
+from vfdeck.widgets.holder_words import how, since, who
 from vfdeck.widgets.rows import RowId
 from vfdeck.widgets.section_view import SectionView
 from vfdeck.widgets.sections import Fact, Section
@@ -24,11 +28,14 @@ class FactsPanel(SectionView):
         self.columns = 2 if event.size.width >= 70 and event.size.height < 16 else 1
         super().on_resize(event)
 
-    def show_row(self, row_id: RowId | None, snapshot: Snapshot | None) -> None:
-        """Show what is known of `row_id`; news of the same row leave the scroll where it is."""
+    def show_row(self, row_id: RowId | None, snapshot: Snapshot | None, notes: Sequence[Fact] = ()) -> None:
+        """Show what is known of `row_id`, after `notes` about its row; news of the same row leave the scroll where it is."""
         fresh = row_id != self._row_id
         self._row_id = row_id
-        self.show(row_facts(row_id, snapshot), top=fresh)
+        sections = row_facts(row_id, snapshot)
+        if notes and sections:
+            sections[0] = replace(sections[0], facts=(*notes, *sections[0].facts))
+        self.show(sections, top=fresh)
 
 
 def row_facts(row_id: RowId | None, snapshot: Snapshot | None) -> list[Section]:
@@ -64,7 +71,7 @@ def function_facts(function: Function, snapshot: Snapshot) -> list[Section]:
 
 def _waiting(function: Function, index: Index, snapshot: Snapshot) -> list[Fact]:
     """A change that waits in the kernel."""
-    job = index.waiting.get(function.bdf)
+    job = index.running.get(function.bdf)
     if job is None:
         return []
     waits = f", waits for {job.waits_for}" if job.waits_for else ""
@@ -87,17 +94,20 @@ def _use(function: Function, index: Index) -> list[Fact]:
         facts.append(Fact("VFs", f"{sriov.numvfs} on, of {total}"))
         facts.append(Fact("users", count_words(index.users(function))))
     for holder in index.holders.get(function.bdf, []):
-        how = {"mapping": "a mapping outlived its fd", "group": "through its group", "cdev": "through its cdev"}.get(
-            holder.kind, ""
-        )
-        who = "vfdeck itself" if holder.own else f"{holder.program} ({holder.pid}), user {holder.user or 'unknown'}"
-        text = ", ".join(part for part in (who, how) if part) + f" [{holder.certainty}]"
-        facts.append(Fact("held by", text, Tone.OWN if holder.own else Tone.BUSY))
+        facts.append(Fact("held by", who(holder), Tone.OWN if holder.own else Tone.BUSY))
+        facts.append(Fact(" ", f"{how(holder)}, {since(holder, snapshot.taken)}", Tone.DIM))
     if function.on_vfio and function.bdf not in index.holders:
-        unseen = snapshot.unseen
-        text = f"unknown: {plural(unseen, 'process')} not looked at".replace("processs", "processes") if unseen else "nobody"
-        facts.append(Fact("held by", text, Tone.WARN if unseen else Tone.DIM))
+        facts.append(_nobody(snapshot))
     return facts
+
+
+def _nobody(snapshot: Snapshot) -> Fact:
+    """Nobody is seen to hold it; whether that is all depends on what could be looked at."""
+    hidden = snapshot.unseen - snapshot.unattributed
+    unseen = [f"{hidden} process{'es' if hidden > 1 else ''} not looked at"] if hidden else []
+    if snapshot.unattributed:
+        unseen.append(f"{plural(snapshot.unattributed, 'program')} with a device that the kernel does not tell")
+    return Fact("held by", f"unknown: {', '.join(unseen)}", Tone.WARN) if unseen else Fact("held by", "nobody", Tone.DIM)
 
 
 def _token(pf: Function, snapshot: Snapshot) -> Fact:
@@ -206,10 +216,20 @@ def host_facts(snapshot: Snapshot) -> list[Section]:
         Fact("unseen", f"{snapshot.unseen} processes could not be looked at: counts are at least", Tone.WARN)
         if snapshot.unseen
         else None,
+        _predictions(snapshot),
     ]
     sections = [Section(host.name, tuple(fact for fact in facts if fact is not None))]
     problems = tuple(_problems(snapshot, ""))
     return [*sections, Section("Problems", problems)] if problems else sections
+
+
+def _predictions(snapshot: Snapshot) -> Fact | None:
+    """How many answers of the kernel were foretold rightly in this session."""
+    scores = snapshot.scores
+    if not scores.right + scores.wrong:
+        return None
+    text = f"{scores.right} of {plural(scores.right + scores.wrong, 'answer')} as predicted"
+    return Fact("foretold", text, Tone.WARN if scores.wrong else Tone.DIM)
 
 
 def _tone(good: bool) -> Tone:

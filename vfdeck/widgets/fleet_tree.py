@@ -1,38 +1,56 @@
 """The fleet tree: host, PF, VF, drawn line by line straight from the snapshots.
 
-There are no node objects. `FleetRows` says which row is where, `cells` what it says; drawn strips are kept by the row's
-value, so that a new snapshot repaints only what changed. The widget owns nothing but view state (cursor, folds, scroll),
-all of it by `RowId`, so that it survives every refresh. It emits `Highlighted` and `Selected`.
+There are no node objects. `FleetRows` says which row is where, `cells` what it says, `Painter` draws it. The widget owns nothing
+but view state (cursor, folds, marks, search, scroll), all of it by `RowId`, so that it survives every refresh. It emits
+`Highlighted`, `Selected` and `Searched`. Whatever may take longer than a key should goes on in slices between other events.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import ClassVar
+import asyncio
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import ClassVar, NamedTuple
 
-from rich.cells import cell_len, set_cell_size
-from rich.segment import Segment
-from rich.style import Style
+from rich.cells import cell_len
 from textual import events
 from textual.binding import Binding, BindingType
-from textual.cache import LRUCache
 from textual.geometry import Region, Size
 from textual.message import Message
 from textual.reactive import reactive
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from vfdeck.backend.model import Function, Snapshot
-from vfdeck.widgets.cells import SHORT_ADDRESS_BELOW, TREE, Cell, Fitted, address, cells, fit, guides, host_line
-from vfdeck.widgets.rows import FleetRows, Row, RowId
+from vfdeck.backend.model import Snapshot
+from vfdeck.widgets.cells import SHORT_ADDRESS_BELOW, Cell, Fitted, address, cells, fit, guides, host_line, run_cells, run_name
+from vfdeck.widgets.changed import Difference
+from vfdeck.widgets.filtering import Query
+from vfdeck.widgets.news import News
+from vfdeck.widgets.painting import Look, Painter
+from vfdeck.widgets.rows import EVERYTHING, Branches, FleetRows, Folds, Row, RowId, View
+from vfdeck.widgets.searching import Search
 from vfdeck.widgets.state import Tone, index_of
 
 #: Lines above the rows: the columns' titles.
 _HEAD = 1
+#: Seconds that work may go on before other events have their turn.
+_SLICE = 0.006
+_OVER = object()
+#: Fleets of fewer functions are laid out anew at once.
+_SMALL = 2000
+
+
+class Place(NamedTuple):
+    """Where one was: row, folds, scroll."""
+
+    row_id: RowId | None
+    folds: Folds
+    top: float
 
 
 class FleetTree(ScrollView, can_focus=True):
-    """The tree of a fleet. Give it snapshots with `show`; it answers with `Highlighted` and `Selected`."""
+    """The tree of a fleet. Give it snapshots with `show`; it answers with `Highlighted`, `Selected` and `Searched`."""
 
     ALLOW_SELECT = False
     COMPONENT_CLASSES: ClassVar[set[str]] = {
@@ -40,6 +58,8 @@ class FleetTree(ScrollView, can_focus=True):
         "fleet-tree--cursor-blurred",
         "fleet-tree--head",
         "fleet-tree--guide",
+        "fleet-tree--mark",
+        "fleet-tree--match",
         *(f"fleet-tree--{tone}" for tone in Tone),
     }
     DEFAULT_CSS = """
@@ -50,6 +70,8 @@ class FleetTree(ScrollView, can_focus=True):
         overflow-x: hidden;
         & > .fleet-tree--head { color: $foreground-darken-3; background: $background; }
         & > .fleet-tree--guide { color: $secondary-darken-2; }
+        & > .fleet-tree--mark { color: $text-accent; text-style: bold; }
+        & > .fleet-tree--match { color: $text-warning; text-style: bold underline; }
         & > .fleet-tree--cursor { background: $primary-muted; text-style: bold; }
         & > .fleet-tree--cursor-blurred { background: $surface; }
         &:ansi > .fleet-tree--cursor { background: ansi_white; color: ansi_black; }
@@ -75,6 +97,10 @@ class FleetTree(ScrollView, can_focus=True):
         Binding("right,l", "unfold", "Unfold, or go to the first below", show=False),
         Binding("enter", "select", "Fold or select", show=False),
         Binding("space", "toggle_fold", "Fold or unfold", show=False),
+        Binding("right_square_bracket", "jump_branch(1)", "Next PF", show=False),
+        Binding("left_square_bracket", "jump_branch(-1)", "PF before", show=False),
+        Binding("right_curly_bracket", "jump_host(1)", "Next host", show=False),
+        Binding("left_curly_bracket", "jump_host(-1)", "Host before", show=False),
     ]
 
     cursor: reactive[int] = reactive(0, repaint=False)
@@ -97,16 +123,32 @@ class FleetTree(ScrollView, can_focus=True):
             super().__init__()
             self.row_id = row_id
 
-    def __init__(self, *, id: str | None = None) -> None:
+    class Searched(Message):
+        """A search got on, or is over: `number` of `count` matches is the cursor's, each None where it is not known yet."""
+
+        def __init__(self, number: int | None, count: int | None) -> None:
+            super().__init__()
+            self.number = number
+            self.count = count
+
+    class Arranged(Message):
+        """Filter or order were applied, which in a large fleet takes a moment."""
+
+    def __init__(self, *, id: str | None = None, flash: float = 0.0) -> None:
         super().__init__(id=id)
-        self.rows = FleetRows((), ())
-        self.folded: frozenset[RowId] = frozenset()
+        self.rows = FleetRows(())
+        self.folds = Folds()
+        self.view = EVERYTHING
+        self.marks: frozenset[RowId] = frozenset()
+        self.search: Search | None = None
+        self._news = News(flash)
         self._snapshots: tuple[Snapshot, ...] = ()
         self._cursor_id: RowId | None = None
         self._cursor_parent: RowId | None = None
+        self._wanted: RowId | None = None  # what the operator last went to; it may be out of sight for a while
         self._columns: tuple[Fitted, ...] = fit(80)
-        self._strips: LRUCache[object, Strip] = LRUCache(4096)
-        self._styles: dict[tuple[str, str], Style] = {}
+        self._painter = Painter(self)
+        self._work: dict[str, Iterator[object]] = {}
 
     # -- what is shown ------------------------------------------------------------------------------------------------
     @property
@@ -114,8 +156,23 @@ class FleetTree(ScrollView, can_focus=True):
         """What the cursor stands on."""
         return self._cursor_id
 
+    @property
+    def row(self) -> Row | None:
+        """The cursor's row."""
+        return self.rows[self.cursor] if len(self.rows) else None
+
+    @property
+    def folded(self) -> frozenset[RowId]:
+        """The hosts and PFs that are folded."""
+        return self.folds.folded
+
+    def changes(self, row_id: RowId | None) -> tuple[Difference, ...]:
+        """What a row says otherwise than a moment ago."""
+        return self._news.of(row_id) if row_id is not None else ()
+
     def show(self, snapshots: Sequence[Snapshot]) -> None:
-        """Show these snapshots; cursor and folds stay with what they were on."""
+        """Show these snapshots; cursor, folds and marks stay with what they were on."""
+        self._news.take(self._snapshots, snapshots)
         self._snapshots = tuple(snapshots)
         self._lay_out()
 
@@ -126,28 +183,63 @@ class FleetTree(ScrollView, can_focus=True):
         while parent is not None:
             parents.add(parent)
             parent = self.rows.parent(parent)
-        if parents & self.folded:
-            self.folded -= parents
-            self._lay_out()
         index = self.rows.find(row_id)
+        if parents & self.folded:
+            self._fold(replace(self.folds, folded=self.folded - parents))
+            index = self.rows.find(row_id)
+        if index is not None and self.rows[index].size > 1:
+            self._fold(self._with_run(row_id, is_open=True))
+            index = self.rows.find(row_id)
         if index is not None:
             self._move_to(index)
 
+    def place(self) -> Place:
+        """Where the operator is now, to come back to."""
+        return Place(self._wanted or self._cursor_id, self.folds, self.scroll_offset.y)
+
+    def go_back(self, place: Place) -> None:
+        """Be where one was before."""
+        self._wanted = place.row_id
+        self._fold(place.folds)
+        self.scroll_to(y=place.top, animate=False, force=True, immediate=True)
+        self._scroll_to_cursor()
+
     def fold_all(self, folded: bool) -> None:
-        """Fold every PF, or unfold everything."""
-        self.folded = frozenset(r for r in self.rows.foldable() if r.bdf) if folded else frozenset()
+        """One step less to see: runs shut, then PFs, then hosts; or one step more: hosts open, then PFs, then runs."""
+        rows = self.rows.foldable()
+        hosts = frozenset(r for r in rows if not r.bdf) if len(self._snapshots) > 1 else frozenset()
+        pfs = frozenset(r for r in rows if r.bdf)
+        if folded:
+            steps = [Folds(self.folded), Folds(self.folded | pfs), Folds(self.folded | pfs | hosts)]
+        else:
+            bare = replace(self.folds, folded=frozenset(r for r in self.folded if r.bdf))
+            steps = [bare, replace(bare, folded=frozenset()), Folds(runs_open=True)]
+        for step in (one for one in steps if one != self.folds):
+            now = FleetRows(self._snapshots, step, self.rows, self.view)
+            if len(now) != len(self.rows):
+                self.folds = step
+                self._take(now)
+                return
+
+    def _fold(self, folds: Folds) -> None:
+        """Let this be folded from now on."""
+        self.folds = folds
         self._lay_out()
 
-    def _lay_out(self) -> None:
-        """Lay the rows out again and find the cursor's place among them."""
+    def _lay_out(self, made: Sequence[Branches] = ()) -> None:
+        """Lay the rows out again."""
+        self._take(FleetRows(self._snapshots, self.folds, self.rows, self.view, made))
+
+    def _take(self, rows: FleetRows) -> None:
+        """Show these rows, and find the cursor's place among them."""
         before = self._cursor_id
-        self.rows = FleetRows(self._snapshots, self.folded, self.rows)
+        self.rows = rows
         self._fit()
-        index = self.rows.find(self._cursor_id) if self._cursor_id else None
-        if index is None and self._cursor_parent is not None:
-            index = self.rows.find(self._cursor_parent)
+        candidates = (self._wanted, self._cursor_id, self._cursor_parent)
+        found = (self.rows.find(row_id) for row_id in candidates if row_id is not None)
+        index = next((place for place in found if place is not None), None)
         if index is None:
-            index = self._first_function() if self._cursor_id is None else min(self.cursor, len(self.rows) - 1)
+            index = self._first_function() if self._wanted is None else min(self.cursor, len(self.rows) - 1)
         self._place(index)
         self.refresh()
         if self._cursor_id != before:
@@ -175,6 +267,7 @@ class FleetTree(ScrollView, can_focus=True):
             return
         before, old_id = self.cursor, self._cursor_id
         self._place(index)
+        self._wanted = self._cursor_id
         self._refresh_row(before)
         self._refresh_row(self.cursor)
         self._scroll_to_cursor()
@@ -192,9 +285,9 @@ class FleetTree(ScrollView, can_focus=True):
         height = max(1, self.size.height - _HEAD)
         top = self.scroll_offset.y
         if self.cursor < top:
-            self.scroll_to(y=self.cursor, animate=False)
+            self.scroll_to(y=self.cursor, animate=False, force=True, immediate=True)
         elif self.cursor >= top + height:
-            self.scroll_to(y=self.cursor - height + 1, animate=False)
+            self.scroll_to(y=self.cursor - height + 1, animate=False, force=True, immediate=True)
 
     def action_move(self, by: int) -> None:
         """Move by rows."""
@@ -208,52 +301,157 @@ class FleetTree(ScrollView, can_focus=True):
         """Go to the first row (0) or the last (-1)."""
         self._move_to(index if index >= 0 else len(self.rows) - 1)
 
-    # -- folding ------------------------------------------------------------------------------------------------------
-    def _set_fold(self, row: Row, folded: bool) -> None:
-        """Fold or unfold a row."""
-        self.folded = self.folded | {row.id} if folded else self.folded - {row.id}
-        self._lay_out()
-        self._scroll_to_cursor()
+    def action_jump_branch(self, step: int) -> None:
+        """Go to the next PF (or function right under a host), or to the one before."""
+        index = self.rows.neighbour(self.cursor, step, 1)
+        self._move_to(self.cursor if index is None else index)
 
-    def _row(self) -> Row | None:
-        """The cursor's row."""
-        return self.rows[self.cursor] if len(self.rows) else None
+    def action_jump_host(self, step: int) -> None:
+        """Go to the next host, or to the one before."""
+        index = self.rows.neighbour(self.cursor, step, 0)
+        self._move_to(self.cursor if index is None else index)
+
+    # -- folding ------------------------------------------------------------------------------------------------------
+    def _with_run(self, row_id: RowId, *, is_open: bool) -> Folds:
+        """The folds with the run of a VF open or shut."""
+        run = self.rows.run(row_id)
+        others = self.folds.other_runs - set(run)
+        return replace(self.folds, other_runs=others if is_open == self.folds.runs_open else others | set(run))
+
+    def _set_fold(self, row: Row, folded: bool) -> None:
+        """Fold or unfold a row; of a VF, its run."""
+        if row.depth == 2:
+            self._fold(self._with_run(row.id, is_open=not folded))
+        else:
+            self._fold(replace(self.folds, folded=self.folded | {row.id} if folded else self.folded - {row.id}))
+        index = self.rows.find(row.id)
+        if index is not None:
+            self._move_to(index)
 
     def action_fold(self) -> None:
-        """Fold what is open; on anything else go to the parent."""
-        row = self._row()
+        """Fold what is open, or the run that a VF is of; on anything else go to the parent."""
+        row = self.row
         if row is None:
             return
-        if row.foldable and not row.folded:
+        in_open_run = row.depth == 2 and row.size == 1 and len(self.rows.run(row.id)) > 1
+        if in_open_run or (row.foldable and not row.folded):
             self._set_fold(row, True)
         elif (parent := self.rows.parent(row.id)) is not None and (index := self.rows.find(parent)) is not None:
             self._move_to(index)
 
     def action_unfold(self) -> None:
         """Unfold what is folded; on an open one go to its first child."""
-        row = self._row()
+        row = self.row
         if row is None or not row.foldable:
             return
         if row.folded:
             self._set_fold(row, False)
-        else:
+        elif row.depth < 2:
             self._move_to(self.cursor + 1)
 
     def action_toggle_fold(self) -> None:
         """Fold or unfold the row, or its parent's where it has nothing to fold."""
-        row = self._row()
+        row = self.row
         if row is not None and row.foldable:
             self._set_fold(row, not row.folded)
         elif row is not None:
             self.action_fold()
 
     def action_select(self) -> None:
-        """Fold or unfold; select what has nothing to fold."""
-        row = self._row()
-        if row is not None and row.foldable:
+        """Fold or unfold; select a VF, and what has nothing to fold."""
+        row = self.row
+        if row is None:
+            return
+        if row.folded or (row.foldable and row.depth < 2):
             self._set_fold(row, not row.folded)
-        elif row is not None:
+        else:
             self.post_message(self.Selected(row.id))
+
+    # -- filter and order ---------------------------------------------------------------------------------------------
+    def apply_view(self, view: View) -> None:
+        """Show what a view keeps, in its order. A large fleet is seen as it was until all of it is arranged."""
+        self.view = view
+        if sum(len(snapshot.functions) for snapshot in self._snapshots) <= _SMALL:
+            self._work.pop("view", None)
+            self._lay_out()
+            self._scroll_to_cursor()
+            self.post_message(self.Arranged())
+        else:
+            self.view = self.rows.view
+            self._begin("view", self._arranging(view))
+
+    def _arranging(self, view: View) -> Iterator[object]:
+        """Make all branches anew, a host at a time; what came meanwhile is made with the last step."""
+        made = []
+        for snapshot in self._snapshots:
+            made.append(Branches(snapshot, view))
+            yield None
+        self.view = view
+        self._lay_out(made)
+        self._scroll_to_cursor()
+        self.post_message(self.Arranged())
+
+    # -- search -------------------------------------------------------------------------------------------------------
+    def find(self, query: Query | None, origin: RowId | None) -> None:
+        """Show what a query finds and go to the first match from `origin` on; None ends the search."""
+        self.search = Search(query) if query is not None and query.text else None
+        self._work.pop("search", None)
+        if self.search is not None:
+            self._begin("search", self._seeking(self.search, origin, 1, here=True))
+        self.refresh()
+
+    def find_next(self, step: int) -> None:
+        """Go to the next match, or (-1) to the one before."""
+        if self.search is not None:
+            self._begin("search", self._seeking(self.search, self._cursor_id, step))
+
+    def _seeking(self, search: Search, origin: RowId | None, step: int, *, here: bool = False) -> Iterator[object]:
+        """Go to a match as soon as it is found, then find out how many there are."""
+        for match in search.seek(self.rows, origin, step, here=here):
+            if match is not None:
+                self.select(match)
+            yield None
+        self.refresh()
+        number = search.number(self.rows, self._cursor_id) if self._cursor_id else None
+        self.post_message(self.Searched(number, search.count(self.rows)))
+
+    def _begin(self, name: str, work: Iterator[object]) -> None:
+        """Begin work instead of earlier work of this name: what is done in a moment at once, the rest in slices."""
+        self._work[name] = work
+        if self._slice(name, work):
+            self.run_worker(self._go_on(name, work), group=name, exclusive=True)
+
+    async def _go_on(self, name: str, work: Iterator[object]) -> None:
+        """Slice by slice, with everything else having its turn between them (a message to ourselves would not let it)."""
+        while self._slice(name, work):
+            await asyncio.sleep(0)
+
+    def _slice(self, name: str, work: Iterator[object]) -> bool:
+        """One slice; whether there is more to do."""
+        end = time.perf_counter() + _SLICE
+        while self._work.get(name) is work:
+            if next(work, _OVER) is _OVER:
+                if self._work.get(name) is work:
+                    del self._work[name]
+            elif time.perf_counter() > end:
+                return True
+        return False
+
+    # -- marks --------------------------------------------------------------------------------------------------------
+    def toggle_mark(self) -> None:
+        """Mark the cursor's row, or take its mark away; of a folded run, all its VFs."""
+        row = self.row
+        if row is None or not row.id.bdf:
+            return
+        members = frozenset(self.rows.members(row))
+        self.marks = self.marks - members if members <= self.marks else self.marks | members
+        self._refresh_row(self.cursor)
+        self._move_to(self.cursor + 1)
+
+    def clear_marks(self) -> None:
+        """Take all marks away."""
+        self.marks = frozenset()
+        self.refresh()
 
     # -- mouse --------------------------------------------------------------------------------------------------------
     def on_click(self, event: events.Click) -> None:
@@ -262,9 +460,10 @@ class FleetTree(ScrollView, can_focus=True):
         if event.y < _HEAD or not 0 <= index < len(self.rows):
             return
         row = self.rows[index]
-        on_mark = row.foldable and event.x < cell_len(guides(row))
         self._move_to(index)
-        if on_mark or event.chain == 2:
+        if row.foldable and event.x < cell_len(guides(row)):
+            self._set_fold(row, not row.folded)
+        elif event.chain == 2:
             self.action_select()
 
     # -- drawing ------------------------------------------------------------------------------------------------------
@@ -279,14 +478,13 @@ class FleetTree(ScrollView, can_focus=True):
         columns = fit(max(1, self.size.width - 1), self.rows.longest)
         if columns != self._columns:
             self._columns = columns
-            self._strips.clear()
+            self._painter.forget()
         self.virtual_size = Size(self.size.width, len(self.rows) + _HEAD)
 
     def notify_style_update(self) -> None:
         """Forget what was drawn with the old styles."""
         super().notify_style_update()
-        self._strips.clear()
-        self._styles.clear()
+        self._painter.forget(styles=True)
 
     def on_focus(self) -> None:
         """Show the cursor as active."""
@@ -304,67 +502,37 @@ class FleetTree(ScrollView, can_focus=True):
         """One line of the widget."""
         width = self.size.width
         if y < _HEAD:
-            return self._head(width)
+            return self._painter.head(self._columns, self.view.order, width)
         index = y - _HEAD + self.scroll_offset.y
         if not 0 <= index < len(self.rows):
             return Strip.blank(width, self.rich_style)
         row = self.rows[index]
         mood = ("cursor" if self.has_focus else "cursor-blurred") if index == self.cursor else ""
-        parts = self._parts(row)
-        key = (row, parts, mood, width)
-        strip = self._strips.get(key)
-        if strip is None:
-            strip = self._strips[key] = self._draw(row, parts, mood, width)
-        return strip
+        name, parts = self._said(row)
+        return self._painter.row(row, name, parts, self._columns, self._look(row, mood), width)
 
-    def _parts(self, row: Row) -> tuple[Cell, ...]:
-        """What a row says, from its snapshot as it is now."""
+    def _said(self, row: Row) -> tuple[str, tuple[Cell, ...]]:
+        """A row's name and what it says, from its snapshot as it is now."""
         snapshot = self.rows.snapshot(row.id.host)
         if snapshot is None:
-            return ()
+            return "", ()
         index = index_of(snapshot)
-        function: Function | None = snapshot.functions.get(row.id.bdf)
+        function = snapshot.functions.get(row.id.bdf)
         if function is None:
-            return tuple(host_line(index, len(self._snapshots) == 1))
-        return cells(row, function, index, self._columns)
+            return "", tuple(host_line(index, len(self._snapshots) == 1))
+        if row.size > 1:
+            last = snapshot.functions[self.rows.members(row)[-1].bdf]
+            return run_name(function, last), run_cells(function, last, row.size, index, self._columns)
+        return address(function.bdf, self.size.width - 1 < SHORT_ADDRESS_BELOW), cells(function, index, self._columns)
 
-    def _style(self, part: str, mood: str = "") -> Style:
-        """The style of a part (a tone, `guide`, `head`), on the cursor's ground where the cursor is."""
-        style = self._styles.get((part, mood))
-        if style is None:
-            style = self.rich_style + self.get_component_rich_style(f"fleet-tree--{part}", partial=True)
-            if mood:
-                style += self.get_component_rich_style(f"fleet-tree--{mood}", partial=True)
-            self._styles[part, mood] = style
-        return style
-
-    def _head(self, width: int) -> Strip:
-        """The columns' titles."""
-        style = self._style("head")
-        texts = [_padded(f.column.title, f.width, f.column.right) for f in self._columns]
-        return Strip([Segment(" ".join(texts), style)]).adjust_cell_length(width, style)
-
-    def _draw(self, row: Row, parts: tuple[Cell, ...], mood: str, width: int) -> Strip:
-        """Draw a row; every segment, blanks too, carries its style."""
-        plain = self._style(Tone.PLAIN, mood)
-        lines = guides(row)
-        segments = [Segment(lines, self._style("guide", mood))]
-        if row.depth == 0:
-            segments += [Segment(cell.text, self._style(cell.tone, mood)) for cell in parts]
-            return Strip(segments).adjust_cell_length(width, plain)
-        name = address(row.id.bdf, self.size.width - 1 < SHORT_ADDRESS_BELOW)
-        first = self._columns[0].width - cell_len(lines)
-        segments.append(Segment(_padded(name, first), self._style(Tone.STRONG if row.depth == 1 else Tone.PLAIN, mood)))
-        others = (f for f in self._columns if f.column.id != TREE)
-        for fitted, cell in zip(others, parts, strict=True):
-            segments.append(Segment(" ", plain))
-            segments.append(Segment(_padded(cell.text, fitted.width, cell.right), self._style(cell.tone, mood)))
-        return Strip(segments).adjust_cell_length(width, plain)
-
-
-def _padded(text: str, width: int, right: bool = False) -> str:
-    """`text` in exactly `width` cells, cut with an ellipsis where it is longer."""
-    length = cell_len(text)
-    if length > width:
-        return set_cell_size(text, max(0, width - 1)) + "…" if width > 0 else ""
-    return " " * (width - length) + text if right else text + " " * (width - length)
+    def _look(self, row: Row, mood: str) -> Look:
+        """How a row is to be seen: cursor, mark, changes, match."""
+        changed = frozenset(difference.column for difference in self._news.of(row.id))
+        if not self.marks and self.search is None:
+            return Look(mood, False, changed)
+        members = self.rows.members(row)
+        marked = bool(self.marks) and any(member in self.marks for member in members)
+        if self.search is None:
+            return Look(mood, marked, changed)
+        found = any(self.search.is_match(self.rows, member) for member in members)
+        return Look(mood, marked, changed, found, self.search.query.words if found else ())

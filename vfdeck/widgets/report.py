@@ -31,6 +31,7 @@ def report(outcome: Outcome) -> list[Section]:
         head.append(Fact("errno", f"{outcome.errno_name} ({outcome.errno}): {os.strerror(outcome.errno)}"))
     if outcome.stage:
         head.append(Fact("stage", f"{outcome.stage} of {outcome.target or target_of(outcome.change)}"))
+    head += _foretold(outcome)
     sections = [Section("", tuple(head))] if head else []
     if outcome.blocked:
         sections.append(
@@ -44,19 +45,45 @@ def report(outcome: Outcome) -> list[Section]:
     if outcome.alternatives:
         others = tuple(Fact(e.entry, f"{e.title}. {e.rule}", Tone.DIM) for e in outcome.alternatives)
         sections.append(Section("The same answer can also mean", others))
+    if outcome.ruled_out:
+        out = tuple(Fact(r.entry, f"{r.title}: {r.why}", Tone.DIM) for r in outcome.ruled_out)
+        sections.append(Section("Ruled out", out))
     return sections
+
+
+def _foretold(outcome: Outcome) -> list[Fact]:
+    """Whether it came as the plan expected."""
+    if outcome.as_predicted is None:
+        return []
+    if outcome.as_predicted:
+        return [Fact("", "as predicted", Tone.DIM)]
+    return [Fact("", f"not as predicted: {outcome.surprise}", Tone.WARN)]
 
 
 def explain(explanation: Explanation) -> list[Section]:
     """An entry of the catalogue as sections; what is not known is left out."""
     title = explanation.title if explanation.entry == "unknown" else f"{explanation.title} ({explanation.entry})"
-    facts = [Fact("rule", explanation.rule, Tone.STRONG), Fact("why", explanation.why), Fact("kernel", explanation.log, Tone.WARN)]
+    told = any(explanation.log in text for text in explanation.evidence_for)
+    log = Fact("kernel", "" if told else explanation.log, Tone.WARN)
+    facts = [Fact("rule", explanation.rule, Tone.STRONG), Fact("why", explanation.why), log]
     sections = [Section(title, tuple(f for f in facts if f.value))]
     sections += _list("What to do", explanation.do, Tone.GOOD)
+    sections += _evidence(explanation)
     sections += _list("How to check", explanation.check, Tone.PLAIN)
     if explanation.mistaken_for:
         sections.append(Section("May be mistaken for", (Fact("", explanation.mistaken_for, Tone.DIM),)))
     return sections
+
+
+def _evidence(explanation: Explanation) -> list[Section]:
+    """What speaks for the entry, what against it, and what could not be checked; each kind is labelled once."""
+    kinds = (
+        ("for", explanation.evidence_for, Tone.PLAIN),
+        ("against", explanation.evidence_against, Tone.WARN),
+        ("open", explanation.evidence_open, Tone.DIM),
+    )
+    facts = [Fact(" " if n else label, text, tone) for label, texts, tone in kinds for n, text in enumerate(texts)]
+    return [Section("Evidence", tuple(facts))] if facts else []
 
 
 def _list(title: str, lines: tuple[str, ...], tone: Tone) -> list[Section]:

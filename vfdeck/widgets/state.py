@@ -6,6 +6,7 @@ A state is never told by colour alone: the letter and the word carry it, the ton
 from __future__ import annotations
 
 import enum
+import re
 from dataclasses import replace
 from functools import cached_property
 
@@ -32,8 +33,9 @@ class State(enum.Enum):
     WAITING = ("W", "waiting", Tone.WARN, "a change of it waits in the kernel")
     OPEN = ("O", "open", Tone.OWN, "held open by vfdeck")
     IN_USE = ("U", "in use", Tone.BUSY, "held by another program")
+    BUSY = ("B", "busy", Tone.OWN, "a change of it is being made")
     BLOCKED = ("G", "group", Tone.BAD, "on vfio, but another driver holds a member of its IOMMU group: it cannot be opened")
-    UNSEEN = ("?", "unseen", Tone.WARN, "on vfio; not all processes could be looked at, so it may be in use")
+    UNSEEN = ("?", "unseen", Tone.WARN, "on vfio; not all programs could be looked at, so it may be in use")
     READY = ("R", "ready", Tone.GOOD, "on vfio, and nobody holds it")
     DRIVER = ("D", "driver", Tone.PLAIN, "bound to a driver of the host")
     NONE = ("N", "none", Tone.DIM, "no driver is bound to it")
@@ -67,13 +69,17 @@ class Index:
         self.holders: dict[str, list[Holder]] = {}
         for holder in snapshot.holders:
             self.holders.setdefault(holder.bdf, []).append(holder)
-        self.waiting: dict[str, Job] = {job.target: job for job in snapshot.jobs if job.state is JobState.RUNNING}
+        #: changes that are being made, by the function they are about
+        self.running: dict[str, Job] = {job.target: job for job in snapshot.jobs if job.state is JobState.RUNNING}
         self._users: dict[str, Count] = {}
+        #: what plain words are looked for in, by function, as far as somebody asked
+        self.texts: dict[str, str] = {}
 
     def state(self, function: Function) -> State:
         """How `function` stands."""
-        if function.bdf in self.waiting:
-            return State.WAITING
+        job = self.running.get(function.bdf)
+        if job is not None:
+            return State.WAITING if job.waits_for or job.advice else State.BUSY
         holders = self.holders.get(function.bdf)
         if holders:
             return State.OPEN if any(h.own for h in holders) else State.IN_USE
@@ -81,7 +87,7 @@ class Index:
             return State.NONE if function.driver is None else State.DRIVER
         if blocking_members(self.snapshot, function.bdf):
             return State.BLOCKED
-        return State.UNSEEN if self.snapshot.unseen else State.READY
+        return State.UNSEEN if self.snapshot.unseen or self.snapshot.unattributed else State.READY
 
     def users(self, pf: Function) -> Count:
         """The PF's VFs in use, as `Snapshot.users_of` counts them, without walking all holders of the host."""
@@ -120,6 +126,18 @@ def index_of(snapshot: Snapshot) -> Index:
     return index
 
 
+_BRACKETS = re.compile(r"\[([^\[\]]+)\]\s*$")
+_FILLER = re.compile(r"^(?:Ethernet (?:Controller|Adapter) |Infiniband controller )|(?: Family)?(?: for .*)?$", re.IGNORECASE)
+
+
+def short_name(function: Function) -> str:
+    """The device's name without what every such name has: `MT2892 Family [ConnectX-6 Dx]` is `ConnectX-6 Dx`."""
+    if not function.device:
+        return function.name
+    bracket = _BRACKETS.search(function.device)
+    return bracket[1].strip() if bracket else _FILLER.sub("", function.device).strip() or function.device
+
+
 def role_text(function: Function) -> str:
     """`PF`, `VF 3`, or `plain`."""
     if function.role is Role.VF and function.vf_index is not None:
@@ -127,14 +145,24 @@ def role_text(function: Function) -> str:
     return str(function.role)
 
 
+def guard(function: Function, snapshot: Snapshot) -> TokenKnowledge | None:
+    """What is known of the token that guards a function: a PF's own, a VF's PF's. None where none does."""
+    pf = snapshot.functions.get(function.physfn or "") if function.role is Role.VF else function
+    if pf is None or pf.role is not Role.PF:
+        return None
+    knowledge = snapshot.tokens.get(pf.bdf)
+    if knowledge is None and pf.on_vfio and function.role is Role.VF:
+        return TokenKnowledge(pf.bdf, TokenState.UNKNOWN)
+    return None if knowledge is None or knowledge.state is TokenState.NONE else knowledge
+
+
 def token_cell(function: Function, snapshot: Snapshot) -> tuple[str, Tone]:
-    """The token column: what is known of a PF's token, or whether a VF's opening needs its PF's."""
-    if function.role is Role.VF:
-        pf = snapshot.functions.get(function.physfn or "")
-        return ("needed", Tone.DIM) if pf is not None and pf.on_vfio else ("", Tone.DIM)
-    knowledge = snapshot.tokens.get(function.bdf)
-    if function.role is not Role.PF or knowledge is None or knowledge.state is TokenState.NONE:
+    """The token column: what is known of a PF's token; of a VF, whether it opens only with its PF's, or for nobody."""
+    knowledge = guard(function, snapshot)
+    if knowledge is None:
         return "", Tone.DIM
+    if function.role is Role.VF:
+        return ("unset", Tone.WARN) if knowledge.state is TokenState.UNSET else ("needed", Tone.DIM)
     if knowledge.state is TokenState.SET:
         return f"#{knowledge.fingerprint}", Tone.GOOD
     return str(knowledge.state), Tone.WARN

@@ -5,12 +5,16 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from typing import TYPE_CHECKING
 
 from vfdeck.app import failure
 from vfdeck.app.commands import hosts
 from vfdeck.app.failure import Failure
 from vfdeck.backend.host import Host
 from vfdeck.backend.text import printable
+
+if TYPE_CHECKING:
+    from vfdeck.app.dashboard.lesson import Lesson
 
 
 def run(options: argparse.Namespace) -> int:
@@ -19,12 +23,12 @@ def run(options: argparse.Namespace) -> int:
     return show(hosts.local(options.root))
 
 
-def show(host: Host) -> int:
-    """Run the dashboard on a host, which is closed afterwards."""
+def show(host: Host, lesson: Lesson | None = None) -> int:
+    """Run the dashboard on a host, which is closed afterwards, with a story to begin with if there is one."""
     from vfdeck.app.dashboard import run as run_dashboard
 
     try:
-        return run_dashboard(host)
+        return run_dashboard(host, lesson)
     finally:
         left = host.jobs()
         host.close()

@@ -1,16 +1,20 @@
-"""`vfdeck explain`: the catalogue of refusals, by id or by errno and stage, as text or JSON."""
+"""`vfdeck explain`: the catalogue of refusals, by id, errno or stage, as text, JSON or a document; the bundle for a bug report."""
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
 import json
+import sys
 import textwrap
 from collections.abc import Iterator
 
 from vfdeck.app import failure
+from vfdeck.app.commands import documents
 from vfdeck.app.failure import Failure
+from vfdeck.app.files import new_file
 from vfdeck.backend.catalogue import PLACEHOLDERS, Entry, entries, fill, placeholders
+from vfdeck.backend.causes import entry_ids, places
 from vfdeck.backend.kernel import Stage, errno_name
 from vfdeck.backend.text import printable
 
@@ -18,12 +22,16 @@ WIDTH = 100
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print the entries that were asked for: whole where there is one, a line each where there are more.
+    """Print the entries that were asked for: whole where there is one, a line each where there are more; or make a bundle.
 
-    Raises Failure: 64 where nothing in the catalogue answers to what was asked.
+    Raises Failure: 64 where nothing in the catalogue answers to what was asked, 73 where the bundle cannot be made.
     """
+    if options.bundle is not None:
+        return _bundle(options)
     found = _wanted(options)
-    if options.json:
+    if options.format in ("markdown", "man"):
+        print({"markdown": documents.markdown, "man": documents.man}[options.format](found), end="")
+    elif options.format == "json":
         print(json.dumps([{key: fill_all(value) for key, value in dataclasses.asdict(e).items()} for e in found], indent=1))
     elif len(found) == 1:
         print("\n".join(_whole(found[0])))
@@ -35,17 +43,46 @@ def run(options: argparse.Namespace) -> int:
 
 def _wanted(options: argparse.Namespace) -> list[Entry]:
     asked = _errno(options.what or "").upper()
-    if options.stage is not None and options.stage not in set(Stage):
-        raise Failure(failure.USAGE, f'there is no stage "{printable(options.stage)}"; expected one of {", ".join(Stage)}')
-    known = entries()
+    stages = {*Stage, *places()}
+    if options.stage is not None and options.stage not in stages:
+        known = ", ".join(sorted(stages))
+        raise Failure(failure.USAGE, f'there is no stage "{printable(options.stage)}"; expected one of {known}')
     if not asked and not options.list and options.stage is None:
-        raise Failure(failure.USAGE, "explain what? Expected an id (D3), an errno (EACCES), --stage or --list")
-    found = [entry for entry in known if asked in ("", entry.id, *entry.errnos)]
-    found = [entry for entry in found if options.stage is None or options.stage in entry.stages]
+        raise Failure(failure.USAGE, "explain what? Expected an id (D3), an errno (EACCES), --stage, --list or --bundle")
+    found = [entry for entry in entries() if asked in ("", entry.id, *entry.errnos)]
+    found = [entry for entry in found if options.stage is None or _answers_at(entry, options.stage)]
     if not found:
         what = f'"{printable(options.what)}"' if options.what else "this stage"
         raise Failure(failure.USAGE, f"the catalogue has nothing on {what}; `vfdeck explain --list` shows all of it")
     return found
+
+
+def _answers_at(entry: Entry, stage: str) -> bool:
+    """Whether an entry belongs to a stage, or, where a file's name is given, can be the answer of that file."""
+    return stage in entry.stages or (stage not in set(Stage) and entry.id in entry_ids(stage))
+
+
+def _bundle(options: argparse.Namespace) -> int:
+    """Write what a report of an unexplained answer needs; printed where no file is named."""
+    from vfdeck.app.commands import hosts
+    from vfdeck.backend.bundle import bundle, to_json
+
+    answer, stage, about = (printable(text or "", 40) for text in (options.what, options.stage, options.about))
+    host = hosts.local(options.root) if options.demo is None else hosts.simulated(options.demo, options.seed)
+    try:
+        snapshot = host.snapshot()
+        if about and about not in snapshot.functions:
+            raise Failure(failure.USAGE, f"there is no function {about} here; expected an address as in `vfdeck tree`")
+        text = to_json(bundle(host.kernel, snapshot, about, _errno(answer).upper(), stage))
+    finally:
+        host.close()
+    if options.bundle == "-":
+        sys.stdout.write(text)
+        return 0
+    with new_file(options.bundle) as out:
+        out.write(text)
+    print(f"{printable(options.bundle)} written; please look through it before you send it.")
+    return 0
 
 
 def _errno(text: str) -> str:
@@ -67,26 +104,15 @@ def _used(entry: Entry) -> frozenset[str]:
 
 
 def _whole(entry: Entry) -> Iterator[str]:
-    where = " at ".join(part for part in ("/".join(entry.errnos), ", ".join(entry.stages)) if part)
     yield f"{entry.id}  {fill(entry.title, {})}"
-    parts: list[tuple[str, tuple[str, ...]]] = [
-        ("answer", (where,)),
-        ("rule", (entry.rule,)),
-        ("why", (entry.why,)),
-        ("check", entry.check),
-        ("do", entry.do),
-        ("mistaken for", (entry.mistaken_for,)),
-        ("log line", entry.logs),
-        ("kernels", (entry.kernels,)),
-        ("sources", ("; ".join(entry.sources),)),
-        ("where", tuple(f"<{name}> {meaning}" for name, meaning in PLACEHOLDERS.items() if name in _used(entry))),
-    ]
+    where = tuple(f"<{name}> {meaning}" for name, meaning in PLACEHOLDERS.items() if name in _used(entry))
+    parts = [*documents.sections(entry), ("where", where)]
     for name, texts in parts:
-        for number, text in enumerate(text for text in texts if text):
-            margin = f"  {name if number == 0 else '':<13} "
-            bullet = f"{number + 1}. " if name == "do" and len(texts) > 1 else ""
+        for number, text in enumerate(texts):
+            margin = f"  {name.lower() if number == 0 else '':<13} "
+            bullet = f"{number + 1}. " if name == "Do" and len(texts) > 1 else ""
             yield textwrap.fill(
-                bullet + fill(text, {}),
+                bullet + text,
                 WIDTH,
                 initial_indent=margin,
                 subsequent_indent=" " * (len(margin) + len(bullet)),

@@ -12,12 +12,12 @@ from vfdeck.backend.text import printable
 from vfdeck.backend.topology import DEVICES
 
 if TYPE_CHECKING:
-    from vfdeck.backend.host import Host
     from vfdeck.backend.kernel import Kernel
+    from vfdeck.backend.local_host import LocalHost
     from vfdeck.backend.sim.scenario import SimulatedHost
 
 
-def local(root: str) -> Host:
+def local(root: str) -> LocalHost:
     """This host, or the tree below `root`. Raises Failure where `root` holds no sysfs."""
     if root != "/":
         _demand_sysfs(root)
@@ -43,7 +43,9 @@ def simulated(name: str, seed: int, *, realtime: bool = False) -> SimulatedHost:
 
     try:
         return scenario.load(name, seed, realtime=realtime)
-    except scenario.UnknownScenario:
+    except scenario.UnknownScenario as unknown:
+        if name.startswith(scenario.FAULT):
+            raise Failure(failure.USAGE, printable(str(unknown))) from None
         known = ", ".join(scenario.names())
         raise Failure(failure.USAGE, f'there is no scenario "{printable(name)}"; expected one of {known}') from None
 

@@ -12,6 +12,7 @@ from typing import TextIO
 from vfdeck.app import failure
 from vfdeck.app.commands import hosts
 from vfdeck.app.failure import Failure
+from vfdeck.app.files import new_file
 from vfdeck.backend.player import BROKEN, Player, Step, fault
 from vfdeck.backend.record import record
 from vfdeck.backend.text import printable
@@ -24,7 +25,7 @@ def run(options: argparse.Namespace) -> int:
     where the recording exists or cannot be made.
     """
     new_kernel = hosts.kernels(options.demo, options.seed)
-    with _steps(options.steps) as lines, _create(options.out) as out:
+    with _steps(options.steps) as lines, new_file(options.out) as out:
         player = Player(new_kernel)
         steps = _Steps(options.steps, lines)
         try:
@@ -44,15 +45,6 @@ def _steps(path: str) -> TextIO:
         return open(path, encoding="utf-8", errors="surrogateescape")
     except OSError as error:
         raise Failure(failure.NO_INPUT, f"{printable(path)}: {error.strerror}; expected a file of JSON lines") from None
-
-
-def _create(path: str) -> TextIO:
-    try:
-        return os.fdopen(
-            os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600), "w", encoding="utf-8"
-        )
-    except OSError as error:
-        raise Failure(failure.CANNOT_CREATE, f"{printable(path)}: {error.strerror}; expected the name of a new file") from None
 
 
 class _Steps:

@@ -6,30 +6,55 @@ import argparse
 import gc
 import os
 import sys
+from typing import TYPE_CHECKING
 
 from vfdeck.app import failure
-from vfdeck.app.commands import hosts
+from vfdeck.app.commands import hosts, output
 from vfdeck.app.failure import Failure
+
+if TYPE_CHECKING:
+    from vfdeck.backend.model import Snapshot
+    from vfdeck.backend.report import Keep
+    from vfdeck.widgets.filtering import Query
 
 
 def run(options: argparse.Namespace) -> int:
     """Look once and print. Problems are part of what is printed, so they do not make it fail."""
     gc.disable()  # nothing made here is thrown away before the process ends
+    query = _query(options.filter) if options.filter is not None else None
     host = hosts.local(options.root) if options.demo is None else hosts.simulated(options.demo, options.seed)
     try:
         snapshot = host.snapshot()
     finally:
         host.close()
-    if sys.stdout is None:
-        raise Failure(failure.IO, "there is no standard output to print to")
+    output.demand()
     from vfdeck.backend import report
 
+    keep = _keep(query, snapshot) if query is not None else None
     if options.json:
-        sys.stdout.write(report.to_json(snapshot))
+        output.write(report.to_json(snapshot, keep))
     else:
-        _lenient()
-        sys.stdout.writelines(f"{line}\n" for line in report.to_text(snapshot, _width(), every=options.all))
+        output.write_lines(report.to_text(snapshot, _width(), every=options.all, keep=keep))
     return 0
+
+
+def _query(text: str) -> Query:
+    """What `--filter` asks for, in the language of the dashboard's filter."""
+    from vfdeck.backend.text import printable
+    from vfdeck.widgets.filtering import FilterFault, parse
+
+    try:
+        return parse(printable(text))
+    except FilterFault as fault:
+        raise Failure(failure.USAGE, str(fault)) from None
+
+
+def _keep(query: Query, snapshot: Snapshot) -> Keep:
+    """Whether a function of the snapshot is asked for."""
+    from vfdeck.widgets.state import index_of
+
+    index = index_of(snapshot)
+    return lambda function: query.test(function, index)
 
 
 def _width() -> int | None:
@@ -38,10 +63,3 @@ def _width() -> int | None:
         return os.get_terminal_size(sys.stdout.fileno()).columns or None
     except (OSError, ValueError):
         return None
-
-
-def _lenient() -> None:
-    """Where the locale has no way to write a character, a question mark stands for it."""
-    reconfigure = getattr(sys.stdout, "reconfigure", None)
-    if reconfigure is not None:
-        reconfigure(errors="replace")

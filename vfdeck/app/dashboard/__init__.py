@@ -8,15 +8,16 @@ from vfdeck.backend.host import Host
 
 if TYPE_CHECKING:
     from vfdeck.app.dashboard.app import DashboardApp
+    from vfdeck.app.dashboard.lesson import Lesson
 
 __all__ = ["DashboardApp", "run"]
 
 
-def run(host: Host) -> int:
-    """Run the dashboard on a host; the answer is the exit status."""
+def run(host: Host, lesson: Lesson | None = None) -> int:
+    """Run the dashboard on a host, with a story to begin with if there is one; the answer is the exit status."""
     from vfdeck.app.dashboard.app import run as run_app
 
-    return run_app(host)
+    return run_app(host, lesson)
 
 
 def __getattr__(name: str) -> Any:

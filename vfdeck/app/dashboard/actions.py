@@ -51,6 +51,7 @@ class Action:
     command: str = ""
     key_name: str = ""
     in_bar: bool = True
+    many: bool = False  # can be done to all that are marked, or to VFs in one row
 
     @property
     def key(self) -> str:
@@ -142,6 +143,7 @@ ACTIONS: tuple[Action, ...] = (
         its_pf,
         _has_token,
         dialog="token",
+        many=True,
     ),
     Action(
         "vfs",
@@ -152,6 +154,7 @@ ACTIONS: tuple[Action, ...] = (
         its_pf,
         _can_have_vfs,
         dialog="numvfs",
+        many=True,
     ),
     Action(
         "bind",
@@ -160,6 +163,7 @@ ACTIONS: tuple[Action, ...] = (
         "Bind to a driver",
         "Bind to vfio-pci, to another driver, or give it back to the driver the kernel chooses.",
         dialog="driver",
+        many=True,
     ),
     Action(
         "unbind",
@@ -169,6 +173,7 @@ ACTIONS: tuple[Action, ...] = (
         "Unbind the driver; the override stays.",
         available=_can_unbind,
         change=_unbind,
+        many=True,
     ),
     Action(
         "open",
@@ -178,6 +183,7 @@ ACTIONS: tuple[Action, ...] = (
         "Open the device with or without a token, by group or cdev, and hold it or close it at once; says which rule refused.",
         available=_can_open,
         dialog="open",
+        many=True,
     ),
     Action(
         "close",
@@ -187,6 +193,24 @@ ACTIONS: tuple[Action, ...] = (
         "Close every descriptor of it that vfdeck holds.",
         available=_can_close,
         change=_close,
+        many=True,
+    ),
+    Action(
+        "search",
+        "slash",
+        "Find",
+        "Find a row",
+        "Type a part of a name, an address, a program; ↓ and ↑ go on while typing, n and N after. Takes what a filter takes too.",
+        command="search",
+        key_name="/",
+    ),
+    Action(
+        "filter",
+        "f",
+        "Filter",
+        "Show only what is wanted",
+        "Words, and keys such as driver:vfio-pci token:unset held:yes; Tab completes.",
+        command="filter",
     ),
     Action(
         "autoprobe",
@@ -197,6 +221,7 @@ ACTIONS: tuple[Action, ...] = (
         its_pf,
         _is_pf,
         change=_autoprobe,
+        many=True,
     ),
     Action("refresh", "r,f5", "Refresh", "Look again", "Read everything afresh.", command="refresh_now", in_bar=False),
     Action("details", "d", "Details", "Details in full", "Show the facts over the whole screen, and back.", command="details"),
@@ -217,9 +242,45 @@ ACTIONS: tuple[Action, ...] = (
         command="problems",
         in_bar=False,
     ),
-    Action("fold_all", "minus", "Fold all", "Fold every PF", "Show PFs only.", command="fold_all", key_name="-", in_bar=False),
     Action(
-        "unfold_all", "plus", "Unfold all", "Unfold everything", "Show every VF.", command="unfold_all", key_name="+", in_bar=False
+        "mark",
+        "m",
+        "Mark",
+        "Mark a row",
+        "Mark it, or take its mark away; actions are then done to all that are marked, after one confirmation. Esc ends it.",
+        command="mark",
+        in_bar=False,
+    ),
+    Action(
+        "sort",
+        "s",
+        "Sort",
+        "Sort by the next thing",
+        "By address, name, users, state; the column's title shows it.",
+        command="sort",
+        in_bar=False,
+    ),
+    Action("next", "n", "Next", "Next match", "Go to the next row that was found.", command="next_match", in_bar=False),
+    Action("previous", "N", "Before", "Match before", "Go to the row found before.", command="previous_match", in_bar=False),
+    Action(
+        "fold_all",
+        "minus",
+        "Less",
+        "See less",
+        "One step less to see: VFs that are alike in one row, then PFs only, then hosts only.",
+        command="fold_all",
+        key_name="-",
+        in_bar=False,
+    ),
+    Action(
+        "unfold_all",
+        "plus",
+        "More",
+        "See more",
+        "One step more to see: every PF, its VFs, every single one of them.",
+        command="unfold_all",
+        key_name="+",
+        in_bar=False,
     ),
     Action("help", "question_mark,f1", "Help", "Keys and letters", "This page.", command="help", key_name="?"),
     Action(

@@ -16,6 +16,7 @@ from textual.binding import Binding, BindingType
 from textual.screen import Screen
 from textual.theme import Theme
 
+from vfdeck.app.dashboard.lesson import Lesson
 from vfdeck.app.dashboard.palette import ActionProvider
 from vfdeck.app.dashboard.screen import Dashboard
 from vfdeck.app.dashboard.themes import DARK, choose_theme
@@ -45,13 +46,22 @@ class DashboardApp(App[None], inherit_bindings=False):
         Binding("shift+tab", "app.focus_previous", "Previous", show=False),
     ]
 
-    def __init__(self, hosts: Sequence[Host], *, theme: str = DARK.name, interval: float = 2.0, follow: bool = True) -> None:
+    def __init__(
+        self,
+        hosts: Sequence[Host],
+        *,
+        theme: str = DARK.name,
+        interval: float = 2.0,
+        follow: bool = True,
+        lesson: Lesson | None = None,
+    ) -> None:
         _keep_no_log()
         self.set_reactive(App.theme, theme)
         super().__init__()
         self.hosts = tuple(hosts)
         self._interval = interval
         self._follow = follow
+        self._lesson = lesson
         self.features -= {"devtools"}  # the console gets every message in clear, keys of a token among them
 
     def get_theme(self, theme_name: str) -> Theme | None:
@@ -60,7 +70,7 @@ class DashboardApp(App[None], inherit_bindings=False):
 
     def get_default_screen(self) -> Screen[None]:
         """The dashboard."""
-        return Dashboard(self.hosts, interval=self._interval, follow=self._follow)
+        return Dashboard(self.hosts, interval=self._interval, follow=self._follow, lesson=self._lesson)
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """None of Textual's own: a screenshot, for one, could hold a token."""
@@ -82,11 +92,14 @@ class DashboardApp(App[None], inherit_bindings=False):
         self._close_messages_no_wait()
 
 
-def run(host: Host) -> int:
-    """Run the dashboard on a host until the operator quits; the answer is the exit status. Who made the host closes it."""
+def run(host: Host, lesson: Lesson | None = None) -> int:
+    """Run the dashboard on a host until the operator quits, with a story to begin with if there is one.
+
+    The answer is the exit status. Who made the host closes it.
+    """
     if not sys.stdin.isatty() or not sys.stdout.isatty():
         print("vfdeck: the dashboard needs a terminal on standard input and output (try vfdeck tree)", file=sys.stderr)
         return EX_USAGE
-    app = DashboardApp([host], theme=choose_theme(os.environ))
+    app = DashboardApp([host], theme=choose_theme(os.environ), lesson=lesson)
     app.run()
     return app.return_code or 0

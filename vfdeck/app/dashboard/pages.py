@@ -6,15 +6,23 @@ from collections.abc import Sequence
 
 from vfdeck.app.dashboard.actions import ACTIONS
 from vfdeck.backend.model import Snapshot
+from vfdeck.widgets.filtering import KEYS
 from vfdeck.widgets.sections import Fact, Section
 from vfdeck.widgets.state import State, Tone, plural
 
 _TREE_KEYS = (
     ("↑ ↓ j k", "move; PgUp PgDn Home End in greater steps"),
-    ("← →", "fold and unfold; ← on a VF goes to its PF"),
+    ("← →", "fold and unfold; ← on a VF folds it with those like it, then goes to its PF"),
     ("Enter", "fold or unfold; on a VF its details in full"),
     ("Space", "fold or unfold"),
+    ("[ ] { }", "to the PF before, the next PF; to the host before, the next host"),
     ("Tab", "to the facts and back, to scroll them"),
+)
+
+_FILTER_WORDS = (
+    Fact("word", "in an address, a name, a driver, a state, a program that holds it"),
+    Fact("key:a,b", "a or b; * stands for anything, users:>2 for more than two"),
+    Fact("-word", "the opposite; several words must all hold"),
 )
 
 
@@ -34,9 +42,10 @@ def help_sections() -> list[Section]:
                 Fact("#1a2b3c4d", "set by vfdeck; the fingerprint tells tokens apart and gives nothing away", Tone.GOOD),
                 Fact("unset", "the kernel's random token, which nobody knows", Tone.WARN),
                 Fact("unknown", "set before vfdeck looked, never, or by another program since", Tone.WARN),
-                Fact("needed", "a VF that opens only with its PF's token", Tone.DIM),
+                Fact("needed", "a VF that opens only with its PF's token; unset: with one that nobody knows", Tone.DIM),
             ),
         ),
+        Section("Filters and searches", (*_FILTER_WORDS, *(Fact(f"{key}:", about) for key, about in KEYS.items()))),
         Section(
             "Numbers",
             (

@@ -6,72 +6,49 @@ confirmation, performer, and comes back as a message with its outcome.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import ClassVar, NamedTuple
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import ClassVar
 
-from textual import on, work
+from textual import events, on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container, Vertical
 from textual.reactive import reactive
-from textual.screen import ModalScreen, Screen
+from textual.screen import Screen
 from textual.widgets import Static
 
 from vfdeck.app.dashboard.actions import ACTIONS, BY_ID, Action, its_pf
-from vfdeck.app.dashboard.dialogs.base import Page
+from vfdeck.app.dashboard.batch import Batch, Item, LeftOut, Target, retarget, sort_out, together
+from vfdeck.app.dashboard.dialogs.base import Dialog, Page
 from vfdeck.app.dashboard.dialogs.confirm import ConfirmDialog
 from vfdeck.app.dashboard.dialogs.driver import DriverDialog
 from vfdeck.app.dashboard.dialogs.numvfs import NumvfsDialog
 from vfdeck.app.dashboard.dialogs.open import OpenDialog
 from vfdeck.app.dashboard.dialogs.token import TokenDialog
 from vfdeck.app.dashboard.feed import ChangeBegun, ChangeDone, HostFailed, HostFeed, Performer, SnapshotReady
+from vfdeck.app.dashboard.finding import Finder
+from vfdeck.app.dashboard.lesson import Lesson
 from vfdeck.app.dashboard.pages import empty_sections, help_sections, problem_sections
-from vfdeck.backend.changes import Change, Outcome, Plan, SetToken
+from vfdeck.app.dashboard.state import Fleet, SessionTokens, named
+from vfdeck.backend.changes import Change, Open, Outcome, Plan, SetToken, target_of
 from vfdeck.backend.host import Host
-from vfdeck.backend.model import Function, Snapshot, TokenState
-from vfdeck.backend.token import Token
-from vfdeck.widgets.bars import Banner, JobLine, Key, KeyBar
+from vfdeck.backend.model import Function, Snapshot
+from vfdeck.widgets.bars import Banner, JobLine, Key, KeyBar, ViewLine
 from vfdeck.widgets.facts import FactsPanel
 from vfdeck.widgets.fleet_tree import FleetTree
+from vfdeck.widgets.query import QueryBar
 from vfdeck.widgets.report import ReportView, report, verdict
 from vfdeck.widgets.rows import RowId
 from vfdeck.widgets.section_view import SectionView
-from vfdeck.widgets.state import Tone
+from vfdeck.widgets.sections import Fact, Section
+from vfdeck.widgets.state import Tone, index_of, plural
 
-
-@dataclass(frozen=True, slots=True)
-class Fleet:
-    """Everything the screen shows that comes from hosts: their snapshots in the order of the hosts, and failures of the backend."""
-
-    snapshots: tuple[Snapshot, ...] = ()
-    failures: tuple[tuple[str, str], ...] = ()
-
-    def with_snapshots(self, fresh: Mapping[str, Snapshot], order: Sequence[str]) -> Fleet:
-        """The same with fresh snapshots of some hosts, whose failures are over."""
-        known = {s.host.name: s for s in self.snapshots} | dict(fresh)
-        return Fleet(tuple(known[name] for name in order if name in known), tuple(f for f in self.failures if f[0] not in fresh))
-
-    def with_failure(self, host: str, what: str) -> Fleet:
-        """The same with a failure of one host's backend."""
-        return replace(self, failures=(*(f for f in self.failures if f[0] != host), (host, what)))
-
-    def snapshot(self, host: str) -> Snapshot | None:
-        """A host's snapshot."""
-        return next((s for s in self.snapshots if s.host.name == host), None)
-
-
-class _Kept(NamedTuple):
-    """A token that was set in this session, and when by the monotonic clock."""
-
-    token: Token
-    since: float
-
-
-def _named(snapshot: Snapshot, name: str) -> Snapshot:
-    """The snapshot under the name by which its host is known here."""
-    return snapshot if snapshot.host.name == name else replace(snapshot, host=replace(snapshot.host, name=name))
+#: Seconds for which what changed stands out.
+FLASH = 2.0
+#: Actions that need a tree.
+_OF_THE_TREE = ("details", "fold_all", "unfold_all", "search", "filter", "mark", "sort", "next", "previous")
 
 
 class Dashboard(Screen[None]):
@@ -86,26 +63,35 @@ class Dashboard(Screen[None]):
 
     fleet: reactive[Fleet] = reactive(Fleet())
 
-    def __init__(self, hosts: Sequence[Host], *, interval: float = 2.0, follow: bool = True) -> None:
+    def __init__(self, hosts: Sequence[Host], *, interval: float = 2.0, follow: bool = True, lesson: Lesson | None = None) -> None:
         super().__init__()
+        self._lesson = lesson  # until it has been told
         self._hosts = {host.name: host for host in hosts}
         self._feeds = {host.name: HostFeed(host, self.post_message, interval) for host in hosts}
         self._performer = Performer(self.post_message)
         self._follow = follow
         self._begun: dict[int, tuple[str, Change]] = {}
         self._asking = False
-        self._tokens: dict[RowId, _Kept] = {}
-        self._outcome: tuple[Outcome, str] | None = None
+        self._tokens = SessionTokens()
+        self._outcome: tuple[Outcome, str] | Batch | None = None
+        self._batches: list[Batch] = []
         self._fresh: dict[str, SnapshotReady] = {}
         # kept, not looked for: a message may come when they are not there yet, or no more
-        self._banner, self._tree, self._facts = Banner(), FleetTree(id="tree"), FactsPanel(id="facts")
+        self._banner, self._tree, self._facts = (
+            Banner(),
+            FleetTree(id="tree", flash=FLASH if follow else 0.0),
+            FactsPanel(id="facts"),
+        )
         self._last, self._empty = ReportView(id="last"), SectionView(id="empty", label_width=3)
         self._line, self._keys = JobLine(), KeyBar()
+        self._query, self._view = QueryBar(), ViewLine()
+        self._finder = Finder(self._tree, self._query, self._line, self._keys, self._view, lambda: self.fleet.snapshots)
 
     def compose(self) -> ComposeResult:
         """Banner, tree and side panel, job line, keys."""
         yield self._banner
         yield Static("vfdeck needs a terminal of at least 40 columns and 12 rows.", id="small", markup=False)
+        yield self._view
         with Container(id="body"):
             yield self._tree
             with Vertical(id="side"):
@@ -113,6 +99,7 @@ class Dashboard(Screen[None]):
                 yield self._last
         yield self._empty
         yield self._line
+        yield self._query
         yield self._keys
 
     def on_mount(self) -> None:
@@ -140,18 +127,18 @@ class Dashboard(Screen[None]):
 
     def _take_in(self) -> None:
         """Let everything that came since the last time become the state, at once."""
-        fresh = {host: _named(message.snapshot, host) for host, message in self._fresh.items()}
-        self._tokens = {row: kept for row, kept in self._tokens.items() if not self._replaced(row, kept)}
+        for message in self._fresh.values():
+            self._tokens.check(message)
+        fresh = {
+            host: self._tokens.shown(host, named(message.snapshot, host), message.begun) for host, message in self._fresh.items()
+        }
         self._fresh = {}
         self.fleet = self.fleet.with_snapshots(fresh, list(self._hosts))
-
-    def _replaced(self, row: RowId, kept: _Kept) -> bool:
-        """Whether the host says that a PF's token is no more the one that was set; a look from before the setting says nothing."""
-        message = self._fresh.get(row.host)
-        if message is None or message.begun < kept.since:
-            return False
-        known = message.snapshot.tokens.get(row.bdf)
-        return known is None or known.state is not TokenState.SET or known.fingerprint != kept.token.fingerprint
+        self._go_on()
+        if self._lesson is not None:
+            lesson, self._lesson = self._lesson, None
+            self._tree.select(RowId(next(iter(self._hosts)), lesson.target))
+            self.app.push_screen(Page(lesson.title, lesson.sections(), label_width=5))
 
     @on(HostFailed)
     def _host_failed(self, message: HostFailed) -> None:
@@ -171,6 +158,7 @@ class Dashboard(Screen[None]):
         self.set_class(empty, "-empty")
         if empty:
             self._empty.show(empty_sections(fleet.snapshots))
+        self._finder.show()
         self._show_jobs()
         self._show_selection()
 
@@ -187,8 +175,37 @@ class Dashboard(Screen[None]):
 
     @on(FleetTree.Highlighted)
     def _highlighted(self) -> None:
-        self._line.clear_hint()
+        if not self._query.is_open:  # then the line helps with what is typed
+            self._line.clear_hint()
         self._show_selection()
+
+    @on(FleetTree.Searched)
+    def _searched(self, message: FleetTree.Searched) -> None:
+        self._finder.searched(message.number, message.count)
+
+    @on(FleetTree.Arranged)
+    def _arranged(self) -> None:
+        self._finder.show()
+
+    @on(QueryBar.Changed)
+    def _typed(self, message: QueryBar.Changed) -> None:
+        self._finder.typed(message.text)
+
+    @on(QueryBar.Accepted)
+    def _accepted(self, message: QueryBar.Accepted) -> None:
+        self._finder.accept(message.text)
+
+    @on(QueryBar.Cancelled)
+    def _cancelled(self) -> None:
+        self._finder.cancel()
+
+    @on(QueryBar.Complete)
+    def _complete(self, message: QueryBar.Complete) -> None:
+        self._finder.complete(message.text)
+
+    @on(QueryBar.Step)
+    def _step(self, message: QueryBar.Step) -> None:
+        self._finder.step(message.step)
 
     @on(FleetTree.Selected)
     def _selected(self) -> None:
@@ -198,21 +215,47 @@ class Dashboard(Screen[None]):
         """Facts and keys of what is selected."""
         row_id = self._tree.row_id
         function, snapshot = self.selected()
-        self._facts.show_row(row_id, snapshot)
+        self._facts.show_row(row_id, snapshot, self._notes())
         keys = [
             Key(a.id, a.key, a.label, not self.why_not(a, function, snapshot), pinned=a.id in ("help", "quit"))
             for a in ACTIONS
             if a.in_bar
         ]
-        self._keys.show(keys)
+        empty = self.has_class("-empty")  # then most keys are not even a matter of another row
+        self._keys.show([key for key in keys if key.enabled or not empty])
+
+    def _notes(self) -> list[Fact]:
+        """What the row itself has to say: for whom it stands, and what changed a moment ago."""
+        row = self._tree.row
+        alike = [Fact("", f"the first of {row.size} VFs that are alike", Tone.DIM)] if row is not None and row.size > 1 else []
+        changes = "; ".join(str(change) for change in self._tree.changes(self._tree.row_id))
+        return [*alike, Fact("changed", changes, Tone.OWN)] if changes else alike
 
     def why_not(self, action: Action, function: Function | None, snapshot: Snapshot | None) -> str:
         """Why an action is not possible now; "" where it is."""
         if action.id == "result" and self._outcome is None:
             return "nothing was changed yet"
-        if action.id in ("details", "fold_all", "unfold_all") and self.has_class("-empty"):
+        if action.id in _OF_THE_TREE and self.has_class("-empty"):
             return "there is no function to show"
+        if action.id in ("next", "previous") and self._finder.is_empty:
+            return "nothing was searched for; / finds"
+        if action.many and (targets := self._targets(action)):
+            reasons = [action.available(*target) for target in targets]
+            return "" if "" in reasons else reasons[0]
         return action.why_not(function, snapshot)
+
+    def _targets(self, action: Action) -> list[Target]:
+        """What an action is about where it is about many: everything marked, or the VFs of one row. Each PF comes once."""
+        row = self._tree.row
+        chosen = sorted(self._tree.marks) or (self._tree.rows.members(row) if row is not None and row.size > 1 else [])
+        found: dict[RowId, Target] = {}
+        for row_id in chosen:
+            snapshot = self.fleet.snapshot(row_id.host)
+            function = snapshot.functions.get(row_id.bdf) if snapshot is not None else None
+            if snapshot is not None and function is not None:
+                target = action.target(function, snapshot)
+                found[RowId(row_id.host, target.bdf)] = Target(target, snapshot)
+        return list(found.values())
 
     # -- actions ------------------------------------------------------------------------------------------------------
     @on(KeyBar.Pressed)
@@ -230,7 +273,12 @@ class Dashboard(Screen[None]):
         self._line.clear_hint()
         if action.command:
             getattr(self, f"action_{action.command}")()
-        elif function is not None and snapshot is not None and not self._asking:  # a second key may come before the first dialog
+        elif self._asking:
+            return
+        elif action.many and (targets := self._targets(action)):
+            self._asking = True
+            self._ask_many(action, targets)
+        elif function is not None and snapshot is not None:  # a second key may come before the first dialog
             self._asking = True
             self._ask(action, action.target(function, snapshot), snapshot)
 
@@ -252,7 +300,67 @@ class Dashboard(Screen[None]):
         finally:
             self._asking = False
 
-    def _dialog(self, action: Action, function: Function, snapshot: Snapshot, host: Host) -> ModalScreen[Change | None]:
+    @work(group="flow")
+    async def _ask_many(self, action: Action, targets: list[Target]) -> None:
+        """One dialog, one plan of all, one confirmation."""
+        try:
+            reasons = [(target, action.available(*target)) for target in targets]
+            possible = [target for target, reason in reasons if not reason]
+            left = [LeftOut(target.function.bdf, reason) for target, reason in reasons if reason]
+            answer: Change | None = None
+            if action.change is None:
+                host = self._hosts[possible[0].snapshot.host.name]
+                dialog = self._dialog(action, *possible[0], host)
+                dialog.for_many(len(possible))
+                answer = await self.app.push_screen_wait(dialog)
+                if answer is None:
+                    return
+            items: list[Item] = []
+            for target in possible:
+                host = self._hosts[target.snapshot.host.name]
+                change = action.change(*target) if action.change is not None else self._same(answer, possible[0], target)
+                if change is None:
+                    left.append(LeftOut(target.function.bdf, "no token of its PF was set in this session"))
+                else:
+                    items.append(Item(host, change, host.plan(change, self.fleet.snapshot(host.name) or target.snapshot)))
+            kept, more = sort_out(items)
+            if not kept:
+                out = tuple(Fact("", f"{bdf}: {why}", Tone.WARN) for bdf, why in [*left, *more])
+                self.app.push_screen(Page(f"{action.title}: nothing to do", [Section("", out)], label_width=2, tone=Tone.WARN))
+                return
+            plan = together(f"{action.title}: {plural(len(kept), 'function')}", kept, [*left, *more])
+            if await self.app.push_screen_wait(ConfirmDialog(plan)):
+                self._tree.clear_marks()
+                self._batches.append(Batch(plan.title, deque(kept), [*left, *more]))
+                self._go_on()
+                self._finder.show()
+        finally:
+            self._asking = False
+
+    def _same(self, answer: Change | None, first: Target, other: Target) -> Change | None:
+        """What was answered for the first target, for another; None where it would need a token that is not there.
+
+        The token set in this session that was chosen for the first is, for a VF of another PF, that PF's.
+        """
+        assert answer is not None
+        change = retarget(answer, other.function.bdf)
+        mine, its = (self._tokens.of(t.snapshot.host.name, its_pf(*t).bdf) for t in (first, other))
+        if isinstance(change, Open) and change.token is not None and change.token == mine:
+            return replace(change, token=its) if its is not None else None
+        return change
+
+    def _go_on(self) -> None:
+        """Begin what is due of confirmed batches."""
+        for batch in self._batches:
+            batch.start(lambda item: self._perform(*item), self._is_waiting)
+
+    def _is_waiting(self, item: Item) -> bool:
+        """Whether a change waits in the kernel for a program."""
+        snapshot = self.fleet.snapshot(item.host.name)
+        job = index_of(snapshot).running.get(target_of(item.change)) if snapshot is not None else None
+        return job is not None and bool(job.waits_for or job.advice)
+
+    def _dialog(self, action: Action, function: Function, snapshot: Snapshot, host: Host) -> Dialog[Change]:
         """The dialog that asks for what an action needs."""
         dialog: object
         match action.dialog:
@@ -263,16 +371,16 @@ class Dashboard(Screen[None]):
             case "driver":
                 dialog = DriverDialog(function, snapshot)
             case _:
-                kept = self._tokens.get(RowId(host.name, its_pf(function, snapshot).bdf))
-                dialog = OpenDialog(function, snapshot, kept.token if kept else None)
-        assert isinstance(dialog, ModalScreen)
+                dialog = OpenDialog(function, snapshot, self._tokens.of(host.name, its_pf(function, snapshot).bdf))
+        assert isinstance(dialog, Dialog)
         return dialog
 
-    def _perform(self, host: Host, change: Change, plan: Plan) -> None:
-        """Hand a confirmed change to the performer."""
+    def _perform(self, host: Host, change: Change, plan: Plan) -> int:
+        """Hand a confirmed change to the performer; the answer is its number."""
         number = self._performer.submit(host, change)
         self._begun[number] = (plan.title, change)
         self._show_jobs()
+        return number
 
     @on(ChangeBegun)
     def _change_begun(self, message: ChangeBegun) -> None:
@@ -286,12 +394,34 @@ class Dashboard(Screen[None]):
         title, change = self._begun.pop(message.number, ("", None))
         self._feeds[message.host].look_soon()
         self._show_jobs()
+        if message.outcome is not None and message.outcome.ok and isinstance(change, SetToken):
+            self._keep_token(message.host, change)
+        if batch := next((batch for batch in self._batches if message.number in batch.running), None):
+            batch.take(message.number, message.outcome)
+            self._show_batch(batch)
+            return
         if message.outcome is None:
             self._line.show_last(f"✗ {title}: vfdeck itself failed ({message.failure}); this is a bug", Tone.BAD)
             return
-        if message.outcome.ok and isinstance(change, SetToken):
-            self._tokens[RowId(message.host, change.pf)] = _Kept(change.token, time.monotonic())
         self._show_outcome(message.outcome, title)
+
+    def _keep_token(self, host: str, change: SetToken) -> None:
+        """Keep a token that was set, and show at once that it is."""
+        self._tokens.keep(host, change)
+        snapshots = tuple(self._tokens.shown(host, s, 0.0) if s.host.name == host else s for s in self.fleet.snapshots)
+        self.fleet = replace(self.fleet, snapshots=snapshots)
+
+    def _show_batch(self, batch: Batch) -> None:
+        """A line for how a batch stands; when it is over and something was refused, its page."""
+        self._go_on()
+        text, tone = batch.verdict()
+        self._outcome = batch
+        self._line.show_last(f"{'…' if not batch.is_over else '✓' if tone is Tone.GOOD else '✗'} {text}   e: more", tone)
+        self._show_selection()
+        if batch.is_over:
+            self._batches.remove(batch)
+            if tone is not Tone.GOOD and self.app.screen is self:
+                self.action_result()
 
     def _show_outcome(self, outcome: Outcome, title: str) -> None:
         """A line for every outcome; a refusal opens its explanation, unless a dialog is open already."""
@@ -318,13 +448,52 @@ class Dashboard(Screen[None]):
         (self._facts if full else self._tree).focus()
 
     def action_back(self) -> None:
-        """From the details, or from the facts, to the tree."""
+        """From the details, or from the facts, to the tree; there, end the search, then the filter."""
+        if self._tree.has_focus:
+            self._finder.back()
         self.remove_class("-details")
         self._tree.focus()
 
+    def action_search(self) -> None:
+        """Type what to go to."""
+        self.remove_class("-details")
+        self._finder.start("search")
+
+    def action_filter(self) -> None:
+        """Type what to show."""
+        self.remove_class("-details")
+        self._finder.start("filter")
+
+    def action_mark(self) -> None:
+        """Mark the row, or take its mark away."""
+        self._tree.toggle_mark()
+        self._finder.show()
+        self._show_selection()
+
+    def action_sort(self) -> None:
+        """Sort by the next thing."""
+        self._finder.next_order()
+
+    def action_next_match(self) -> None:
+        """To the next match."""
+        self._finder.step(1)
+
+    def action_previous_match(self) -> None:
+        """To the match before."""
+        self._finder.step(-1)
+
+    def on_key(self, event: events.Key) -> None:
+        """Say so when a key does nothing here."""
+        if event.key not in self.active_bindings:
+            name = event.character if event.is_printable and event.character else event.key
+            self._line.hint(f"{name} does nothing here; ? lists the keys", Tone.DIM)
+
     def action_result(self) -> None:
         """What came of the last change."""
-        if self._outcome is not None:
+        if isinstance(self._outcome, Batch):
+            text, tone = self._outcome.verdict()
+            self.app.push_screen(Page(text, self._outcome.report(), label_width=7, tone=tone))
+        elif self._outcome is not None:
             outcome, title = self._outcome
             text, tone = verdict(outcome, title)
             self.app.push_screen(Page(text, report(outcome), label_width=7, tone=tone))
@@ -335,11 +504,11 @@ class Dashboard(Screen[None]):
         self.app.push_screen(Page("What could not be read", sections, label_width=2))
 
     def action_fold_all(self) -> None:
-        """PFs only."""
+        """One step less to see."""
         self._tree.fold_all(True)
 
     def action_unfold_all(self) -> None:
-        """Everything."""
+        """One step more to see."""
         self._tree.fold_all(False)
 
     def action_help(self) -> None:

@@ -57,6 +57,14 @@ PLACEHOLDERS = {
     "given": "the token given, by fingerprint, or none",
     "judgement": "the rule of the token judgement",
     "fault": "what is wrong with the string given",
+    "access": "mode and owner of what was refused, and vfdeck's rights",
+    "override_now": "its driver_override after the refusal",
+    "vf_bars": "how many BARs of the VFs have an address",
+    "buses": "the buses that the bridge above the PF owns",
+    "links": "the PF's network interfaces, up or down",
+    "lsms": "the security modules at work",
+    "lockdown": "the state of the kernel's lockdown",
+    "unseen_too": "in brackets, the processes that could not be looked at",
     "kernel": "the kernel's release",
     "privilege": "as root or as an ordinary user",
     "path": "the file that was written",
@@ -108,6 +116,11 @@ def _pattern(wording: str) -> str:
 def fill(text: str, values: Mapping[str, str]) -> str:
     """Fill the placeholders; those without a value stand in angle brackets, as in a manual."""
     return text.format_map({name: values.get(name, f"<{name}>") for name in PLACEHOLDERS})
+
+
+def fillable(texts: tuple[str, ...], values: Mapping[str, str]) -> tuple[str, ...]:
+    """The texts whose words are all known, filled: a command with a hole in it helps nobody."""
+    return tuple(fill(text, values) for text in texts if placeholders(text) <= values.keys())
 
 
 def placeholders(text: str) -> frozenset[str]:

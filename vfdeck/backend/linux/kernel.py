@@ -13,10 +13,11 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from vfdeck.backend.kernel import BIND_ARGSZ_TOKEN, LogLine, OpenFiles, Pending, UeventSource
+from vfdeck.backend.kernel import BIND_ARGSZ_TOKEN, Address, FileStat, LogLine, OpenFiles, Pending, UeventSource
 
 if TYPE_CHECKING:
     from vfdeck.backend.linux.klog import KernelLog
+    from vfdeck.backend.linux.procs import ProcessScan
     from vfdeck.backend.linux.reads import GuardedReader
     from vfdeck.backend.linux.rooted import Rooted
 
@@ -75,8 +76,19 @@ class LinuxKernel:
             self._tree = Rooted(self.root)
         self._log: KernelLog | None = None
         self._reader: GuardedReader | None = None
+        self._processes: ProcessScan | None = None
         self._maps: dict[int, int] = {}
         self._lock = threading.Lock()
+
+    @property
+    def is_tree(self) -> bool:
+        """See `Kernel.is_tree`."""
+        return self._tree is not None
+
+    @property
+    def euid(self) -> int:
+        """See `Kernel.euid`."""
+        return os.geteuid()
 
     # -- files -------------------------------------------------------------------------------------------------------
     def read(self, path: str) -> bytes:
@@ -155,6 +167,16 @@ class LinuxKernel:
             return os.readlink(path if self._tree is None else self._tree.entry(path))
         except ValueError as error:
             raise _no_path(path) from error
+
+    def stat(self, path: str) -> FileStat:
+        """stat(2), and whether there is an access control list. Raises OSError: ENOENT, EACCES (a directory above it)."""
+        try:
+            place = path if self._tree is None else self._tree.file(path)
+            found = os.stat(place)
+        except ValueError as error:
+            raise _no_path(path) from error
+        node = (os.major(found.st_rdev), os.minor(found.st_rdev)) if stat.S_ISCHR(found.st_mode) else None
+        return FileStat(found.st_mode, found.st_uid, found.st_gid, node, _has_acl(place))
 
     def _open(self, path: str, flags: int) -> int:
         try:
@@ -241,11 +263,22 @@ class LinuxKernel:
         vfio.unmap(mapping, length)
 
     # -- observation -------------------------------------------------------------------------------------------------
-    def open_files(self) -> OpenFiles:
+    def open_files(self, late: float = 0.0) -> OpenFiles:
         """Who has what open, from /proc. Never raises: what could not be looked at is counted."""
-        from vfdeck.backend.linux.procs import open_files
+        with self._lock:
+            if self._processes is None:
+                from vfdeck.backend.linux.procs import ProcessScan
 
-        return open_files(self.root)
+                self._processes = ProcessScan(self.root)
+        return self._processes.look(late)
+
+    def addresses(self) -> list[Address]:
+        """See `Kernel.addresses`. Raises OSError: EOPNOTSUPP for a tree, whose files do not tell; ETIMEDOUT, ENOBUFS, EPERM."""
+        if self._tree is not None:
+            raise OSError(errno.EOPNOTSUPP, "the files of a directory tell no addresses", self.root)
+        from vfdeck.backend.linux.addresses import addresses
+
+        return addresses()
 
     def log(self) -> list[LogLine] | None:
         """The kernel's own lines of /dev/kmsg, oldest first; None where it may not be read."""
@@ -271,6 +304,14 @@ def may_wait(path: str) -> bool:
     """Whether a write to this file of sysfs may wait in the kernel for something else."""
     name = path.rsplit("/", 1)[-1]
     return path.startswith("/sys/") and (name in MAY_WAIT or name.endswith("_resize"))
+
+
+def _has_acl(path: str) -> bool:
+    """Whether a file has an access control list beyond its mode; no for file systems that know none."""
+    try:
+        return bool(os.getxattr(path, "system.posix_acl_access"))
+    except OSError:
+        return False
 
 
 def _no_path(path: str) -> OSError:

@@ -1,30 +1,80 @@
-"""Who a process is. The only module that imports psutil, and only when somebody is asked for."""
+"""Who a process is. The only module that imports psutil, and only when somebody is asked for: a holder, never every process."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
 
-from vfdeck.backend.text import printable
+from vfdeck.backend.kernel import Process
+from vfdeck.backend.workload import process
 
-
-@dataclass(frozen=True, slots=True)
-class Process:
-    """A running process: its name, its user ("" where unknown) and when it was started (seconds since the epoch)."""
-
-    pid: int
-    name: str
-    user: str
-    started: float
+#: Bytes that are read of a command line or of a list of control groups.
+_READ = 1 << 17
 
 
-def describe(pid: int) -> Process | None:
-    """The process `pid` of this machine; None if it is gone, hidden, or psutil is not there. Never raises."""
+def describe(pid: int, root: str = "/") -> Process | None:
+    """The process `pid`; None if it is gone or hidden. Never raises.
+
+    Of a tree that is not this machine's the files are read themselves: user ids have no names there.
+    """
+    base = root.rstrip("/")
+    place = f"{base}/proc/{pid}"
+    try:
+        if pid < 0:
+            return None
+        cgroup = _text(f"{place}/cgroup")
+        return _of_files(pid, place, base, cgroup) if base else _of_psutil(pid, place, cgroup)
+    except (OSError, ValueError, OverflowError):
+        return None
+
+
+def _of_psutil(pid: int, place: str, cgroup: str) -> Process | None:
     try:
         import psutil
     except ImportError:
-        return None
+        return _of_files(pid, place, "", cgroup)
     try:
-        process = psutil.Process(pid)
-        return Process(pid, printable(process.name()), printable(process.username()), process.create_time())
-    except (psutil.Error, OSError, ValueError, OverflowError):
+        found = psutil.Process(pid)
+        with found.oneshot():
+            arguments = [] if found.status() == psutil.STATUS_ZOMBIE else found.cmdline()
+            return process(pid, found.name(), found.username(), found.create_time(), arguments, cgroup)
+    except psutil.AccessDenied:  # a part of it is hidden
+        return _of_files(pid, place, "", cgroup)
+    except psutil.Error:
         return None
+
+
+def _of_files(pid: int, place: str, base: str, cgroup: str) -> Process:
+    arguments = _text(f"{place}/cmdline").split("\0")
+    name = _bytes(f"{place}/comm").decode("utf-8", "surrogateescape")
+    return process(pid, name, str(os.stat(place).st_uid), _started(place, base), arguments, cgroup)
+
+
+def _started(place: str, base: str) -> float | None:
+    """When a process was started, from the ticks since boot in its `stat`; None where that or the time of the boot is not told."""
+    try:
+        ticks = int(_bytes(f"{place}/stat").rpartition(b")")[2].split()[19])
+        boot = next(int(line.split()[1]) for line in _bytes(f"{base}/proc/stat").splitlines() if line.startswith(b"btime "))
+    except (OSError, ValueError, IndexError, StopIteration):
+        return None
+    return boot + ticks / os.sysconf("SC_CLK_TCK")
+
+
+def _text(path: str) -> str:
+    """A file that may be hidden or gone: "" then."""
+    try:
+        return _bytes(path).decode("utf-8", "surrogateescape")
+    except OSError:
+        return ""
+
+
+def _bytes(path: str) -> bytes:
+    """The beginning of a file. Raises OSError."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        parts, room = [], _READ
+        while room > 0 and (part := os.read(fd, room)):
+            parts.append(part)
+            room -= len(part)
+        return b"".join(parts)
+    finally:
+        os.close(fd)

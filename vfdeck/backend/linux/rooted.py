@@ -74,6 +74,10 @@ class Rooted:
             return self.root + path
         return self.root + self._walk(path)
 
+    def file(self, path: str) -> str:
+        """Where the file `path` is on this machine, every link followed within the tree; raises OSError."""
+        return self.root + self._walk("/" + path.strip("/"))
+
     def entry(self, path: str) -> str:
         """Where `path` is on this machine, its last component not followed; raises OSError."""
         parent, _, name = path.rstrip("/").rpartition("/")

@@ -22,11 +22,15 @@ class Driver:
     frees: bool = False
     managed: bool = False
     vf_probe: str = ""
+    late_until: str = ""
     denied: tuple[str, ...] = ()
     log_on: str = ""
     log_off: str = ""
     net: bool = False
     disk: bool = False
+    vf_vectors: int = 0
+    needs_up: bool = False
+    refuses: str = ""
     dynamic: set[str] = field(default_factory=set)
 
     @property

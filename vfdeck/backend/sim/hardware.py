@@ -26,6 +26,13 @@ class SriovCapability:
     vfs: dict[int, Function] = field(default_factory=dict)  # by index; a VF being removed is no longer in here
     numvfs: int = 0  # what sriov_numvfs reads: set last when enabling, cleared last when disabling
     through_vfio: bool = False  # enabled by vfio-pci's hook
+    initial: int | None = None  # InitialVFs; None: as many as TotalVFs
+    bars: tuple[int, ...] = (0x4000, 0, 0, 0x4000)  # size of one VF's BARs, bytes; of 64 bits, so each takes two numbers
+    unassigned: frozenset[int] = frozenset()  # VF BARs for which no address range was found
+    unclaimed: bool = False  # the ranges were found, but cannot be switched on
+    dependency: str | None = None  # BDF that the capability's function dependency link names, where it names another function
+    vectors: int | None = None  # MSI-X vectors that PF and VFs share; None: enough for everybody
+    grants: int | None = None  # the most that the device lets its driver enable, without lowering the total
 
     @property
     def offered(self) -> int:
@@ -72,8 +79,20 @@ class Function:
     resettable: bool = True
     enabled: bool = True  # the memory bit of the command register
     isolates: bool = True  # of a PF: whether its VFs get IOMMU groups of their own (ACS)
+    direct_mapped: bool = False  # the firmware demands a 1:1 mapping of its memory (RMRR)
+    assigned: bool = False  # of a VF: marked as given to a guest, which only Xen does
     removing: bool = False  # a VF whose links to its PF are gone already
     locked: bool = False  # the device lock is held by a call that waits
+    buses: tuple[int, int] | None = None  # of a bridge: its secondary and subordinate bus number
+    bars: tuple[int, ...] = (0x20000,)  # size of its own BARs, as above
+    vectors: int = 0  # interrupts that its own driver takes
+    up: bool = True  # whether its network interface is up
+    lost: bool = False  # off the bus: every read gives ones
+
+    @property
+    def bus(self) -> int:
+        """The number of its bus."""
+        return int(self.bdf.split(":")[1], 16)
 
     @property
     def role(self) -> Role:
@@ -103,6 +122,7 @@ class Group:
     opened: GroupFile | None = None
     container: ContainerFile | IommuFile | None = None
     cdev_bound: int = 0
+    foreign_domain: bool = False  # somebody in the kernel took the group out of its default domain
 
     @property
     def node(self) -> str:

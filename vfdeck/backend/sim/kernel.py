@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import errno
 import itertools
+import stat
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from vfdeck.backend import workload
 from vfdeck.backend.kernel import (
     BIND_ARGSZ_TOKEN,
     VFIO_DEVICE_BIND_FLAG_TOKEN,
+    Address,
+    FileStat,
     LogLine,
     OpenFile,
     OpenFiles,
     Pending,
     Uevent,
 )
-from vfdeck.backend.sim import sysfs, vfio
+from vfdeck.backend.sim import host_use, sysfs, vfio
 from vfdeck.backend.sim.files import ContainerFile, DeviceFile, File, GroupFile, IommuFile
 from vfdeck.backend.sim.hardware import Function
 from vfdeck.backend.sim.machine import Job, Machine, ProcessRecord, refuse
+from vfdeck.backend.sim.surroundings import Credentials
 
 FIRST_PID = 1000
 
@@ -30,13 +35,31 @@ class SimulatedKernel:
 
     simulated = True
 
-    def __init__(self, machine: Machine, name: str = "vfdeck", user: str = "root", uid: int = 0, pid: int | None = None) -> None:
+    def __init__(
+        self,
+        machine: Machine,
+        name: str = "vfdeck",
+        user: str = "root",
+        uid: int = 0,
+        pid: int | None = None,
+        credentials: Credentials | None = None,
+    ) -> None:
         self.machine = machine
         if pid is None:
             pid = next(n for n in itertools.count(FIRST_PID) if n not in machine.processes)
-        self.process = ProcessRecord(pid, name, user, uid)
+        self.process = ProcessRecord(pid, name, user, credentials or Credentials(uid))
         machine.processes[pid] = self.process
         self._handles = itertools.count(3)
+
+    @property
+    def is_tree(self) -> bool:
+        """See `Kernel.is_tree`."""
+        return False
+
+    @property
+    def euid(self) -> int:
+        """See `Kernel.euid`."""
+        return self.process.uid
 
     @contextmanager
     def _call(self) -> Iterator[Machine]:
@@ -60,12 +83,21 @@ class SimulatedKernel:
     def read(self, path: str) -> bytes:
         """See `Kernel.read`; one that would wait for a device lock is a TimeoutError at once."""
         with self.machine.changed:
-            node = sysfs.resolve(self.machine, path)
+            text = self.machine.around.text_of(self.process.credentials, path)
+            if text is not None:
+                return text.encode()
+            node = sysfs.resolve(self.machine, self._own(path))
             if node.names is not None:
                 raise refuse(errno.EISDIR)
             if node.read is None:
                 raise refuse(errno.EACCES if node.write else errno.EISDIR)
-            return node.read().encode()
+            content = node.read()
+            data = content if isinstance(content, bytes) else content.encode()
+            return data if self.process.credentials.has("CAP_SYS_ADMIN") else data[: node.plain]
+
+    def _own(self, path: str) -> str:
+        """The path without `/proc/self`, which is a link to the program's own directory."""
+        return path.replace("/proc/self/", f"/proc/{self.process.pid}/", 1) if path.startswith("/proc/self/") else path
 
     def write(self, path: str, data: bytes) -> Pending:
         """See `Kernel.write`."""
@@ -74,7 +106,8 @@ class SimulatedKernel:
                 node = sysfs.resolve(machine, path)
                 if node.names is not None:
                     raise refuse(errno.EISDIR)
-                if node.write is None or self.process.uid != 0:
+                machine.around.may_write(self.process.credentials, path)
+                if node.write is None:
                     raise refuse(errno.EACCES)
                 task = node.write(data) if data else None
             except OSError as error:
@@ -84,10 +117,17 @@ class SimulatedKernel:
     def names(self, path: str) -> list[str]:
         """See `Kernel.names`."""
         with self.machine.changed:
-            node = sysfs.resolve(self.machine, path)
+            beside, hidden = self.machine.around.names_in(path), self.process.credentials.container.hidden
+            try:
+                node = sysfs.resolve(self.machine, path)
+            except FileNotFoundError:
+                if beside:
+                    return beside
+                raise
             if node.names is None:
                 raise refuse(errno.ENOTDIR)
-            return node.names()
+            found = dict.fromkeys([*node.names(), *beside])
+            return [name for name in found if f"{path.rstrip('/')}/{name}" not in hidden]
 
     def link(self, path: str) -> str:
         """See `Kernel.link`."""
@@ -97,6 +137,30 @@ class SimulatedKernel:
                 raise refuse(errno.EINVAL)
             return node.link
 
+    def stat(self, path: str) -> FileStat:
+        """See `Kernel.stat`."""
+        with self.machine.changed:
+            around = self.machine.around
+            if path in self.process.credentials.container.hidden:
+                raise refuse(errno.ENOENT)
+            if path in self._nodes():
+                return around.node_of(path)
+            if around.text_of(self.process.credentials, path) is not None:
+                return FileStat(stat.S_IFREG | 0o444, 0, 0)
+            if around.names_in(path):
+                return FileStat(stat.S_IFDIR | 0o755, 0, 0)
+            node = sysfs.resolve(self.machine, self._own(path))
+            if node.names is not None:
+                return FileStat(stat.S_IFDIR | 0o755, 0, 0)
+            return FileStat(stat.S_IFREG | (0o444 if node.read else 0) | (0o200 if node.write else 0), 0, 0)
+
+    def _nodes(self) -> set[str]:
+        """The device nodes there are."""
+        machine = self.machine
+        groups = {f"/dev/vfio/{f.group.node}" for f in machine.vfio_functions() if f.group}
+        found = groups | {f"/dev/vfio/devices/{name}" for name in sysfs.cdev_nodes(machine)} | {"/dev/vfio/vfio"}
+        return found | {"/dev/iommu"} if machine.profile.iommufd and machine.profile.has("iommufd_container") else found
+
     # -- descriptors -------------------------------------------------------------------------------------------------
     def open(self, path: str) -> int:
         """See `Kernel.open`."""
@@ -104,30 +168,29 @@ class SimulatedKernel:
             return self._install(self._open_node(machine, path))
 
     def _open_node(self, machine: Machine, path: str) -> File:
+        """What open(2) of a node gives: first the node and who may open it, then its driver."""
+        program = self.process.credentials
+        name = path.rsplit("/", 1)[-1]
         if path == "/dev/vfio/vfio":
+            machine.around.may_open(program, path)
             return ContainerFile()
         if path == "/dev/iommu":
             if not machine.profile.iommufd or not machine.profile.has("iommufd_container"):
                 raise refuse(errno.ENOENT)
-            self._may_open(machine, path)
+            machine.around.may_open(program, path)
             return IommuFile()
-        name = path.rsplit("/", 1)[-1]
         if path == f"/dev/vfio/devices/{name}" and name in sysfs.cdev_nodes(machine):
-            self._may_open(machine, path)
-            return vfio.open_cdev(self._by_cdev(machine, name))
+            machine.around.may_open(program, path)
+            return vfio.open_cdev(self._by_cdev(machine, name), program)
         for function in machine.vfio_functions():
             group = function.group
             if group is not None and path == f"/dev/vfio/{group.node}":
-                self._may_open(machine, path)
-                return vfio.open_group(machine, group)
+                machine.around.may_open(program, path)
+                return vfio.open_group(machine, group, program)
         raise refuse(errno.ENOENT)
 
     def _by_cdev(self, machine: Machine, name: str) -> Function:
         return next(f for f in machine.vfio_functions() if f.vfio and f.vfio.name == name)
-
-    def _may_open(self, machine: Machine, path: str) -> None:
-        if self.process.uid not in (0, machine.owners.get(path, 0)):
-            raise refuse(errno.EACCES)
 
     def _install(self, file: File) -> int:
         file.refs += 1
@@ -157,12 +220,12 @@ class SimulatedKernel:
     def set_container(self, group: int, container: int) -> None:
         """See `Kernel.set_container`."""
         with self._call() as machine:
-            vfio.set_container(machine, self._group(group), self.process.fds.get(container), container)
+            vfio.set_container(machine, self._group(group), self.process.fds.get(container), container, self.process.credentials)
 
     def set_iommu(self, container: int, kind: int) -> None:
         """See `Kernel.set_iommu`."""
-        with self._call():
-            vfio.set_iommu(self._file(container), kind)
+        with self._call() as machine:
+            vfio.set_iommu(machine, self._file(container), kind, self.process.credentials)
 
     def get_device_fd(self, group: int, argument: bytes) -> int:
         """See `Kernel.get_device_fd`."""
@@ -214,8 +277,8 @@ class SimulatedKernel:
         return file
 
     # -- observation -------------------------------------------------------------------------------------------------
-    def open_files(self) -> OpenFiles:
-        """See `Kernel.open_files`; a program without privilege sees its own user's processes only."""
+    def open_files(self, late: float = 0.0) -> OpenFiles:
+        """See `Kernel.open_files`; a program without privilege sees its own user's processes only. It is never late."""
         with self.machine.changed:
             found: list[OpenFile] = []
             unseen = 0
@@ -227,14 +290,28 @@ class SimulatedKernel:
             return OpenFiles(tuple(found), unseen)
 
     def _files_of(self, process: ProcessRecord) -> Iterator[OpenFile]:
-        own = process is self.process
+        """What /proc shows of a program's descriptors and mappings, where it has any."""
+        if not process.fds and not process.maps:
+            return
+        has, own = self.machine.profile.has, process is self.process
+        who = workload.process(process.pid, process.name, process.user, process.started, process.arguments, process.cgroup)
+        devices = [file for file in process.fds.values() if isinstance(file, DeviceFile)]
         for file in process.fds.values():
-            tells = isinstance(file, DeviceFile) and self.machine.profile.has("fdinfo_syspath")
-            bdf = file.function.bdf if tells and isinstance(file, DeviceFile) else ""
-            yield OpenFile(process.pid, process.name, process.user, file.kind, file.node, bdf, own)
-        for file in process.maps.values():
-            if file not in process.fds.values():
-                yield OpenFile(process.pid, process.name, process.user, "mapping", file.node, "", own)
+            tells = isinstance(file, DeviceFile) and (file.kind == "cdev" or has("fdinfo_syspath"))
+            yield OpenFile(who, file.kind, file.node, file.function.bdf if tells and isinstance(file, DeviceFile) else "", own)
+        for mapped in {id(file): file for file in process.maps.values() if isinstance(file, DeviceFile)}.values():
+            if mapped.kind == "cdev":
+                if all(file.function is not mapped.function for file in devices if file.kind == "cdev"):
+                    yield OpenFile(who, "mapping", mapped.node, mapped.function.bdf, own)
+            elif has("maps_tell_addresses"):
+                yield OpenFile(who, "mapping", "", mapped.function.bdf, own)
+            elif all(file.kind != "device" for file in devices):
+                yield OpenFile(who, "mapping", "", "", own)
+
+    def addresses(self) -> list[Address]:
+        """See `Kernel.addresses`."""
+        with self.machine.changed:
+            return host_use.addresses(self.machine)
 
     def log(self) -> list[LogLine] | None:
         """See `Kernel.log`."""

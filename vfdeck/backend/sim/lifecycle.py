@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 
 from vfdeck.backend.model import Role, address_after
-from vfdeck.backend.sim import vfio
+from vfdeck.backend.sim import enabling, vfio
 from vfdeck.backend.sim.drivers import Driver
 from vfdeck.backend.sim.hardware import Function, SriovCapability
 from vfdeck.backend.sim.machine import Machine, Task, refuse
@@ -34,7 +34,7 @@ def may_probe(function: Function) -> bool:
 
 # -- probing ---------------------------------------------------------------------------------------------------------------
 def probe(machine: Machine, driver: Driver, function: Function) -> None:
-    """Offer a function to a driver that matches; afterwards the driver is bound.
+    """Offer a function to a driver that matches; afterwards the driver is bound, or was and has let go.
 
     Raises:
         OSError: the probe's errno.
@@ -45,6 +45,10 @@ def probe(machine: Machine, driver: Driver, function: Function) -> None:
     if group is not None and not (driver.managed or driver.is_vfio) and _dma_owned(machine, function):
         raise refuse(errno.EBUSY)
     error = _vfio_probe_error(machine, driver, function) if driver.is_vfio else _native_probe_error(driver, function)
+    if error and driver.late_until and not machine.profile.has(driver.late_until):
+        machine.uevent("bind", "pci", function)
+        machine.uevent("unbind", "pci", function)
+        return
     if error:
         _log_failed_probe(machine, driver, function, error)
         raise refuse(error)
@@ -67,6 +71,9 @@ def _vfio_probe_error(machine: Machine, driver: Driver, function: Function) -> i
     if function.header != 0 or _denied(machine, driver, function):
         return errno.EINVAL
     if function.group is None and not _noiommu_group(machine, function):
+        return errno.EINVAL
+    noiommu = function.group is not None and function.group.noiommu
+    if machine.profile.has("coherency") and not machine.around.coherent and not noiommu:
         return errno.EINVAL
     if function.sriov is not None and function.sriov.vfs and _vfio_with_tokens(machine, driver):
         machine.info(f"vfio-pci {function.bdf}: Cannot bind to PF with SR-IOV enabled")
@@ -124,14 +131,15 @@ def _warn_of_foreign_vf(machine: Machine, function: Function) -> None:
 
 def attach(machine: Machine, function: Function) -> None:
     """Offer a function to every driver until one takes it (device_attach); failed probes are not told to the caller."""
+    if function.driver is not None:
+        return
     for driver in machine.drivers.values():
-        if function.driver is not None:
-            return
         if matches(machine, driver, function):
             try:
                 probe(machine, driver, function)
             except OSError:
                 continue
+            return
 
 
 def detach(machine: Machine, function: Function) -> Task:
@@ -159,17 +167,27 @@ def detach(machine: Machine, function: Function) -> Task:
 
 # -- VFs come and go -------------------------------------------------------------------------------------------------------
 def enable(machine: Machine, pf: Function, driver: Driver, count: int) -> Task:
-    """Make `count` VFs, one after the other; each is captured, then offered to drivers."""
+    """Make `count` VFs, or as many as the driver asks for, one after the other; each is captured, then offered to drivers.
+
+    Raises:
+        OSError: what the core or the driver lacks for so many (`enabling`).
+    """
     capability = pf.sriov
     assert capability is not None
     machine.take_fault(f"/sys/bus/pci/devices/{pf.bdf}/sriov_numvfs", pf.bdf)
-    if driver.log_on:
-        machine.info(pf.log_prefix + driver.log_on.format(n=count))
-    capability.through_vfio = driver.sriov == "vfio"
-    for index in range(count):
-        _add_vf(machine, pf, capability, index)
-    capability.numvfs = count
-    machine.uevent("change", "pci", pf)
+    granted = enabling.granted(machine, pf, driver, count)
+    if granted:
+        if driver.log_on:
+            machine.info(pf.log_prefix + driver.log_on.format(n=granted))
+        enabling.demand_room(machine, pf, granted)
+        enabling.demand_vectors(machine, pf, driver, granted)
+        capability.through_vfio = driver.sriov == "vfio"
+        for index in range(granted):
+            _add_vf(machine, pf, capability, index)
+        capability.numvfs = granted
+        machine.uevent("change", "pci", pf)
+    if granted < count:
+        machine.info(f"{pf.log_prefix}{count} VFs requested; only {granted} enabled")
     yield from ()
 
 

@@ -18,8 +18,10 @@ from vfdeck.backend.sim import drivers as driver_data
 from vfdeck.backend.sim.drivers import Driver
 from vfdeck.backend.sim.files import File
 from vfdeck.backend.sim.hardware import Function, Group
+from vfdeck.backend.sim.host_use import HostUse
 from vfdeck.backend.sim.klog import KernelLog
 from vfdeck.backend.sim.profile import Profile
+from vfdeck.backend.sim.surroundings import ROOT, Credentials, Surroundings
 
 #: A call that may wait: yields while it waits, returns when it is done, raises OSError when refused.
 Task = Generator[None, None, None]
@@ -42,14 +44,23 @@ class Fault:
 
 @dataclass(slots=True, eq=False)
 class ProcessRecord:
-    """A program: its descriptors, and the files it has mapped by handle."""
+    """A program: who it is, its descriptors, and the files it has mapped by handle."""
 
     pid: int
     name: str
     user: str
-    uid: int
+    credentials: Credentials = ROOT
+    environment: dict[str, str] = field(default_factory=dict)
+    arguments: tuple[str, ...] = ()  # its command line
+    cgroup: str = "0::/\n"  # the text of its /proc/PID/cgroup
+    started: float | None = None  # seconds since the epoch
     fds: dict[int, File] = field(default_factory=dict)
     maps: dict[int, File] = field(default_factory=dict)
+
+    @property
+    def uid(self) -> int:
+        """Its user."""
+        return self.credentials.uid
 
 
 class Job:
@@ -108,12 +119,19 @@ class Machine:
         self.functions: dict[str, Function] = {}
         self.groups: dict[int, Group] = {}
         self.drivers: dict[str, Driver] = {}
-        self.parameters: dict[str, bool] = {"enable_sriov": True, "disable_denylist": False, "noiommu": False}
+        self.parameters: dict[str, bool] = {
+            "enable_sriov": True,
+            "disable_denylist": False,
+            "disable_idle_d3": False,
+            "noiommu": False,
+            "unsafe_interrupts": False,
+        }
         self.log = KernelLog()
         self.processes: dict[int, ProcessRecord] = {}
         self.jobs: list[Job] = []
         self.faults: dict[str, list[Fault]] = {}
-        self.owners: dict[str, int] = {}  # uid that owns a node under /dev, root where absent
+        self.around = Surroundings()
+        self.use = HostUse()
         self.removed: dict[str, Function] = {}  # taken out by `remove`, found again by `rescan`
         self.rescan_locked = False
         self.listeners: list[Callable[[Uevent], None]] = []

@@ -6,6 +6,7 @@ Same scenario, same seed, same second: the same picture.
 from __future__ import annotations
 
 import hashlib
+import re
 import time
 import tomllib
 from collections.abc import Iterator
@@ -16,18 +17,27 @@ from typing import Any
 
 from vfdeck.backend.kernel import errno_name
 from vfdeck.backend.local_host import LocalHost
+from vfdeck.backend.sim import host_use
 from vfdeck.backend.sim.hardware import Function, SriovCapability
 from vfdeck.backend.sim.kernel import SimulatedKernel
 from vfdeck.backend.sim.machine import Machine
 from vfdeck.backend.sim.profile import profile
+from vfdeck.backend.sim.surroundings import ROOT, Credentials
 from vfdeck.backend.token import Token
 from vfdeck.backend.token_rules import format_argument
 from vfdeck.backend.vfio import DEVICES, OpenDevice, Program
 
 Table = dict[str, Any]
 
+#: In a program's arguments: the token that the scenario calls so.
+_TOKEN = re.compile(r"<token ([a-z]+)>")
+
 #: How often a simulated clock that runs by itself moves on, seconds.
 TICK = 0.25
+
+
+#: What the names of scenarios begin with that are faults to practise on.
+FAULT = "fault:"
 
 
 class UnknownScenario(LookupError):
@@ -44,13 +54,21 @@ def names() -> dict[str, str]:
 
 
 def load(name: str = "default", seed: int = 0, *, realtime: bool = False) -> SimulatedHost:
-    """A host as the scenario tells it, at its first second.
+    """A host as the scenario tells it, at its first second; `fault:A14` is a fault to practise on (`vfdeck.backend.sim.faults`).
 
     With `realtime` its clock runs by itself, for people; otherwise it moves by `advance` only, for tests and pictures.
 
     Raises:
         UnknownScenario: no scenario has this name.
     """
+    if name.startswith(FAULT):
+        from vfdeck.backend.sim.faults import UnknownFault
+        from vfdeck.backend.sim.faults.host import load as load_fault
+
+        try:
+            return load_fault(name.removeprefix(FAULT), seed, realtime=realtime)
+        except UnknownFault as unknown:
+            raise UnknownScenario(str(unknown)) from None
     if name not in _names():
         raise UnknownScenario(f"no scenario {name!r}; there are {', '.join(sorted(_names()))}")
     return SimulatedHost(Scenario(_table(name), seed), realtime=realtime)
@@ -111,7 +129,14 @@ class Scenario:
 
     def _start(self, entry: Table) -> Actor:
         kernel = SimulatedKernel(self.machine, entry["name"], entry.get("user", "root"), entry.get("uid", 0), entry["pid"])
+        process = kernel.process
+        process.arguments = tuple(_TOKEN.sub(self._revealed, text) for text in entry.get("arguments", ()))
+        process.cgroup = f"0::{entry.get('cgroup', '/')}\n"
+        process.started = self.machine.start - 60 * entry.get("minutes", 0)  # it has run for so long when the scenario begins
         return Actor(kernel, Program(kernel))
+
+    def _revealed(self, match: re.Match[str]) -> str:
+        return self.token(match[1]).reveal_text()
 
     def _settle(self, entry: Table) -> None:
         if driver := entry.get("driver"):
@@ -168,6 +193,7 @@ def _machine(table: Table, seed: int) -> Machine:
                 machine.load_driver(name)
     for name in host.get("modules", ()):
         machine.load_driver(name)
+    machine.use = host_use.configured(table)
     return machine
 
 
@@ -194,8 +220,10 @@ def _ids(text: str) -> tuple[int, int]:
 class SimulatedHost(LocalHost):
     """A host on a simulated machine; satisfies `Host`."""
 
-    def __init__(self, scenario: Scenario, *, realtime: bool) -> None:
-        super().__init__(SimulatedKernel(scenario.machine, pid=2718), names=scenario.names)
+    def __init__(self, scenario: Scenario, *, realtime: bool, credentials: Credentials = ROOT) -> None:
+        kernel = SimulatedKernel(scenario.machine, pid=2718, credentials=credentials)
+        kernel.process.environment |= host_use.environment(scenario.machine)
+        super().__init__(kernel, names=scenario.names)
         self.scenario = scenario
         self._realtime = realtime
         scenario.machine.realtime = realtime

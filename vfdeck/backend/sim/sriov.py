@@ -87,6 +87,9 @@ def _configure(machine: Machine, pf: Function, capability: SriovCapability, want
     try:
         if driver.sriov == "vfio" and not machine.parameters["enable_sriov"]:
             raise refuse(errno.ENOENT)
+        if driver.sriov == "simple" and any(vf.assigned for vf in capability.vfs.values()):
+            machine.info(f"{pf.log_prefix}Cannot modify SR-IOV while VFs are assigned")
+            raise refuse(errno.EPERM)
         if wanted == 0:
             yield from lifecycle.disable(machine, pf)
         else:

@@ -12,20 +12,21 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from vfdeck.backend.model import Role
-from vfdeck.backend.sim import binding, sriov
+from vfdeck.backend.sim import binding, host_use, space, sriov
 from vfdeck.backend.sim.drivers import Driver
 from vfdeck.backend.sim.hardware import Function, Group, SriovCapability
 from vfdeck.backend.sim.machine import Machine, Task, refuse
 
-Reader = Callable[[], str]
+Reader = Callable[[], "str | bytes"]
 Writer = Callable[[bytes], "Task | None"]
 
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """What a path leads to; exactly one kind of content is set."""
+    """What a path leads to; exactly one kind of content is set, but for a directory that is reached by a link."""
 
     read: Reader | None = None
+    plain: int | None = None  # how many bytes a program without CAP_SYS_ADMIN may read; None: all
     write: Writer | None = None
     names: Callable[[], list[str]] | None = None
     link: str | None = None
@@ -60,7 +61,7 @@ class Attribute:
     """A file of a function: on which functions it exists, what it reads, what writing does."""
 
     exists: Callable[[Machine, Function], bool]
-    read: Callable[[Machine, Function], str] | None = None
+    read: Callable[[Machine, Function], str | bytes] | None = None
     write: Callable[[Machine, Function, bytes], Task | None] | None = None
 
 
@@ -141,6 +142,22 @@ def _write_remove(machine: Machine, f: Function, data: bytes) -> Task | None:
     return sriov.remove(machine, f) if sriov.parse_number(machine, data) else None
 
 
+def _power(machine: Machine, f: Function) -> tuple[str, str, str]:
+    """power_state, power/control and power/runtime_status.
+
+    An unused function on vfio-pci sleeps; a PF with VFs does not from 5.19 on. VFs have no power state of their own (seen on 6.12).
+    """
+    if f.lost:
+        return "D3cold", "on", "error"
+    if f.vfio is None:
+        return ("D0" if f.driver else "unknown"), "on", "active"
+    managed = machine.profile.has("pf_runtime_pm")
+    needed = f.vfio.open_count > 0 or (managed and f.sriov is not None and bool(f.sriov.vfs))
+    asleep = not needed and not machine.parameters["disable_idle_d3"]
+    state = "D3hot" if asleep and f.role is not Role.VF else "D0"
+    return state, "auto" if managed else "on", "suspended" if asleep and managed else "active"
+
+
 def _link_part(index: int) -> Attribute:
     return Attribute(lambda m, f: f.link is not None, lambda m, f: f"{(f.link or ('', 0, '', 0))[index]}\n")
 
@@ -159,6 +176,11 @@ _ATTRIBUTES: dict[str, Attribute] = {
     "current_link_width": _link_part(1),
     "max_link_speed": _link_part(2),
     "max_link_width": _link_part(3),
+    "power_state": Attribute(lambda m, f: m.profile.has("power_state"), lambda m, f: f"{_power(m, f)[0]}\n"),
+    "resource": Attribute(_always, lambda m, f: space.resource(f)),
+    "config": Attribute(_always, lambda m, f: space.config(f), lambda m, f, data: None),
+    "secondary_bus_number": Attribute(lambda m, f: f.buses is not None, lambda m, f: f"{(f.buses or (0, 0))[0]}\n"),
+    "subordinate_bus_number": Attribute(lambda m, f: f.buses is not None, lambda m, f: f"{(f.buses or (0, 0))[1]}\n"),
     "reset": Attribute(lambda m, f: f.resettable, None, _write_reset),
     "remove": Attribute(lambda m, f: f.role is not Role.VF, None, _write_remove),
     "sriov_totalvfs": Attribute(_is_pf, lambda m, f: f"{_capability(f).offered}\n"),
@@ -188,15 +210,17 @@ def _links(machine: Machine, f: Function) -> dict[str, str]:
 
 def _subdirectories(machine: Machine, f: Function) -> dict[str, list[str]]:
     """The directories in a function's directory, with what is in them."""
-    found: dict[str, list[str]] = {}
+    found = {"power": ["control", "runtime_status"]}
     driver = machine.driver_of(f)
     if f.vfio is not None and not f.vfio.hidden and machine.profile.has("vfio_dev_sysfs"):
         found["vfio-dev"] = [f.vfio.name]
-    if driver is not None and driver.net:
-        found["net"] = [f.interface or f"eth{list(machine.functions).index(f.bdf)}"]
-    if driver is not None and driver.disk and f.disk:
-        found["nvme"] = [f.disk.split("n1")[0]]
-        found["block"] = [f.disk]
+    if driver is not None and not driver.is_vfio and f.vectors:
+        found["msi_irqs"] = [str(number) for number in range(32, 32 + f.vectors)]
+    if interface := host_use.interface_of(machine, f):
+        found["net"] = [interface]
+    if disk := host_use.disk_of(machine, f):
+        found["nvme"] = [disk.split("n1")[0]]
+        found["block"] = [disk]
     return found
 
 
@@ -211,7 +235,8 @@ def _function(machine: Machine, parts: list[str]) -> Node | None:
 
 def _in_function(machine: Machine, f: Function, parts: list[str]) -> Node | None:
     if not parts:
-        return _directory(lambda: _function_names(machine, f))
+        link = f"../../../devices/{space.place(machine.functions, f)}"
+        return Node(names=lambda: _function_names(machine, f), link=link)
     attribute = _ATTRIBUTES.get(parts[0])
     if attribute is not None and len(parts) == 1 and attribute.exists(machine, f):
         return _attribute_node(machine, f, attribute)
@@ -222,7 +247,22 @@ def _in_function(machine: Machine, f: Function, parts: list[str]) -> Node | None
         return None
     if len(parts) == 1:
         return _directory(lambda: inside)
+    text = _leaves(machine, f, parts[0]).get("/".join(parts[1:]))
+    if text is not None:
+        return _constant(text)
     return _directory(list) if len(parts) == 2 and parts[1] in inside else None
+
+
+def _leaves(machine: Machine, f: Function, directory: str) -> dict[str, str]:
+    """The files in one of those directories."""
+    if directory == "power":
+        _, control, status = _power(machine, f)
+        return {"control": f"{control}\n", "runtime_status": f"{status}\n"}
+    if directory == "msi_irqs":
+        return dict.fromkeys(_subdirectories(machine, f)["msi_irqs"], "msix\n")
+    if directory == "net":
+        return {f"{name}/operstate": "up\n" if f.up else "down\n" for name in _subdirectories(machine, f)["net"]}
+    return {}
 
 
 def _function_names(machine: Machine, f: Function) -> list[str]:
@@ -233,6 +273,7 @@ def _function_names(machine: Machine, f: Function) -> list[str]:
 def _attribute_node(machine: Machine, f: Function, attribute: Attribute) -> Node:
     read, write = attribute.read, attribute.write
     return Node(
+        plain=64 if read is not None and attribute is _ATTRIBUTES["config"] else None,
         read=None if read is None else lambda: read(machine, f),
         write=None if write is None else lambda data: write(machine, f, data),
     )
@@ -297,17 +338,22 @@ def _in_group(group: Group, parts: list[str]) -> Node | None:
         return Node(link=members[parts[1]])
     if parts == ["name"] and group.noiommu:
         return _constant("vfio-noiommu\n")
+    if parts == ["reserved_regions"]:
+        tied = ["0x000000007d800000 0x000000007fffffff direct"] if any(f.direct_mapped for f in group.functions) else []
+        return _constant("\n".join([*tied, "0x00000000fee00000 0x00000000feefffff msi"]) + "\n")
     return _constant("DMA-FQ\n") if parts == ["type"] else None
 
 
 def _modules(machine: Machine, parts: list[str]) -> Node | None:
     switches = {"disable_denylist": "denylist", "enable_sriov": "vf_token"}
-    names = [name for name, switch in switches.items() if machine.profile.has(switch)]
+    names = ["disable_idle_d3", *(name for name, switch in switches.items() if machine.profile.has(switch))]
+    if parts == ["refcnt"]:  # modules have it, what is built in has not
+        return _constant(f"{sum(1 for _ in machine.vfio_functions())}\n")
     if parts == ["parameters"]:
         return _directory(lambda: names)
     if len(parts) != 2 or parts[0] != "parameters" or parts[1] not in names:
         return None
-    return _parameter(machine, parts[1], writable=parts[1] == "enable_sriov")
+    return _parameter(machine, parts[1], writable=parts[1] != "disable_denylist")
 
 
 def _parameter(machine: Machine, name: str, *, writable: bool) -> Node:
@@ -326,6 +372,16 @@ def _vfio_module(machine: Machine, parts: list[str]) -> Node | None:
     return None
 
 
+def _type1_module(machine: Machine, parts: list[str]) -> Node | None:
+    if not machine.around.type1:
+        return None
+    if not parts:
+        return _directory(lambda: ["parameters"])
+    if parts == ["parameters"]:
+        return _directory(lambda: ["allow_unsafe_interrupts"])
+    return _parameter(machine, "unsafe_interrupts", writable=True) if parts == ["parameters", "allow_unsafe_interrupts"] else None
+
+
 def _proc(machine: Machine, parts: list[str]) -> Node | None:
     texts = {
         "osrelease": machine.profile.release,
@@ -334,6 +390,74 @@ def _proc(machine: Machine, parts: list[str]) -> Node | None:
     }
     text = texts.get("/".join(parts))
     return None if text is None else _constant(text + "\n")
+
+
+def _interrupts(machine: Machine, parts: list[str]) -> Node | None:
+    """/proc/interrupts as far as it tells who keeps interrupts apart: the chip's name begins with IR- (seen on 6.12)."""
+    if parts != ["interrupts"]:
+        return None
+    chip = "IR-PCI-MSIX" if _iommus(machine) and machine.around.interrupt_remapping else "PCI-MSIX"
+    counted = [(f.bdf, number) for f in machine.functions.values() for number in range(f.vectors)]
+    rows = [f"{24 + row:3}:          0  {chip}-{bdf}{number:4}-edge" for row, (bdf, number) in enumerate(counted)]
+    return _constant(
+        "\n".join(["           CPU0", f"  0:         42  {chip.removesuffix('PCI-MSIX')}IO-APIC   2-edge", *rows]) + "\n"
+    )
+
+
+def _iommus(machine: Machine) -> list[str]:
+    """The IOMMUs there are: one, where any function has a real group."""
+    return ["dmar0"] if any(not group.noiommu for group in machine.groups.values()) else []
+
+
+def _iommu_class(machine: Machine, parts: list[str]) -> Node | None:
+    return None if parts else _directory(lambda: _iommus(machine))
+
+
+def _swaps(machine: Machine, parts: list[str]) -> Node | None:
+    return _constant(host_use.swaps(machine)) if parts == ["swaps"] else None
+
+
+def _process(machine: Machine, parts: list[str]) -> Node | None:
+    """/proc/PID, as far as it tells what the host is used for, and the list of them."""
+    if not parts:
+        return _directory(lambda: [str(pid) for pid in machine.processes])
+    process = machine.processes.get(int(parts[0])) if parts and parts[0].isdecimal() else None
+    text = None if process is None else host_use.process_files(machine, process).get("/".join(parts[1:]))
+    return None if text is None else _constant(text)
+
+
+def _net_class(machine: Machine, parts: list[str]) -> Node | None:
+    """/sys/class/net: an interface is a link to its directory, and that directory."""
+    if not parts:
+        return _directory(lambda: ["lo", *host_use.interfaces(machine)])
+    found, itself = host_use.net_entry(machine, parts[0]), host_use.interfaces(machine).get(parts[0])
+    home = space.place(machine.functions, itself) if isinstance(itself, Function) else "virtual"
+    return None if found is None else _described(found, parts[1:], f"../../devices/{home}/net/{parts[0]}")
+
+
+def _block_class(machine: Machine, parts: list[str]) -> Node | None:
+    """/sys/class/block, likewise."""
+    if not parts:
+        return _directory(lambda: list(host_use.block_numbers(machine)))
+    found = host_use.block_entry(machine, parts[0])
+    if found is None:
+        return None
+    disk, function = next((disk, f) for disk, f in host_use.disks(machine).items() if parts[0].startswith(disk))
+    home = f"{space.place(machine.functions, function)}/nvme/{disk.split('n1')[0]}/{disk}"
+    return _described(found, parts[1:], f"../../devices/{home}" + ("" if disk == parts[0] else f"/{parts[0]}"))
+
+
+def _described(entry: host_use.Entry, parts: list[str], itself: str = "") -> Node | None:
+    """The node in a directory that is described by its content; `itself`: the link by which it is reached."""
+    for part in parts:
+        if not isinstance(entry, dict) or part not in entry:
+            return None
+        entry, itself = entry[part], ""
+    if isinstance(entry, str):
+        return _constant(entry)
+    if isinstance(entry, tuple):
+        return Node(link=entry[1])
+    return Node(names=lambda: list(entry), link=itself or None)
 
 
 def _dev_vfio(machine: Machine, parts: list[str]) -> Node | None:
@@ -360,6 +484,13 @@ _TREES: list[tuple[tuple[str, ...], Callable[[Machine, list[str]], Node | None]]
     (("sys", "kernel", "iommu_groups"), _groups),
     (("sys", "module", "vfio_pci"), _modules),
     (("sys", "module", "vfio"), _vfio_module),
+    (("sys", "module", "vfio_iommu_type1"), _type1_module),
+    (("sys", "class", "iommu"), _iommu_class),
+    (("sys", "class", "net"), _net_class),
+    (("sys", "class", "block"), _block_class),
     (("proc", "sys", "kernel"), _proc),
+    (("proc",), _swaps),
+    (("proc",), _process),
+    (("proc",), _interrupts),
     (("dev", "vfio"), _dev_vfio),
 ]

@@ -21,7 +21,14 @@ from vfdeck.backend.model import Role
 from vfdeck.backend.sim.files import ContainerFile, DeviceFile, File, GroupFile, IommuFile
 from vfdeck.backend.sim.hardware import Function, Group, VfioDevice
 from vfdeck.backend.sim.machine import Machine, Task, refuse
+from vfdeck.backend.sim.surroundings import Credentials
 from vfdeck.backend.token_rules import PAGE_SIZE, ArgumentFault, TokenRecord, parse_argument, validate_vf_token
+
+_DEMANDS_MAPPING = (
+    "Firmware has requested this device have a 1:1 IOMMU mapping, rejecting configuring the device without a 1:1 mapping. "
+    "Contact your platform vendor."
+)
+_INELIGIBLE = "Device is ineligible for IOMMU domain attach due to platform RMRR requirement.  Contact your platform vendor."
 
 
 # -- registering (vfio_pci_core_register_device, _unregister_device) -------------------------------------------------------
@@ -75,8 +82,10 @@ def _hide(machine: Machine, function: Function, device: VfioDevice) -> None:
 
 
 # -- files -----------------------------------------------------------------------------------------------------------------
-def open_group(machine: Machine, group: Group) -> GroupFile:
+def open_group(machine: Machine, group: Group, program: Credentials) -> GroupFile:
     """open(2) of a group's node."""
+    if _forbids_noiommu(group, program):
+        raise refuse(errno.EPERM)
     if group.cdev_bound or group.opened is not None:
         raise refuse(errno.EBUSY)
     if group.container is not None and not machine.profile.has("dma_owner"):
@@ -85,10 +94,17 @@ def open_group(machine: Machine, group: Group) -> GroupFile:
     return group.opened
 
 
-def open_cdev(function: Function) -> DeviceFile:
+def _forbids_noiommu(group: Group, program: Credentials) -> bool:
+    """Whether the group stands in for a missing IOMMU, and the program has no right to all memory."""
+    return group.noiommu and not program.has("CAP_SYS_RAWIO")
+
+
+def open_cdev(function: Function, program: Credentials) -> DeviceFile:
     """open(2) of a function's own node: nothing is opened, reset or counted before it is bound."""
     if function.vfio is None or function.vfio.hidden:
         raise refuse(errno.ENODEV)
+    if function.group is not None and _forbids_noiommu(function.group, program):
+        raise refuse(errno.EPERM)
     function.vfio.files += 1
     return DeviceFile(function=function, through_group=False, bound=False)
 
@@ -148,7 +164,7 @@ def _close_device(machine: Machine, file: DeviceFile) -> None:
 
 
 # -- group path ------------------------------------------------------------------------------------------------------------
-def set_container(machine: Machine, file: GroupFile, target: File | None, fd: int) -> None:
+def set_container(machine: Machine, file: GroupFile, target: File | None, fd: int, program: Credentials) -> None:
     """VFIO_GROUP_SET_CONTAINER. The group keeps the container, also when the container's descriptor is closed."""
     has, group = machine.profile.has, file.group
     if fd < 0:
@@ -163,13 +179,25 @@ def set_container(machine: Machine, file: GroupFile, target: File | None, fd: in
         pass
     elif not isinstance(target, ContainerFile):
         raise refuse(errno.EBADFD if has("iommufd_container") else errno.EINVAL)
-    elif any(other.noiommu != group.noiommu for other in target.groups):
+    elif any(other.noiommu != group.noiommu for other in target.groups) or _forbids_noiommu(group, program):
         raise refuse(errno.EPERM)
-    if has("dma_owner") and not viable(machine, group):
-        raise refuse(errno.EPERM)
+    if has("dma_owner"):
+        _claim(machine, group)
     group.container = target
     if isinstance(target, ContainerFile):
         target.groups.append(group)
+
+
+def _claim(machine: Machine, group: Group) -> None:
+    """iommu_group_claim_dma_owner: nobody's driver does DMA, nobody changed the domain, and the firmware demands no mapping."""
+    if not viable(machine, group):
+        raise refuse(errno.EPERM)
+    if group.foreign_domain:
+        raise refuse(errno.EBUSY)
+    tied = next((f for f in group.functions if f.direct_mapped), None)
+    if tied is not None and machine.profile.has("require_direct"):
+        machine.info(f"{tied.log_prefix}{_DEMANDS_MAPPING}")
+        raise refuse(errno.EINVAL)
 
 
 def viable(machine: Machine, group: Group) -> bool:
@@ -178,7 +206,7 @@ def viable(machine: Machine, group: Group) -> bool:
     return all(driver is None or driver.managed or driver.is_vfio for driver in drivers)
 
 
-def set_iommu(container: File, kind: int) -> None:
+def set_iommu(machine: Machine, container: File, kind: int, program: Credentials) -> None:
     """VFIO_SET_IOMMU."""
     if isinstance(container, IommuFile):
         if kind not in (VFIO_TYPE1_IOMMU, VFIO_TYPE1v2_IOMMU):
@@ -191,7 +219,25 @@ def set_iommu(container: File, kind: int) -> None:
     noiommu = container.groups[0].noiommu
     if kind not in ((VFIO_NOIOMMU_IOMMU,) if noiommu else (VFIO_TYPE1_IOMMU, VFIO_TYPE1v2_IOMMU)):
         raise refuse(errno.ENODEV)
+    if _forbids_noiommu(container.groups[0], program):
+        raise refuse(errno.EPERM)
+    if not noiommu:
+        _attach_type1(machine, container.groups)
     container.iommu = kind
+
+
+def _attach_type1(machine: Machine, groups: list[Group]) -> None:
+    """vfio_iommu_type1_attach_group: the backend has to be there, interrupts apart, and the IOMMU's driver willing."""
+    if not machine.around.type1:
+        raise refuse(errno.ENODEV)
+    if not (machine.around.interrupt_remapping or machine.parameters["unsafe_interrupts"]):
+        option = 'Use the module param "allow_unsafe_interrupts" to enable VFIO IOMMU support on this platform'
+        machine.info(f"vfio_iommu_type1_attach_group: No interrupt remapping support.  {option}")
+        raise refuse(errno.EPERM)
+    tied = next((f for group in groups for f in group.functions if f.direct_mapped), None)
+    if tied is not None:
+        machine.info(f"{tied.log_prefix}{_INELIGIBLE}")
+        raise refuse(errno.EPERM)
 
 
 def get_device_fd(machine: Machine, group_file: GroupFile, argument: bytes) -> DeviceFile:
@@ -317,8 +363,10 @@ def bind_iommufd(
         raise refuse(errno.EBADFD)
     if device.open_count:
         raise refuse(errno.EINVAL)
-    if group is not None and not viable(machine, group):
-        raise refuse(errno.EPERM)
+    if group is not None and not group.noiommu:
+        _claim(machine, group)
+        if not machine.around.interrupt_remapping:  # iommufd has a parameter of its own for this, which stays N here
+            raise refuse(errno.EPERM)
     _first_open(machine, function)
     device.open_count += 1
     file.bound = True

@@ -38,6 +38,7 @@ class Dialog(ModalScreen[Result | None], Generic[Result]):
         super().__init__()
         self._ready = False
         self._answered = False
+        self._heading = title
         self._title = Static(Text(title), id="title", markup=False)
         self._subtitle = Static(Text(subtitle), id="subtitle", markup=False) if subtitle else None
         self._cancel = Button("Cancel  Esc", id="cancel", compact=True)
@@ -62,6 +63,11 @@ class Dialog(ModalScreen[Result | None], Generic[Result]):
         """Cancel and accept."""
         yield self._cancel
         yield self._accept
+
+    def for_many(self, number: int) -> None:
+        """Say that the answer is for `number` functions, of which the title names the first."""
+        if number > 1:
+            self._title.update(Text(f"{self._heading}, and {number - 1} more"))
 
     def on_mount(self) -> None:
         """From now on there is something that keys can act on. Textual calls this beside the subclass's own."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.widgets import Static
+from textual.widgets import Input, Static
 
 from vfdeck.app.dashboard.dialogs.base import Dialog
-from vfdeck.backend.changes import Plan
+from vfdeck.backend.changes import Plan, target_of
 from vfdeck.widgets.section_view import SectionView
 from vfdeck.widgets.sections import Fact, Section
 from vfdeck.widgets.state import Tone
@@ -28,6 +29,8 @@ def plan_sections(plan: Plan) -> list[Section]:
     for number, step in enumerate(plan.steps, 1):
         steps.append(Fact(f"{number}.", step.text))
         steps += [Fact(" ", f"$ {step.shell}", Tone.DIM)] if step.shell else []
+    if plan.predicted is not None and not any(warning.startswith("expected: ") for warning in plan.warnings):
+        steps.append(Fact("=", f"expected: {plan.predicted}", Tone.DIM))
     if steps:
         sections.append(Section("What would be done", tuple(steps)))
     return sections
@@ -36,7 +39,8 @@ def plan_sections(plan: Plan) -> list[Section]:
 class ConfirmDialog(Dialog[bool]):
     """Shows a plan; answers True when it shall be done.
 
-    What takes something away needs a key of its own (`Y`), and the focus rests on Cancel.
+    What takes something away needs a key of its own (`Y`), and the focus rests on Cancel. What cuts off the operator or takes the
+    root file system away needs the function's address typed.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -48,21 +52,26 @@ class ConfirmDialog(Dialog[bool]):
     ]
 
     def __init__(self, plan: Plan) -> None:
-        super().__init__(
-            plan.title, "takes something away that is in use or does not come back by itself" if plan.destructive else ""
-        )
+        untold = plan.destructive and not plan.warnings
+        super().__init__(plan.title, plan.severe or ("takes something away that does not come back by itself" if untold else ""))
         self._plan = plan
+        self._wanted = target_of(plan.change) if plan.severe and not plan.impossible else ""
+        self._typed = Input(id="consent", max_length=32, select_on_focus=False)
+        self._typed.cursor_blink = False
         self._text = SectionView(plan_sections(plan), label_width=2, id="plan")
         self._text.can_focus = False
         self._hint = Static(id="hint", markup=False)
         if plan.impossible:
             self._cancel.label = "Close  Esc"
-        self._accept.label = "Do it  Y" if plan.destructive else "Do it  y"
-        self._accept.variant = "error" if plan.destructive else "primary"
+        self._accept.label = "Do it  ⏎" if self._wanted else "Do it  Y" if plan.destructive else "Do it  y"
+        self._accept.variant = "error" if plan.destructive or self._wanted else "primary"
 
     def body(self) -> ComposeResult:
-        """The plan."""
+        """The plan, and a field for what must be typed."""
         yield self._text
+        if self._wanted:
+            yield Static(f"Type {self._wanted} to do it all the same:", classes="label", markup=False)
+            yield self._typed
 
     def buttons(self) -> ComposeResult:
         """Cancel, and do it where it can be done."""
@@ -74,10 +83,34 @@ class ConfirmDialog(Dialog[bool]):
         yield self._accept
 
     def on_mount(self) -> None:
-        """Rest on Cancel where something goes away."""
-        self.set_class(self._plan.destructive, "-destructive")
+        """Rest on Cancel where something goes away, on the field where something must be typed."""
+        self.set_class(self._plan.destructive or bool(self._wanted), "-destructive")
+        if self._wanted:
+            self.allow(False)
+            self._typed.focus()
+            return
         safe = self._plan.destructive or bool(self._plan.impossible)
         (self._cancel if safe else self._accept).focus()
+
+    def on_resize(self) -> None:
+        """Leave room for the field as well."""
+        super().on_resize()
+        if self._wanted:
+            self._text.styles.max_height = max(3, self.size.height * 94 // 100 - 11)
+
+    @on(Input.Changed)
+    def _judge(self) -> None:
+        """Whether what was typed is what was asked for."""
+        self.allow(self._consents)
+
+    @on(Input.Submitted)
+    def _submitted(self) -> None:
+        self.action_surely()
+
+    @property
+    def _consents(self) -> bool:
+        """Whether what had to be typed was typed."""
+        return not self._wanted or self._typed.value.strip() == self._wanted
 
     def action_scroll(self, by: int) -> None:
         """Scroll a plan that is longer than the dialog."""
@@ -85,16 +118,16 @@ class ConfirmDialog(Dialog[bool]):
 
     def action_yes(self) -> None:
         """Do it, unless something goes away."""
-        if self._plan.impossible:
-            return
-        if self._plan.destructive:
+        if self._plan.destructive and not self._wanted and not self._plan.impossible:
             self._hint.update("press Y (shift) to do it")
         else:
-            self.answer(True)
+            self.action_surely()
 
     def action_surely(self) -> None:
         """Do it, also where something goes away."""
-        if not self._plan.impossible:
+        if not self._consents:
+            self._hint.update(f"type {self._wanted} first")
+        elif not self._plan.impossible:
             self.answer(True)
 
     def action_enter(self) -> None:

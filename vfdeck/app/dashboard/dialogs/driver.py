@@ -14,9 +14,8 @@ from vfdeck.app.dashboard.dialogs.base import Dialog
 from vfdeck.backend.changes import BindDriver
 from vfdeck.backend.facts import blocking_members
 from vfdeck.backend.model import Function, Snapshot
-from vfdeck.widgets.cells import short_name
 from vfdeck.widgets.choices import Choice, Option
-from vfdeck.widgets.state import role_text
+from vfdeck.widgets.state import role_text, short_name
 
 _NAME = re.compile(r"[A-Za-z0-9_.+-]+")
 

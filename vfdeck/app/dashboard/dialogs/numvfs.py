@@ -12,8 +12,7 @@ from textual.widgets import Input, Static
 from vfdeck.app.dashboard.dialogs.base import Dialog
 from vfdeck.backend.changes import Plan, SetNumvfs
 from vfdeck.backend.model import Function
-from vfdeck.widgets.cells import short_name
-from vfdeck.widgets.state import Tone
+from vfdeck.widgets.state import Tone, short_name
 
 #: What the host's planner says of a number.
 Preview = Callable[[SetNumvfs], Plan]

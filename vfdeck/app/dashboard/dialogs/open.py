@@ -12,9 +12,8 @@ from vfdeck.app.dashboard.dialogs.base import Dialog
 from vfdeck.backend.changes import Open, OpenPath
 from vfdeck.backend.model import Function, Role, Snapshot
 from vfdeck.backend.token import Token
-from vfdeck.widgets.cells import short_name
 from vfdeck.widgets.choices import Choice, Option, Tick
-from vfdeck.widgets.state import role_text
+from vfdeck.widgets.state import role_text, short_name
 from vfdeck.widgets.token_field import TokenField
 
 

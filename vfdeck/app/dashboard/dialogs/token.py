@@ -14,8 +14,7 @@ from textual.widgets import Button, Static
 from vfdeck.app.dashboard.dialogs.base import Dialog
 from vfdeck.backend.changes import SetToken
 from vfdeck.backend.model import Function, Snapshot
-from vfdeck.widgets.cells import short_name
-from vfdeck.widgets.state import Tone, index_of, plural, token_words
+from vfdeck.widgets.state import Tone, index_of, plural, short_name, token_words
 from vfdeck.widgets.token_field import TokenField
 
 

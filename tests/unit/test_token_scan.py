@@ -1,0 +1,85 @@
+"""`vfdeck token scan`: tokens where others can read them, and nowhere in what it prints."""
+
+from __future__ import annotations
+
+import json
+from importlib.resources import files
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from tests.fabricate import Fake, build
+from vfdeck.app.cli import main
+from vfdeck.backend.leaks import COMMAND_LINE, ENVIRONMENT, Leak, leaks
+from vfdeck.backend.linux.kernel import LinuxKernel
+from vfdeck.backend.sim.kernel import SimulatedKernel
+from vfdeck.backend.sim.scenario import load
+from vfdeck.backend.token import Token
+
+SECRET = "0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9"
+KNOWN = "2ab74924-c335-45f4-9b16-8569e5b08258"
+ONE, TWO = Token.parse(SECRET).fingerprint, Token.parse(KNOWN).fingerprint
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    build(tmp_path, [Fake("0000:01:00.0", driver="vfio-pci", totalvfs=8)])
+    return tmp_path
+
+
+def process(root: Path, pid: int, arguments: list[str], variables: list[str], name: str = "qemu") -> Path:
+    path = root / f"proc/{pid}"
+    path.mkdir()
+    (path / "comm").write_text(f"{name}\n")
+    (path / "cgroup").write_text("0::/\n")
+    (path / "cmdline").write_text("".join(f"{argument}\0" for argument in arguments))
+    (path / "environ").write_text("".join(f"{variable}\0" for variable in variables))
+    return path
+
+
+def test_where_tokens_leak(root: Path) -> None:
+    process(
+        root, 7, ["qemu", "-name", "guest=web", "-device", f"x,vf-token={SECRET}", "-device", f"y,vf-token={SECRET.upper()}"], []
+    )
+    process(root, 8, ["testpmd", "--vfio-vf-token", KNOWN], [f"VFTOKEN={SECRET}"], "testpmd\x1b[31m")
+    process(root, 9, ["qemu", "-uuid", SECRET], [f"CI_JOB_TOKEN={SECRET}", f"ID={SECRET}"])
+    (root / "proc/10").mkdir()  # it has just ended
+    assert leaks(LinuxKernel(str(root))).found == (
+        Leak(7, "qemu", COMMAND_LINE, ONE, False, vm="web"),
+        Leak(8, "testpmd␛[31m", COMMAND_LINE, TWO, True),
+        Leak(8, "testpmd␛[31m", ENVIRONMENT, ONE, False),
+    )
+
+
+def test_the_command(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    schema = json.loads(files("vfdeck.backend").joinpath("schema/leaks-v1.json").read_text(encoding="utf-8"))
+    assert main(["token", "scan", "--root", str(root)]) == 0
+    process(root, 7, ["qemu", f"vf-token={SECRET}"], [])
+    process(root, 8, ["testpmd", f"--vfio-vf-token={KNOWN}"], [f"VF_TOKEN={KNOWN}"])
+    assert main(["token", "scan", "--root", str(root)]) == 1
+    text = capsys.readouterr().out
+    assert f"#{ONE}  qemu (7)  in its command line, for everybody on this host to read\n" in text
+    assert text.count("WELL KNOWN") == 2
+    assert main(["token", "scan", "--json", "--root", str(root)]) == 1
+    told = capsys.readouterr().out
+    jsonschema.validate(json.loads(told), schema)
+    assert len(json.loads(told)["leaks"]) == 3
+    assert not any(secret in text + told for secret in (SECRET, KNOWN))
+
+
+def test_what_may_not_be_read_is_counted(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = process(root, 7, ["x"], [])
+    (path / "environ").unlink()
+    (path / "environ").mkdir()  # unreadable for root too
+    assert leaks(LinuxKernel(str(root))).unseen == 1
+    assert main(["token", "scan", "--root", str(root)]) == 77
+    assert "not looked at: 1 process; there may be more" in capsys.readouterr().out
+
+
+def test_the_demo_leaks_as_hosts_do() -> None:
+    host = load()
+    found = leaks(SimulatedKernel(host.scenario.machine)).found
+    assert {leak.fingerprint for leak in found} == {host.scenario.token("control").fingerprint}
+    assert {(leak.pid, leak.vm) for leak in found} == {(3817, ""), (4242, "web-1"), (4391, "web-2")}
+    host.close()

@@ -1,0 +1,126 @@
+"""What a program's command line and control groups tell, and that no token is in what comes of them."""
+
+from __future__ import annotations
+
+import time
+import uuid
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vfdeck.backend.token import Token
+from vfdeck.backend.workload import container_name, process, redacted, tokens_in, vm_name
+
+TEXT = "0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9"
+SHOWN = f"#{Token.parse(TEXT).fingerprint}"
+LONG = "4f1c2d3e5a6b7081" * 4
+POD = "1b2c3d4e-0000-4111-8222-333344445555"
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        (
+            f"qemu -device vfio-pci,host=0000:03:02.0,vf-token={TEXT},id=x",
+            f"qemu -device vfio-pci,host=0000:03:02.0,vf-token={SHOWN},id=x",
+        ),
+        (f'-device {{"driver":"vfio-pci","vf-token":"{TEXT}"}}', f'-device {{"driver":"vfio-pci","vf-token":"{SHOWN}"}}'),
+        (f'-device {{"vf-token" : "{TEXT.upper()}"}}', f'-device {{"vf-token" : "{SHOWN}"}}'),
+        (f"testpmd --vfio-vf-token={TEXT} -- -i", f"testpmd --vfio-vf-token={SHOWN} -- -i"),
+        (f"testpmd --vfio-vf-token {TEXT} -- -i", f"testpmd --vfio-vf-token {SHOWN} -- -i"),
+        (f"env VFTOKEN={TEXT.replace('-', '')} x", f"env VFTOKEN={SHOWN} x"),
+        (f"x --vf-token={{{TEXT}}}", f"x --vf-token={{{SHOWN}}}"),
+        (f"x vf_token=urn:uuid:{TEXT}", f"x vf_token=urn:uuid:{SHOWN}"),
+        (f"x vf-token='{TEXT}'", f"x vf-token='{SHOWN}'"),
+        ("x vf-token=0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f", "x vf-token=(hidden)"),
+        ("x vf-token=0a1b2c3d4e5f-6071-8293-a4b5c6d7e8f9", "x vf-token=(hidden)"),
+        (f"qemu -uuid {TEXT} -name x", f"qemu -uuid {TEXT} -name x"),
+        ("x --token-file /run/token", "x --token-file /run/token"),
+    ],
+)
+def test_tokens_become_fingerprints(line: str, shown: str) -> None:
+    assert redacted(line) == shown
+
+
+@given(
+    st.uuids(),
+    st.sampled_from(["vf-token=", "--vfio-vf-token=", "--vfio-vf-token ", "VFTOKEN=", '"vf-token": "', "vf_token:"]),
+    st.booleans(),
+    st.booleans(),
+    st.text(max_size=20),
+    st.text(max_size=20),
+)
+def test_no_token_gets_through(token: uuid.UUID, key: str, upper: bool, plain: bool, before: str, after: str) -> None:
+    text = token.hex if plain else str(token)
+    text = text.upper() if upper else text
+    value = process(1, "x", arguments=[before, key + text, after])
+    assert token.hex not in value.command.lower().replace("-", "")
+    assert text not in redacted(f"{before} {key}{text} {after}")
+
+
+def test_tokens_of_a_line() -> None:
+    assert list(tokens_in(f"-device vf-token={TEXT} -device x,vf-token={uuid.UUID(int=1)} -uuid {uuid.UUID(int=2)}")) == [
+        Token.parse(TEXT),
+        Token(uuid.UUID(int=1).bytes),
+    ]
+    assert list(tokens_in("vf-token=0a1b2c3d4e5f-6071-8293-a4b5c6d7e8f9")) == []
+
+
+@pytest.mark.parametrize("line", ["token" * 30_000, "a" * 200_000, "token=" * 20_000, "vf-token " * 20_000, "0" * 200_000])
+def test_no_line_takes_long(line: str) -> None:
+    begin = time.process_time()
+    process(1, "x", arguments=[line], cgroup=line)
+    assert time.process_time() - begin < 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "cgroup", "name"),
+    [
+        (["/usr/bin/qemu-system-x86_64", "-name", "guest=web-1,debug-threads=on"], "", "web-1"),
+        (["qemu-kvm", "-name", "debug-threads=on,guest=a,,b"], "", "a,b"),
+        (["/usr/bin/kvm", "-id", "100", "-name", "db,process=x"], "0::/qemu.slice/100.scope", "db"),
+        (["/usr/bin/kvm", "-name", "debug-threads=on"], "", ""),
+        (["qemu-system-x86_64", "-name"], "", ""),
+        (["qemu-system-x86_64"], r"0::/machine.slice/machine-qemu\x2d3\x2dweb\x2d1.scope/libvirt/emulator", "web-1"),
+        (["dpdk-testpmd", "-name", "x"], "0::/system.slice/x.service", ""),
+        ([], "", ""),
+    ],
+)
+def test_virtual_machines(arguments: list[str], cgroup: str, name: str) -> None:
+    assert vm_name(arguments, cgroup) == name
+
+
+@pytest.mark.parametrize(
+    ("cgroup", "name"),
+    [
+        (f"0::/system.slice/docker-{LONG}.scope\n", f"docker {LONG[:12]}"),
+        (f"12:pids:/docker/{LONG}\n11:cpu:/docker/{LONG}\n", f"docker {LONG[:12]}"),
+        (f"0::/machine.slice/libpod-{LONG}.scope/container\n", f"podman {LONG[:12]}"),
+        (f"0::/user.slice/libpod-conmon-{LONG}.scope\n", ""),
+        (
+            f"0::/system.slice/containerd.service/kubepods-besteffort-pod{POD.replace('-', '_')}.slice:cri-containerd:{LONG}\n",
+            f"pod {POD}, containerd {LONG[:12]}",
+        ),
+        (
+            f"0::/kubepods.slice/kubepods-besteffort.slice/kubepods-besteffort-pod{POD.replace('-', '_')}.slice"
+            f"/cri-containerd-{LONG}.scope\n",
+            f"pod {POD}, containerd {LONG[:12]}",
+        ),
+        (f"0::/kubepods.slice/kubepods-pod{POD.replace('-', '_')}.slice/crio-{LONG}.scope\n", f"pod {POD}, cri-o {LONG[:12]}"),
+        (f"5:devices:/kubepods/burstable/pod{POD}/{LONG}\n", f"pod {POD}, container {LONG[:12]}"),
+        ("0::/lxc.payload.web/system.slice/x.service\n", "lxc web"),
+        ("0::/lxc/web\n", "lxc web"),
+        ("0::/machine.slice/systemd-nspawn@build.service/payload\n", "nspawn build"),
+        ("0::/user.slice/user-0.slice/session-3.scope\n", ""),
+        ("", ""),
+    ],
+)
+def test_containers(cgroup: str, name: str) -> None:
+    assert container_name(cgroup) == name
+
+
+def test_everything_foreign_is_made_printable() -> None:
+    value = process(7, "a\x1b[2J", "root\n", 1.0, ["qemu", "-name", "guest=\x1b]0;x\x07", "\udcff"], "0::/lxc/a\x1bb\n")
+    assert (value.name, value.user, value.vm, value.container) == ("a␛[2J", "root", "␛]0;x␇", "lxc a␛b")
+    assert value.command == "qemu -name guest=␛]0;x␇ \\u{dcff}".replace("\\u{dcff}", "\\xff")

@@ -1,0 +1,60 @@
+"""`vfdeck check`: can this PF give N VFs, can this function go to a driver, can it be opened? Asked before the kernel is."""
+
+from __future__ import annotations
+
+import argparse
+import re
+
+from vfdeck.app import failure
+from vfdeck.app.commands import hosts, output
+from vfdeck.app.failure import Failure
+from vfdeck.backend.changes import OpenPath
+from vfdeck.backend.checks import CanBind, CanEnable, CanOpen, Question, Verdict
+from vfdeck.backend.text import printable
+
+#: The exit status for each answer.
+STATUS = {Verdict.YES: 0, Verdict.NO: 1, Verdict.UNKNOWN: 2}
+_BDF = re.compile(r"(?:[0-9a-fA-F]{4,8}:)?[0-9a-fA-F]{2}:[01][0-9a-fA-F]\.[0-7]")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print the answer and the checks it rests on; the status is 0 for yes, 1 for no, 2 where it could not be told.
+
+    Raises Failure: 64 where no question, or more than one, was asked.
+    """
+    question = _question(options)
+    host = hosts.local(options.root) if options.demo is None else hosts.simulated(options.demo, options.seed)
+    try:
+        snapshot = host.snapshot()
+        report = host.check(question, snapshot)
+    finally:
+        host.close()
+    from vfdeck.backend.checks import render
+
+    if options.json:
+        output.write(render.to_json(report, snapshot))
+    else:
+        output.write_lines(render.answer_text(report))
+    return STATUS[report.verdict]
+
+
+def _question(options: argparse.Namespace) -> Question:
+    asked = [name for name in ("pf", "bind", "open") if getattr(options, name) is not None]
+    if len(asked) != 1:
+        raise Failure(failure.USAGE, "check what? Expected PF N, --bind BDF or --open BDF, one of them")
+    if options.user and options.open is None:
+        raise Failure(failure.USAGE, "--user goes with --open")
+    if options.bind is not None:
+        return CanBind(_bdf(options.bind), options.driver)
+    if options.open is not None:
+        return CanOpen(_bdf(options.open), OpenPath(options.path), options.user)
+    if options.count is None:
+        raise Failure(failure.USAGE, "how many VFs? Expected PF N, e.g. 0000:03:00.0 8")
+    return CanEnable(_bdf(options.pf), options.count)
+
+
+def _bdf(text: str) -> str:
+    """A PCI address as the kernel writes it; without a domain it is domain 0000."""
+    if not _BDF.fullmatch(text):
+        raise Failure(failure.USAGE, f'"{printable(text, 40)}" is no PCI address; expected e.g. 0000:03:00.0')
+    return text.lower() if text.count(":") == 2 else f"0000:{text.lower()}"

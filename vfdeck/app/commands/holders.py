@@ -1,0 +1,161 @@
+"""`vfdeck holders`: who holds a function, or any of a host's; as text, as JSON, or as changes while they happen."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from vfdeck.app import failure
+from vfdeck.app.commands import hosts, output
+from vfdeck.app.failure import Failure
+from vfdeck.backend.model import Certainty, Holder, Role, Snapshot
+from vfdeck.backend.report import holder_json
+from vfdeck.backend.text import printable
+from vfdeck.widgets.holder_words import clock, how, since, where
+from vfdeck.widgets.state import count_words, duration, plural, role_text
+
+if TYPE_CHECKING:
+    from vfdeck.backend.host import Host
+
+VERSION = 1
+#: Seconds between two looks where nothing tells of a change: opens and closes of devices send no uevent.
+INTERVAL = 1.0
+
+#: Exit statuses: somebody was found; nobody holds it; nobody was seen, but not everything could be looked at (EX_NOPERM).
+FOUND, NOBODY, NOT_KNOWN = 0, 1, 77
+
+_BDF = re.compile(r"(?:([0-9a-f]{4,8}):)?([0-9a-f]{2}:[01][0-9a-f]\.[0-7])", re.IGNORECASE)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Look and print. Raises Failure: 64 for what is no address, 66 for a function that is not there."""
+    asked = None if options.bdf is None else _address(options.bdf)
+    host = _host(options)
+    try:
+        if options.watch:
+            return _watch(host, asked, options.json)
+        snapshot = host.snapshot()
+    finally:
+        host.close()
+    about = _about(snapshot, asked)
+    found = [holder for holder in snapshot.holders if holder.bdf in about]
+    if options.json:
+        output.write(json.dumps(_report(snapshot, asked, about, found), indent=1) + "\n")
+    else:
+        output.write_lines(_lines(snapshot, about, found))
+    if found:
+        return FOUND
+    return NOT_KNOWN if snapshot.unseen else NOBODY
+
+
+def _host(options: argparse.Namespace) -> Host:
+    if options.demo is None:
+        return hosts.local(options.root)
+    return hosts.simulated(options.demo, options.seed, realtime=options.watch)
+
+
+def _address(text: str) -> str:
+    """The BDF that was typed, with its domain."""
+    match = _BDF.fullmatch(text)
+    if match is None:
+        raise Failure(failure.USAGE, f'"{printable(text)}" is no PCI address; expected e.g. 0000:03:02.1')
+    return f"{match[1] or '0000'}:{match[2]}".lower()
+
+
+def _about(snapshot: Snapshot, asked: str | None) -> set[str]:
+    """The functions that the question is about: all, or one; a PF stands for its VFs too."""
+    if asked is None:
+        return set(snapshot.functions)
+    function = snapshot.functions.get(asked)
+    if function is None:
+        raise Failure(failure.NO_INPUT, f"{asked} is no PF, no VF and no function on a vfio driver of {snapshot.host.name}")
+    return {asked, *(function.sriov.vfs if function.sriov else ())}
+
+
+# -- once ----------------------------------------------------------------------------------------------------------------
+def _lines(snapshot: Snapshot, about: set[str], found: list[Holder]) -> Iterator[str]:
+    """A line for each holder, then the users of the PFs concerned, then what could not be looked at."""
+    rows = [_row(snapshot, holder) for holder in found]
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    for row in rows:
+        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+    if not found:
+        yield "nobody holds anything" if len(about) != 1 else f"nobody holds {next(iter(about))}"
+    for function in snapshot.functions.values():
+        if function.bdf in about and function.role is Role.PF and function.sriov and function.sriov.vfs:
+            yield f"VFs of {function.bdf} in use: {count_words(snapshot.users_of(function.bdf))}"
+    hidden = snapshot.unseen - snapshot.unattributed
+    if hidden:
+        yield f"not looked at: {hidden} {'process' if hidden == 1 else 'processes'}; there may be more holders"
+    for problem in snapshot.problems:
+        if problem.path.startswith("/proc/"):
+            yield f"not known: {problem.what} ({problem.path})"
+
+
+def _row(snapshot: Snapshot, holder: Holder) -> list[str]:
+    function = snapshot.functions.get(holder.bdf)
+    program = "vfdeck itself" if holder.own else f"{holder.program} ({holder.pid})"
+    up = f"up {duration(snapshot.taken - holder.started)}" if holder.started is not None else ""
+    role = role_text(function) if function else ""
+    return [holder.bdf, role, program, f"user {holder.user or 'unknown'}", ", ".join(where(holder)) or "-", up, how(holder)]
+
+
+def _report(snapshot: Snapshot, asked: str | None, about: set[str], found: list[Holder]) -> dict[str, Any]:
+    """As described by schema/holders-v1.json."""
+    counts = {pf.bdf: snapshot.users_of(pf.bdf) for pf in snapshot.pfs() if pf.bdf in about}
+    return {
+        "version": VERSION,
+        "taken": snapshot.taken,
+        "host": snapshot.host.name,
+        "simulated": snapshot.host.simulated,
+        "asked": asked,
+        "certainty": (Certainty.AT_LEAST if snapshot.unseen else Certainty.EXACT).value,
+        "unseen": snapshot.unseen,
+        "unattributed": snapshot.unattributed,
+        "holders": [holder_json(holder) for holder in found],
+        "users": [{"pf": pf, "value": count.value, "certainty": count.certainty.value} for pf, count in counts.items()],
+    }
+
+
+# -- while it happens ----------------------------------------------------------------------------------------------------
+def _watch(host: Host, asked: str | None, as_json: bool) -> int:
+    """Print who holds what now, then every change, until interrupted."""
+    known: dict[tuple[str, int, float | None], Holder] | None = None
+    while True:
+        snapshot = host.snapshot()
+        about = _about(snapshot, asked) if known is None or asked in snapshot.functions else {asked}
+        now = {(h.bdf, h.pid, h.started): h for h in snapshot.holders if asked is None or h.bdf in about}
+        before = known or {}
+        changes = [("gone", holder) for key, holder in before.items() if key not in now]
+        changes += [("held" if known is None else "came", holder) for key, holder in now.items() if key not in before]
+        for change, holder in changes:
+            output.write_lines([_json_change(snapshot, change, holder) if as_json else _change(snapshot, change, holder)])
+        if known is None and not as_json:
+            output.write_lines([f"{clock(snapshot.taken)}  {_watching(snapshot, len(now))}"])
+        sys.stdout.flush()
+        known = now
+        host.wait_for_change(INTERVAL)
+
+
+def _watching(snapshot: Snapshot, number: int) -> str:
+    unseen = f"; {snapshot.unseen} processes could not be looked at" if snapshot.unseen else ""
+    return f"{plural(number, 'holder')}{unseen}; waiting for changes"
+
+
+def _change(snapshot: Snapshot, change: str, holder: Holder) -> str:
+    sign = {"held": "=", "came": "+", "gone": "-"}[change]
+    function = snapshot.functions.get(holder.bdf)
+    role = role_text(function) if function else "no longer there"
+    program = "vfdeck itself" if holder.own else f"{holder.program} ({holder.pid})"
+    held = "" if change == "came" else f", {since(holder, snapshot.taken)}"
+    detail = ", ".join((f"user {holder.user or 'unknown'}", *where(holder), how(holder)))
+    return f"{clock(snapshot.taken)} {sign} {holder.bdf} {role}  {program}, {detail}{held}"
+
+
+def _json_change(snapshot: Snapshot, change: str, holder: Holder) -> str:
+    value = {"version": VERSION, "at": snapshot.taken, "host": snapshot.host.name, "change": change, "holder": holder_json(holder)}
+    return json.dumps(value, separators=(",", ":"))

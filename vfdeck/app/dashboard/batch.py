@@ -1,0 +1,132 @@
+"""One action on many functions: which of them it can be done to, one plan of all, and what came of each."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+from vfdeck.backend.changes import Change, Outcome, Plan, SetAutoprobe, SetNumvfs, SetToken, Step, target_of
+from vfdeck.backend.host import Host
+from vfdeck.backend.model import Function, Snapshot
+from vfdeck.widgets.report import report, verdict
+from vfdeck.widgets.sections import Fact, Section
+from vfdeck.widgets.state import Tone, plural
+
+#: Changes of a batch that are under way at the same time; those that wait in the kernel for a program don't count.
+AT_ONCE = 4
+
+
+class Target(NamedTuple):
+    """A function of a host, as it was when it was chosen."""
+
+    function: Function
+    snapshot: Snapshot
+
+
+class Item(NamedTuple):
+    """One change of a batch with its plan."""
+
+    host: Host
+    change: Change
+    plan: Plan
+
+
+class LeftOut(NamedTuple):
+    """A function that the batch leaves alone, and why."""
+
+    bdf: str
+    why: str
+
+
+def retarget(change: Change, bdf: str) -> Change:
+    """The same change of another function."""
+    if isinstance(change, SetNumvfs | SetToken | SetAutoprobe):
+        return replace(change, pf=bdf)
+    return replace(change, bdf=bdf)
+
+
+def sort_out(items: Iterable[Item]) -> tuple[list[Item], list[LeftOut]]:
+    """The changes that can be done together. What is impossible is left out, and what needs a confirmation of its own kind."""
+    kept: list[Item] = []
+    left: list[LeftOut] = []
+    for item in items:
+        if item.plan.impossible:
+            left.append(LeftOut(target_of(item.change), item.plan.impossible))
+        elif item.plan.severe:
+            left.append(LeftOut(target_of(item.change), f"{item.plan.severe}: do it by itself"))
+        else:
+            kept.append(item)
+    return kept, left
+
+
+def together(title: str, items: Sequence[Item], left: Sequence[LeftOut]) -> Plan:
+    """One plan of all: every warning and every step, by function. There is at least one item."""
+    out = tuple(f"left out {bdf}: {why}" for bdf, why in left)
+    warnings = [
+        text if target in text else f"{target}: {text}" for target, item in _by_target(items) for text in item.plan.warnings
+    ]
+    steps = [replace(step, text=_named(step, target)) for target, item in _by_target(items) for step in item.plan.steps]
+    destructive = any(item.plan.destructive for item in items)
+    return Plan(items[0].change, title, tuple(steps), (*warnings, *out), destructive)
+
+
+def _by_target(items: Iterable[Item]) -> list[tuple[str, Item]]:
+    """Changes that take something away first, so that their warnings stand first."""
+    return sorted(((target_of(item.change), item) for item in items), key=lambda pair: not pair[1].plan.destructive)
+
+
+def _named(step: Step, target: str) -> str:
+    """A step's words with the function they are about."""
+    return step.text if target in step.text else f"{target}: {step.text}"
+
+
+@dataclass(eq=False)
+class Batch:
+    """Changes that were confirmed together."""
+
+    title: str
+    waiting: deque[Item]
+    left: Sequence[LeftOut] = ()
+    running: dict[int, Item] = field(default_factory=dict)
+    done: list[tuple[str, Outcome | None]] = field(default_factory=list)
+
+    def start(self, perform: Callable[[Item], int], is_waiting: Callable[[Item], bool]) -> None:
+        """Begin as many as may be under way at the same time."""
+        while self.waiting and sum(not is_waiting(item) for item in self.running.values()) < AT_ONCE:
+            item = self.waiting.popleft()
+            self.running[perform(item)] = item
+
+    def take(self, number: int, outcome: Outcome | None) -> None:
+        """One has come back; None where vfdeck itself failed."""
+        item = self.running.pop(number)
+        self.done.append((item.plan.title, outcome))
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all have come back."""
+        return not self.waiting and not self.running
+
+    def verdict(self) -> tuple[str, Tone]:
+        """How it stands in one line."""
+        good = sum(outcome is not None and outcome.ok for _, outcome in self.done)
+        bad = len(self.done) - good
+        still = len(self.waiting) + len(self.running)
+        parts = [f"{good} done", f"{bad} not done" if bad else "", f"{still} to go" if still else ""]
+        parts.append(f"{plural(len(self.left), 'function')} left out" if self.left else "")
+        return f"{self.title}: {', '.join(part for part in parts if part)}", Tone.BAD if bad else Tone.GOOD
+
+    def report(self) -> list[Section]:
+        """What came of each: those that were refused first, with the explanation."""
+        sections: list[Section] = []
+        for title, outcome in self.done:
+            if outcome is None:
+                sections.append(Section(title, (Fact("", "vfdeck itself failed; this is a bug", Tone.BAD),)))
+            elif not outcome.ok:
+                text, tone = verdict(outcome, title)
+                sections += [Section(title, (Fact("", text, tone),)), *report(outcome)]
+        good = [title for title, outcome in self.done if outcome is not None and outcome.ok]
+        sections += [Section("Done", tuple(Fact("", f"✓ {title}") for title in good))] if good else []
+        left = tuple(Fact("", f"{bdf}: {why}", Tone.WARN) for bdf, why in self.left)
+        return [*sections, Section("Left out", left)] if left else sections

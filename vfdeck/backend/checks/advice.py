@@ -1,0 +1,84 @@
+"""What this kernel does and does not enforce: data of `advice.toml` against the version table, and a badge for a header."""
+
+from __future__ import annotations
+
+import functools
+import tomllib
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any
+
+from vfdeck.backend.checks import Severity
+from vfdeck.backend.facts import kernel_has
+from vfdeck.backend.model import Function, Snapshot
+
+BY_VERSION = "by its release; distributions backport"
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """One thing to know of a kernel."""
+
+    entry: str
+    severity: Severity
+    question: str
+    badge: str
+    text: str
+    basis: str  # what it was told by
+
+
+def advice(snapshot: Snapshot) -> list[Advice]:
+    """What there is to know of the host's kernel, most serious first."""
+    found = [a for table in data()["advice"] if (a := _applies(table, snapshot))]
+    return sorted(found, key=lambda a: -a.severity)
+
+
+def badge(snapshot: Snapshot) -> str:
+    """The most serious of it in two or three words, for a header; "" where there is nothing to warn of."""
+    return next((a.badge for a in advice(snapshot) if a.badge and a.severity >= Severity.WARNING), "")
+
+
+def _applies(table: dict[str, Any], snapshot: Snapshot) -> Advice | None:
+    host = snapshot.host
+    if not host.kernel:
+        return None  # nothing is known of the kernel, so nothing is claimed
+    basis = f"Linux {host.kernel}, {BY_VERSION}"
+    if table.get("probe") == "enable_sriov" and host.enable_sriov is not None:
+        return None  # the parameter came with the tokens: there it is
+    if table.get("needs_cdev") and not host.cdev:
+        return None  # without nodes there is no such path
+    if not all(kernel_has(host.kernel, name) for name in table.get("has", ())):
+        return None
+    if any(kernel_has(host.kernel, name) for name in table["lacks"]):
+        return None
+    return Advice(table["id"], Severity[table["severity"].upper()], table["question"], table["badge"], table["text"], basis)
+
+
+def has_sriov_hook(driver: str) -> bool | None:
+    """Whether a kernel driver of PFs can make VFs; None for one that is not known."""
+    known = data()["sriov_hook"]
+    return True if driver in known["yes"] else False if driver in known["no"] else None
+
+
+def needs_link(driver: str | None) -> bool:
+    """Whether a driver enables nothing while its interface is down, and calls that a success (A18)."""
+    return driver in data()["needs_link"]["drivers"]
+
+
+def denylisted_later(function: Function, release: str) -> bool:
+    """Whether a newer kernel's denylist has this model, and this kernel is as new."""
+    from vfdeck.backend.sim.profile import parse_version
+
+    table = data()["denylist"]
+    if f"{function.vendor_id:04x}:{function.device_id:04x}" not in table["ids"]:
+        return False
+    try:
+        return parse_version(release) >= parse_version(table["from"])
+    except ValueError:
+        return True
+
+
+@functools.cache
+def data() -> dict[str, Any]:
+    """The tables of advice.toml."""
+    return tomllib.loads(files(__package__).joinpath("advice.toml").read_text(encoding="utf-8"))

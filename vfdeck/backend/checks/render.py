@@ -1,0 +1,88 @@
+"""Answers as JSON (`schema/checks-v1.json`) and as plain text: a line for each check, its evidence indented below."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from collections.abc import Iterator
+from typing import Any
+
+from vfdeck.backend.checks import Check, Report, Severity, Verdict, worst_first
+from vfdeck.backend.checks.advice import badge
+from vfdeck.backend.model import HostFacts, Snapshot
+
+VERSION = 1
+#: Columns of text; wide enough for most commands, narrow enough for every terminal.
+WIDTH = 80
+_MARKS = {Verdict.YES: "yes", Verdict.NO: "no", Verdict.UNKNOWN: "?"}
+_ANSWERS = {Verdict.YES: "yes", Verdict.NO: "no", Verdict.UNKNOWN: "could not check"}
+
+
+# -- JSON ------------------------------------------------------------------------------------------------------------------
+def to_json(report: Report, snapshot: Snapshot) -> str:
+    """A report as one JSON object. Ends with a newline."""
+    host: HostFacts = snapshot.host
+    value = {
+        "version": VERSION,
+        "taken": snapshot.taken,
+        "host": {"name": host.name, "kernel": host.kernel, "simulated": host.simulated, "badge": badge(snapshot) or None},
+        "question": report.question,
+        "verdict": report.verdict.value,
+        "severity": report.severity.word,
+        "checks": [_check(check) for check in report.checks],
+    }
+    return json.dumps(value, indent=1, ensure_ascii=False) + "\n"
+
+
+def _check(check: Check) -> dict[str, Any]:
+    return {
+        "question": check.question,
+        "verdict": check.verdict.value,
+        "severity": check.severity.word,
+        "weight": check.weight.word,
+        "entry": check.entry or None,
+        "subject": check.subject or None,
+        "evidence": check.evidence,
+        "do": check.do,
+    }
+
+
+# -- text ------------------------------------------------------------------------------------------------------------------
+def answer_text(report: Report, width: int = WIDTH) -> Iterator[str]:
+    """One question's answer: every check, in the order in which the kernel makes them. A no that decides is in capitals."""
+    yield f"{report.question} {_ANSWERS[report.verdict]}"
+    for check in report.checks:
+        mark = "NO" if check.severity is Severity.ERROR else _MARKS[check.verdict]
+        yield from _lines(check, mark, check.question, width)
+
+
+def findings_text(report: Report, snapshot: Snapshot, width: int = WIDTH) -> Iterator[str]:
+    """What a look at the whole host found, worst first; checks that went well are only counted."""
+    host = snapshot.host
+    counts = [_count(report, severity) for severity in (Severity.ERROR, Severity.WARNING, Severity.NOTE)]
+    fine = len(report.of(Severity.OK))
+    yield f"{host.name}  Linux {host.kernel}  {', '.join(counts)}, {fine} fine"
+    for check in worst_first(report.checks):
+        if check.severity is not Severity.OK:
+            subject = f"{check.subject}  " if check.subject else ""
+            yield from _lines(check, check.severity.word, f"{subject}{check.question} {_ANSWERS[check.verdict]}", width)
+
+
+def _count(report: Report, severity: Severity) -> str:
+    number = len(report.of(severity))
+    return f"{number} {severity.word}{'' if number == 1 else 's'}"
+
+
+def _lines(check: Check, mark: str, text: str, width: int) -> Iterator[str]:
+    entry = f"  [{check.entry}]" if check.entry and check.verdict is not Verdict.YES else ""
+    yield from _wrap(text + entry, f"{mark:<9}", " " * 9, width)
+    for line in check.evidence:
+        yield from _wrap(line, " " * 11, " " * 13, width)
+    for line in check.do:
+        yield from _wrap(line, " " * 11 + "-> ", " " * 14, width)
+
+
+def _wrap(text: str, first: str, margin: str, width: int) -> list[str]:
+    return textwrap.wrap(
+        text, width, initial_indent=first, subsequent_indent=margin, break_long_words=False, break_on_hyphens=False
+    )

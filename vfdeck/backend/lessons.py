@@ -1,0 +1,58 @@
+"""What the answer to a change teaches of tokens: the kernel tells nobody a token, but an open that passed tells something."""
+
+from __future__ import annotations
+
+import errno
+
+from vfdeck.backend.changes import BindDriver, Change, Open, SetToken, target_of
+from vfdeck.backend.facts import guarded, kernel_has
+from vfdeck.backend.kernel import Stage
+from vfdeck.backend.knowledge import TokenWatch
+from vfdeck.backend.model import Role, Snapshot
+
+#: The stages that judge a token, with the errnos that come before or from the judgement itself; any other came after it.
+_JUDGED = {
+    Stage.GET_DEVICE_FD: {errno.EACCES, errno.EINVAL, errno.ENODEV},
+    Stage.BIND_IOMMUFD: {errno.EACCES, errno.EBUSY, errno.ENODEV, errno.E2BIG},
+}
+
+
+def success(watch: TokenWatch, change: Change, before: Snapshot, now: float) -> None:
+    """A change succeeded. A PF that opened with a token has this one: it was set, or was right."""
+    role = _role(before, target_of(change))
+    if isinstance(change, SetToken):
+        watch.set_by_us(change.pf, change.token, now)
+    elif isinstance(change, Open) and change.token is not None and role is Role.PF:
+        watch.set_by_us(change.bdf, change.token, now)
+    elif isinstance(change, Open) and change.token is not None and guarded(before, change.bdf):
+        watch.proved(pf_of(before, change.bdf), change.token, now)
+    elif isinstance(change, BindDriver) and change.driver == "vfio-pci" and role is Role.PF:
+        watch.bound(change.bdf, now)
+
+
+def refusal(watch: TokenWatch, change: Change, before: Snapshot, number: int, stage: Stage) -> None:
+    """A refusal shows that what we knew of a token need not be true any more.
+
+    Either a token that we set is not right now: somebody replaced it. Or an idle PF's open failed after the judgement of the
+    token: then the token given was set although the open was refused (kernel: the match has that side effect).
+    """
+    if not isinstance(change, Open | SetToken) or change.token is None:
+        return
+    bdf = target_of(change)
+    pf = pf_of(before, bdf)
+    judged = stage in _JUDGED and (stage is not Stage.BIND_IOMMUFD or kernel_has(before.host.kernel, "cdev_token"))
+    refused = judged and number == errno.EACCES and change.token == watch.token(pf)
+    late = judged and number not in _JUDGED[stage]
+    if refused or (late and _role(before, bdf) is Role.PF):
+        watch.doubt(pf)
+
+
+def pf_of(snapshot: Snapshot, bdf: str) -> str:
+    """A VF's PF, any other function itself."""
+    function = snapshot.functions.get(bdf)
+    return function.physfn or bdf if function else bdf
+
+
+def _role(snapshot: Snapshot, bdf: str) -> Role | None:
+    function = snapshot.functions.get(bdf)
+    return function.role if function else None

@@ -1,0 +1,273 @@
+"""What a write to sysfs is expected to answer: per file its rules, in the kernel's order of checks.
+
+Sources: drivers/pci/iov.c (sriov_numvfs_store), drivers/vfio/pci/vfio_pci.c and vfio_pci_core.c (probe, SR-IOV hook),
+drivers/base/bus.c and dd.c (bind, unbind), vfio_main.c (vfio_unregister_group_dev, the wait for users).
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterable
+
+from vfdeck.backend.acts import DRIVERS, Write
+from vfdeck.backend.changes import Prediction
+from vfdeck.backend.facts import BRIDGE, HARMLESS, denylisted
+from vfdeck.backend.kernel import Stage
+from vfdeck.backend.model import Certainty, Function, Holder, Role, is_vfio_driver
+from vfdeck.backend.predict.ask import Ask, Rule, exact_if, first, no
+from vfdeck.backend.wording import role_of, who_holds
+
+#: The greatest number that sriov_numvfs takes (kstrtou16).
+MOST = 0xFFFF
+
+
+def predict_write(ask: Ask, act: Write) -> Prediction:
+    """The expected answer to a write for a function; unknown for a file without rules here."""
+    rules = _FILES.get(act.path.rsplit("/", 1)[-1])
+    if rules is None:
+        return Prediction(0, None, Certainty.UNKNOWN)
+    return first(rules, ask, act) or Prediction(0, None, Certainty.INFERRED)
+
+
+def _file(number: int, act: Write, certainty: Certainty, reason: str) -> Prediction:
+    return no(number, Stage.FILE, certainty, reason, act.path)
+
+
+def _driver_of(act: Write) -> str:
+    """The driver whose bind or unbind file it is."""
+    return act.path.removeprefix(f"{DRIVERS}/").rsplit("/", 1)[0]
+
+
+def _number(act: Write) -> int:
+    """The number of VFs that the write asks for."""
+    return int(act.data)
+
+
+# -- what every file has in common -------------------------------------------------------------------------------------
+def _rights(ask: Ask, act: Write) -> Prediction | None:
+    """Files of sysfs belong to root, unless somebody gave them away."""
+    if ask.snapshot.host.privileged:
+        return None
+    return _file(errno.EACCES, act, Certainty.INFERRED, "vfdeck does not run as root")
+
+
+def _pf_file(ask: Ask, act: Write) -> Prediction | None:
+    if ask.function.role is Role.PF:
+        return None
+    reason = f"{ask.bdf} is {role_of(ask.function)}: only a PF has VFs"
+    return _file(errno.ENOENT, act, exact_if(not ask.doubtful([ask.bdf])), reason)
+
+
+def _under_way(ask: Ask, _: Write) -> Prediction | None:
+    """The function's lock is taken."""
+    job = ask.job()
+    reason = f"a change of {ask.bdf} is under way ({job.title})" if job else ""
+    return Prediction(0, None, Certainty.INFERRED, reason, blocked=True) if job else None
+
+
+def _certain(_: Ask, __: Write) -> Prediction | None:
+    """Nothing is left that could refuse."""
+    return Prediction(0, None, Certainty.EXACT)
+
+
+def _certain_if_unlocked(ask: Ask, _: Write) -> Prediction | None:
+    """Nothing is left that could refuse; the write takes the function's lock."""
+    return Prediction(0, None, exact_if(ask.quiet([ask.bdf, *(vf.bdf for vf in ask.vfs)])))
+
+
+def _waits(ask: Ask, functions: Iterable[Function], certain: bool = True) -> Prediction | None:
+    """A function leaves vfio when its last user has let go. The group's node alone is no use of it."""
+    leaving = [f.bdf for f in functions if f.on_vfio]
+    users = [h for h in ask.holders_of(leaving) if h.kind != "group"]
+    if not users:
+        return None
+    known = certain and any(h.certainty is Certainty.EXACT for h in users)
+    return Prediction(0, None, exact_if(known), _until(ask, users), blocked=True)
+
+
+def _until(ask: Ask, users: list[Holder]) -> str:
+    return f"for {who_holds(ask.snapshot, users)} to let go"
+
+
+# -- sriov_numvfs ------------------------------------------------------------------------------------------------------
+def _still(ask: Ask) -> bool:
+    """Whether nobody can have the PF's lock, and the VFs that are seen are those that the kernel counts."""
+    return ask.quiet({ask.bdf, *(vf.bdf for vf in ask.vfs)})
+
+
+def _not_a_number(ask: Ask, act: Write) -> Prediction | None:
+    if _number(act) < 0:
+        return _file(errno.EINVAL, act, Certainty.EXACT, f"{_number(act)} is no number of VFs")
+    if _number(act) > MOST:
+        reason = f"{_number(act)} is more than 16 bits hold"
+        if ask.has("numvfs_overflow"):
+            return _file(errno.EINVAL, act, exact_if(ask.sure("numvfs_overflow")), reason)
+        return _file(errno.ERANGE, act, Certainty.INFERRED, reason)
+    return None
+
+
+def _above_total(ask: Ask, act: Write) -> Prediction | None:
+    total = ask.function.sriov.totalvfs if ask.function.sriov else None
+    if total is None or _number(act) <= total:
+        return None
+    return _file(errno.ERANGE, act, exact_if(not ask.doubtful([ask.bdf])), f"{ask.bdf} offers {total} VFs")
+
+
+def _same_number(ask: Ask, act: Write) -> Prediction | None:
+    """The number that is there already is success, even without a driver."""
+    if ask.function.sriov is None or _number(act) != ask.function.sriov.numvfs:
+        return None
+    return Prediction(0, None, exact_if(_still(ask)), f"{ask.bdf} has {_number(act)} VFs already")
+
+
+def _no_hook(ask: Ask, act: Write) -> Prediction | None:
+    """The kinds of ENOENT that come before the hook is called (A6, A7, A9)."""
+    driver, host = ask.function.driver, ask.snapshot.host
+    if driver is None:
+        return _file(errno.ENOENT, act, exact_if(_still(ask)), f"{ask.bdf} has no driver")
+    if driver == "vfio-pci" and host.enable_sriov is None:
+        known = _still(ask) and not ask.doubtful(["/sys/module/vfio_pci"])
+        return _file(errno.ENOENT, act, exact_if(known), f"vfio-pci of Linux {host.kernel} has no enable_sriov")
+    if driver != "vfio-pci" and is_vfio_driver(driver):
+        return _file(errno.ENOENT, act, Certainty.INFERRED, f"{driver} cannot change the number of VFs")
+    return None
+
+
+def _other_number(ask: Ask, act: Write) -> Prediction | None:
+    present = len(ask.vfs)
+    if not present or not _number(act):
+        return None
+    reason = f"{ask.bdf} has {present} VFs: they must go first"
+    return _file(errno.EBUSY, act, exact_if(ask.function.driver == "vfio-pci" and _still(ask)), reason)
+
+
+def _rescan_taken(ask: Ask, _: Write) -> Prediction | None:
+    """Newer kernels change numbers of VFs one at a time on the whole host (pci_lock_rescan_remove)."""
+    running = ask.snapshot.jobs if ask.has("rescan_lock") else ()
+    waiting = next((job for job in running if job.waits_for), None)
+    reason = f"for another change of this host ({waiting.title})" if waiting else ""
+    return Prediction(0, None, Certainty.INFERRED, reason, blocked=True) if waiting else None
+
+
+def _switched_off(ask: Ask, act: Write) -> Prediction | None:
+    """vfio-pci's hook, to enable and to disable (A8)."""
+    if ask.function.driver != "vfio-pci" or ask.snapshot.host.enable_sriov is not False:
+        return None
+    nobody_waits = not ask.has("rescan_lock") or ask.quiet(ask.snapshot.functions)
+    return _file(errno.ENOENT, act, exact_if(_still(ask) and nobody_waits), "vfio-pci's enable_sriov is N")
+
+
+def _vfs_in_use(ask: Ask, act: Write) -> Prediction | None:
+    return None if _number(act) else _waits(ask, ask.vfs, certain=ask.function.driver == "vfio-pci")
+
+
+# -- bind --------------------------------------------------------------------------------------------------------------
+def _probe_error(number: int, ask: Ask, act: Write, certainty: Certainty, reason: str) -> Prediction:
+    """From 5.14 the bind file answers with the reason; before, whatever was wrong is ENODEV."""
+    if ask.has("bind_errno"):
+        known = ask.sure("bind_errno") and _loaded(ask, _driver_of(act))
+        return _file(number, act, certainty if known or certainty is Certainty.UNKNOWN else Certainty.INFERRED, reason)
+    return _file(errno.ENODEV, act, Certainty.INFERRED, reason)
+
+
+def _loaded(ask: Ask, driver: str) -> bool:
+    """Whether the driver is known to be there at all: a function is on it, or its module's parameter is."""
+    here = driver == "vfio-pci" and ask.snapshot.host.enable_sriov is not None
+    return here or any(f.driver == driver for f in ask.snapshot.functions.values())
+
+
+def _reserved(ask: Ask, act: Write) -> Prediction | None:
+    """A driver_override decides alone whether a driver takes the function; without one the driver's ids do."""
+    override, driver = ask.function.driver_override, _driver_of(act)
+    if override is not None and override != driver:
+        reason = f"{ask.bdf} is reserved for {override}"
+        return _file(errno.ENODEV, act, exact_if(_loaded(ask, driver) and not ask.doubtful([ask.bdf])), reason)
+    if override is not None:
+        return None
+    if is_vfio_driver(driver):
+        return _file(errno.ENODEV, act, Certainty.INFERRED, f"{ask.bdf} is not reserved for {driver}, nor known to take its kind")
+    if ask.function.driver == driver:
+        return None
+    return _file(errno.ENODEV, act, Certainty.UNKNOWN, f"whether {driver} takes {ask.bdf} by its ids")
+
+
+def _bound_already(ask: Ask, act: Write) -> Prediction | None:
+    if ask.function.driver is None:
+        return None
+    known = ask.function.driver_override is not None and ask.quiet([ask.bdf, *(vf.bdf for vf in ask.vfs)])
+    return _probe_error(errno.EBUSY, ask, act, exact_if(known), f"{ask.bdf} is on {ask.function.driver}")
+
+
+def _group_in_use(ask: Ask, act: Write) -> Prediction | None:
+    """A kernel driver would do DMA in a group that a program has (iommu_device_use_default_domain)."""
+    driver = _driver_of(act)
+    if is_vfio_driver(driver) or driver in HARMLESS or not ask.has("dma_owner"):
+        return None
+    users = [h for h in ask.holders_of(set(ask.members) - {ask.bdf}) if h.kind != "group"]
+    if not users:
+        return None
+    who = who_holds(ask.snapshot, users)
+    return _file(errno.EBUSY, act, Certainty.INFERRED, f"group {ask.function.iommu_group} is held by {who}")
+
+
+def _refused_by_vfio(ask: Ask, act: Write) -> Prediction | None:
+    """What keeps a function from vfio-pci and its variants (B5, B3, B4, B1, B2), in the order of vfio_pci_probe."""
+    driver, function, host = _driver_of(act), ask.function, ask.snapshot.host
+    if not is_vfio_driver(driver):
+        return None
+    if denylisted(function) and driver == "vfio-pci" and ask.has("denylist"):
+        reason = f"{driver} does not take this model unless its disable_denylist is on"
+        return _probe_error(errno.EINVAL, ask, act, Certainty.UNKNOWN, reason) if ask.has("bind_errno") else None
+    if function.class_code >> 8 == BRIDGE:
+        return _probe_error(errno.EINVAL, ask, act, Certainty.INFERRED, f"{ask.bdf} is a bridge, which {driver} does not take")
+    if ask.vfs and ask.has("vf_token"):
+        known = ask.sure("vf_token") and _still(ask)
+        reason = f"{ask.bdf} has {len(ask.vfs)} VFs, and {driver} takes no PF with VFs"
+        return _probe_error(errno.EBUSY, ask, act, exact_if(known), reason)
+    if function.iommu_group is None and not host.noiommu:
+        whole = "" if host.iommu else ", nor has any function of this host"
+        known = not ask.doubtful([ask.bdf, "/sys/module/vfio/"])
+        return _probe_error(errno.EINVAL, ask, act, exact_if(known), f"{ask.bdf} has no IOMMU group{whole}")
+    return None
+
+
+# -- unbind ------------------------------------------------------------------------------------------------------------
+def _not_bound_to_it(ask: Ask, act: Write) -> Prediction | None:
+    driver = _driver_of(act)
+    if ask.function.driver == driver:
+        return None
+    return _file(errno.ENODEV, act, exact_if(_loaded(ask, driver) and not ask.doubtful([ask.bdf])), f"{ask.bdf} is not on {driver}")
+
+
+def _users_of_it(ask: Ask, _: Write) -> Prediction | None:
+    """A PF on vfio-pci takes its VFs along, and other drivers may; each waits for its users."""
+    ours, theirs = _waits(ask, [ask.function]), _waits(ask, ask.vfs)
+    if ours or theirs is None or (ask.function.driver == "vfio-pci" and ask.sure("vf_token")):
+        return ours or theirs
+    reason = f"{theirs.reason}, if {ask.function.driver} takes its VFs along"
+    return Prediction(0, None, Certainty.UNKNOWN, reason, blocked=True)
+
+
+_FILES: dict[str, tuple[Rule[Write], ...]] = {
+    "sriov_numvfs": (
+        _pf_file,
+        _rights,
+        _not_a_number,
+        _above_total,
+        _under_way,
+        _same_number,
+        _no_hook,
+        _other_number,
+        _rescan_taken,
+        _switched_off,
+        _vfs_in_use,
+    ),
+    "sriov_drivers_autoprobe": (_pf_file, _rights, _certain),
+    "driver_override": (_rights, _under_way, _certain_if_unlocked),
+    "drivers_probe": (_rights, _under_way),
+    "bind": (_rights, _reserved, _under_way, _bound_already, _group_in_use, _refused_by_vfio),
+    "unbind": (_rights, _not_bound_to_it, _under_way, _users_of_it),
+}
+
+#: The files that have rules here, by name.
+FILES: frozenset[str] = frozenset(_FILES)

@@ -1,0 +1,125 @@
+"""What a program is, by its command line and control groups: its virtual machine, its container, its command line without tokens.
+
+Command lines of other programs are the commonest place where VF tokens leak. Nothing that leaves this module holds one.
+
+Sources: the options of QEMU (`-name`, `vf-token=`) and DPDK (`--vfio-vf-token`); the names that libvirt, systemd-machined, Docker,
+Podman, containerd, CRI-O, the kubelet and LXC give their control groups.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+from collections.abc import Iterator, Sequence
+
+from vfdeck.backend.kernel import Process
+from vfdeck.backend.text import printable
+from vfdeck.backend.token import Token, TokenError
+
+#: Characters of a command line or of a cgroup file that are looked at.
+_READ = 1 << 17
+
+# A key with "token" in it (vf-token, --vfio-vf-token, VFTOKEN), what may stand between it and its value, and the value. Every part
+# is bounded, so that no command line takes long.
+_KEYED = re.compile(r"""((vf(?:io)?[-_]?)?token[\w-]{0,16}["']{0,2}[\s=:]{1,8}["']{0,2})([^\s,"']{1,120})""", re.IGNORECASE)
+_UUID = re.compile(r"[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}(?![0-9a-f])", re.IGNORECASE)
+
+_VM_PROGRAMS = ("qemu", "kvm")
+# libvirt: machine-qemu\x2d3\x2dweb.scope; the name may be cut there, so that QEMU's own -name goes first
+_LIBVIRT = re.compile(r"machine-qemu\\x2d\d+\\x2d([^/\n]+?)\.scope")
+_ESCAPED = re.compile(r"\\x([0-9a-f]{2})")
+
+_POD = re.compile(
+    r"pod([0-9a-f]{8}[-_][0-9a-f]{4}[-_][0-9a-f]{4}[-_][0-9a-f]{4}[-_][0-9a-f]{12}|[0-9a-f]{32})(?:\.slice|/|$)", re.M
+)
+_CONTAINERS = (
+    (re.compile(r"(?:/docker/|docker-)([0-9a-f]{64})"), "docker"),
+    (re.compile(r"libpod-([0-9a-f]{64})"), "podman"),
+    (re.compile(r"cri-containerd[-:]([0-9a-f]{64})"), "containerd"),
+    (re.compile(r"crio-([0-9a-f]{64})"), "cri-o"),
+    (re.compile(r"lxc\.payload[./]([^/\n]+)"), "lxc"),
+    (re.compile(r"/lxc/([^/\n]+)"), "lxc"),
+    (re.compile(r"systemd-nspawn@([^/\n]+?)\.service"), "nspawn"),
+    (re.compile(r"pod[0-9a-f_-]{32,36}(?:\.slice)?/([0-9a-f]{64})"), "container"),
+)
+
+
+def process(
+    pid: int, name: str, user: str = "", started: float | None = None, arguments: Sequence[str] = (), cgroup: str = ""
+) -> Process:
+    """The value for a program. `arguments` and `cgroup` (the text of /proc/PID/cgroup) are raw."""
+    return Process(
+        pid,
+        printable(name),
+        printable(user),
+        started,
+        command=printable(redacted(" ".join(arguments)[:_READ])),
+        vm=printable(vm_name(arguments, cgroup[:_READ])),
+        container=printable(container_name(cgroup[:_READ])),
+    )
+
+
+# -- tokens --------------------------------------------------------------------------------------------------------------
+def redacted(text: str) -> str:
+    """A command line with every VF token replaced by its fingerprint, or hidden where it is malformed."""
+    return _KEYED.sub(_redact, text)
+
+
+def _redact(match: re.Match[str]) -> str:
+    key, of_a_vf, value = match.groups()
+    if _UUID.search(value) is None:
+        return f"{key}(hidden)" if of_a_vf else match[0]
+    return key + _UUID.sub(lambda found: f"#{token.fingerprint}" if (token := _token(found[0])) else "(hidden)", value)
+
+
+def tokens_in(text: str) -> Iterator[Token]:
+    """The VF tokens of a command line, or of a variable of an environment with its name; no other tokens."""
+    for match in _KEYED.finditer(text[:_READ]):
+        for found in _UUID.finditer(match[3]) if match[2] else ():
+            token = _token(found[0])
+            if token is not None:
+                yield token
+
+
+def _token(text: str) -> Token | None:
+    try:
+        return Token.parse(text)
+    except TokenError:  # hyphens in odd places
+        return None
+
+
+# -- where it runs -------------------------------------------------------------------------------------------------------
+def vm_name(arguments: Sequence[str], cgroup: str) -> str:
+    """The name of the virtual machine that a QEMU runs, "" for other programs and where it has none."""
+    program = os.path.basename(arguments[0]) if arguments else ""
+    if program.startswith(_VM_PROGRAMS):
+        for option, value in itertools.pairwise(arguments):
+            if option in ("-name", "--name") and (name := _guest(value)):
+                return name
+    found = _LIBVIRT.search(cgroup)
+    return _ESCAPED.sub(lambda match: chr(int(match[1], 16)), found[1]) if found else ""
+
+
+def _guest(value: str) -> str:
+    """`web` of `guest=web,debug-threads=on` and of `web,process=x`; a comma in a name is doubled."""
+    parts = [part.replace("\0", ",") for part in value.replace(",,", "\0").split(",")]
+    named = [part.removeprefix("guest=") for part in parts if part.startswith("guest=")]
+    if named:
+        return named[0]
+    return parts[0] if "=" not in parts[0] else ""
+
+
+def container_name(cgroup: str) -> str:
+    """Pod and container by their control groups: `docker 4f1c2d3e5a6b`, `pod 1b2c…, containerd 9f…`; "" outside of any."""
+    words = []
+    pod = _POD.search(cgroup)
+    if pod is not None:
+        words.append(f"pod {pod[1].replace('_', '-')}")
+    for pattern, runtime in _CONTAINERS:
+        found = pattern.search(cgroup)
+        if found is not None:
+            name = found[1]
+            words.append(f"{runtime} {name[:12] if len(name) == 64 else name}")
+            break
+    return ", ".join(words)

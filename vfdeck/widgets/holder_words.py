@@ -1,0 +1,45 @@
+"""A holder in words: who, where it runs, how it holds and how that is known, since when. For panels and for the command line."""
+
+from __future__ import annotations
+
+import time
+
+from vfdeck.backend.model import Holder
+from vfdeck.widgets.state import duration
+
+_HOW = {
+    "device": "device open",
+    "cdev": "cdev open",
+    "mapping": "a mapping outlived its fd",
+    "group": "group open, no device",
+}
+
+
+def who(holder: Holder) -> str:
+    """Program, pid, user, and the virtual machine or container that it runs (in)."""
+    if holder.own:
+        return "vfdeck itself"
+    return ", ".join((f"{holder.program} ({holder.pid})", f"user {holder.user or 'unknown'}", *where(holder)))
+
+
+def where(holder: Holder) -> list[str]:
+    """Virtual machine and container, as far as there are any."""
+    return [part for part in (f"VM {holder.vm}" if holder.vm else "", holder.container) if part]
+
+
+def how(holder: Holder) -> str:
+    """What is open, and how well it is known that it is this function."""
+    return f"{_HOW.get(holder.kind, holder.kind)} [{holder.certainty}]"
+
+
+def since(holder: Holder, now: float) -> str:
+    """For how long it has held the function, where vfdeck saw it come; else no longer than the program runs."""
+    if holder.since is not None:
+        return f"for {duration(now - holder.since)}"
+    up = f" (up {duration(now - holder.started)})" if holder.started is not None and not holder.own else ""
+    return f"since before vfdeck looked{up}"
+
+
+def clock(moment: float) -> str:
+    """The time of day, in this terminal's zone."""
+    return time.strftime("%H:%M:%S", time.localtime(moment))
