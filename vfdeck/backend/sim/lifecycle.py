@@ -67,17 +67,17 @@ def _dma_owned(machine: Machine, function: Function) -> bool:
 
 
 def _vfio_probe_error(machine: Machine, driver: Driver, function: Function) -> int:
-    """vfio_pci_probe and vfio_pci_core_register_device: no denied function, endpoints only, an IOMMU group, no PF that has VFs."""
+    """vfio_pci_probe and vfio_pci_core_register_device: no denied function, endpoints only, no PF that has VFs, an IOMMU group."""
     if function.header != 0 or _denied(machine, driver, function):
         return errno.EINVAL
+    if function.sriov is not None and function.sriov.vfs and _vfio_with_tokens(machine, driver):
+        machine.info(f"vfio-pci {function.bdf}: Cannot bind to PF with SR-IOV enabled")
+        return errno.EBUSY
     if function.group is None and not _noiommu_group(machine, function):
         return errno.EINVAL
     noiommu = function.group is not None and function.group.noiommu
     if machine.profile.has("coherency") and not machine.around.coherent and not noiommu:
         return errno.EINVAL
-    if function.sriov is not None and function.sriov.vfs and _vfio_with_tokens(machine, driver):
-        machine.info(f"vfio-pci {function.bdf}: Cannot bind to PF with SR-IOV enabled")
-        return errno.EBUSY
     return 0
 
 
