@@ -19,10 +19,10 @@ import pytest
 
 from vfdeck.backend.kernel import Blocked, Kernel, LogLine, Pending, Refusal, errno_name
 from vfdeck.backend.linux.kernel import LinuxKernel
+from vfdeck.backend.profile import profile
 from vfdeck.backend.sim.hardware import Function, SriovCapability
 from vfdeck.backend.sim.kernel import SimulatedKernel
 from vfdeck.backend.sim.machine import Machine
-from vfdeck.backend.sim.profile import profile
 from vfdeck.backend.token_rules import format_argument
 from vfdeck.backend.vfio import DEVICES, OpenDevice, Program
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.contract.bed import Bed, RealBed, SimulatedBed
-from vfdeck.backend.sim.profile import named_profiles
+from vfdeck.backend.profile import named_profiles
 
 IN_GUEST = os.environ.get("VFDECK_GUEST") == "1"
 

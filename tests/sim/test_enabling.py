@@ -7,10 +7,10 @@ import struct
 import pytest
 
 from vfdeck.backend.kernel import errno_name
+from vfdeck.backend.profile import profile
 from vfdeck.backend.sim.hardware import Function, SriovCapability
 from vfdeck.backend.sim.kernel import SimulatedKernel
 from vfdeck.backend.sim.machine import Machine
-from vfdeck.backend.sim.profile import profile
 from vfdeck.backend.sim.surroundings import Credentials
 
 DEVICES = "/sys/bus/pci/devices"

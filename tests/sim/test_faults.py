@@ -10,10 +10,10 @@ from tests.sim.fault_table import NOT_YET, found_at, missed, missed_on
 from vfdeck.app.cli import main
 from vfdeck.app.failure import USAGE
 from vfdeck.backend.catalogue import entries
+from vfdeck.backend.profile import profile
 from vfdeck.backend.sim import faults, scenario
 from vfdeck.backend.sim.faults import Exercise, UnknownFault, practice
 from vfdeck.backend.sim.faults.host import PracticeHost, load
-from vfdeck.backend.sim.profile import profile
 
 IDS = {entry.id for entry in entries()}
 ALL = [faults.exercise(name) for name in faults.names()]

@@ -23,9 +23,9 @@ from tests.contract.bed import (
 from tests.contract.bed import machine as hardware
 from tests.contract.ladder import CONTAINER, Opening, ready_group
 from vfdeck.backend.kernel import VFIO_NOIOMMU_IOMMU, VFIO_TYPE1_IOMMU
+from vfdeck.backend.profile import named_profiles, parse_version, profile
 from vfdeck.backend.sim.hardware import Function, SriovCapability
 from vfdeck.backend.sim.machine import Fault, Machine
-from vfdeck.backend.sim.profile import named_profiles, parse_version, profile
 from vfdeck.backend.token_rules import format_argument
 from vfdeck.backend.vfio import DEVICES
 

@@ -13,7 +13,7 @@ import pytest
 from tests.contract.bed import machine
 from tests.kernel.differential import Alone, explore
 from vfdeck.backend.predict import opens, writes
-from vfdeck.backend.sim.profile import named_profiles
+from vfdeck.backend.profile import named_profiles
 
 SEED = os.environ.get("VFDECK_SEED") or secrets.token_hex(4)
 OPERATIONS = int(os.environ.get("VFDECK_OPERATIONS", "300"))

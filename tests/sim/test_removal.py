@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.contract.bed import IGB, NVME, SimulatedBed, open_device
-from vfdeck.backend.sim.profile import named_profiles
+from vfdeck.backend.profile import named_profiles
 from vfdeck.backend.vfio import DEVICES
 
 

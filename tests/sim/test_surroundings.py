@@ -8,9 +8,9 @@ import pytest
 
 from tests.contract.bed import PLAIN, SimulatedBed, answer, open_device, try_open
 from vfdeck.backend.kernel import FileStat
+from vfdeck.backend.profile import profile
 from vfdeck.backend.sim.kernel import SimulatedKernel
 from vfdeck.backend.sim.machine import Machine
-from vfdeck.backend.sim.profile import profile
 from vfdeck.backend.sim.surroundings import Container, Credentials, Surroundings, node
 from vfdeck.backend.vfio import Program
 

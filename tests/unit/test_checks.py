@@ -26,8 +26,8 @@ from vfdeck.backend.checks.render import answer_text, findings_text, to_json
 from vfdeck.backend.checks.users import locked_memory, rights_of
 from vfdeck.backend.evidence import Rights, Unread
 from vfdeck.backend.linux.kernel import LinuxKernel
+from vfdeck.backend.profile import profile
 from vfdeck.backend.sim import drivers
-from vfdeck.backend.sim.profile import profile
 from vfdeck.backend.topology import scan
 
 PF = "0000:01:00.0"

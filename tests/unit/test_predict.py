@@ -41,7 +41,7 @@ from vfdeck.backend.model import Certainty, Job, JobState, Problem, Scores, Snap
 from vfdeck.backend.plan import plan
 from vfdeck.backend.predict import predict, predict_act
 from vfdeck.backend.predict.ask import Ask
-from vfdeck.backend.sim.profile import named_profiles
+from vfdeck.backend.profile import named_profiles
 from vfdeck.backend.token import Token
 
 VF = vf_address(PF, 0)

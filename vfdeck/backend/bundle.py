@@ -21,7 +21,7 @@ from vfdeck.backend.evidence import Unread, known, lockdown, rights, security_mo
 from vfdeck.backend.facts import group_members, pf_of
 from vfdeck.backend.kernel import FileStat, Kernel
 from vfdeck.backend.model import Function, Role, Snapshot
-from vfdeck.backend.sim.profile import profile
+from vfdeck.backend.profile import profile
 from vfdeck.backend.text import printable
 from vfdeck.backend.wording import group_node
 

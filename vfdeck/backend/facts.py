@@ -147,13 +147,13 @@ class Facts:
 
 
 def kernel_has(release: str, switch: str) -> bool:
-    """Whether a kernel of this release has a switch of `sim/profiles.toml`. An unreadable release counts as the newest."""
+    """Whether a kernel of this release has a switch of `profiles.toml`. An unreadable release counts as the newest."""
     return switch in _switches(release)
 
 
 @functools.lru_cache(maxsize=64)
 def _switches(release: str) -> frozenset[str]:
-    from vfdeck.backend.sim.profile import profile  # on demand: it reads a file
+    from vfdeck.backend.profile import profile  # on demand: it reads a file
 
     try:
         return profile(release).switches

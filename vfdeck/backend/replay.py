@@ -15,10 +15,10 @@ from pathlib import Path
 
 from vfdeck.backend.kernel import Pending, errno_name
 from vfdeck.backend.player import BROKEN, Player, Step, fault
+from vfdeck.backend.profile import profile
 from vfdeck.backend.sim.hardware import Function, SriovCapability
 from vfdeck.backend.sim.kernel import SimulatedKernel
 from vfdeck.backend.sim.machine import Machine
-from vfdeck.backend.sim.profile import profile
 from vfdeck.backend.text import printable
 from vfdeck.backend.vfio import DEVICES
 

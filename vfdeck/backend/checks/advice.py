@@ -67,7 +67,7 @@ def needs_link(driver: str | None) -> bool:
 
 def denylisted_later(function: Function, release: str) -> bool:
     """Whether a newer kernel's denylist has this model, and this kernel is as new."""
-    from vfdeck.backend.sim.profile import parse_version
+    from vfdeck.backend.profile import parse_version
 
     table = data()["denylist"]
     if f"{function.vendor_id:04x}:{function.device_id:04x}" not in table["ids"]:

@@ -19,7 +19,7 @@ from vfdeck.backend.changes import Prediction
 from vfdeck.backend.facts import group_members, kernel_has, vfs_of
 from vfdeck.backend.kernel import Stage
 from vfdeck.backend.model import Certainty, Function, Holder, Job, JobState, Snapshot, TokenState
-from vfdeck.backend.sim.profile import parse_version
+from vfdeck.backend.profile import parse_version
 from vfdeck.backend.token import Token
 
 A = TypeVar("A", bound=Act)
@@ -64,7 +64,7 @@ class Ask:
         return [h for h in self.snapshot.holders if h.bdf in wanted]
 
     def has(self, switch: str) -> bool:
-        """Whether this kernel has a switch of `sim/profiles.toml`."""
+        """Whether this kernel has a switch of `profiles.toml`."""
         return kernel_has(self.snapshot.host.kernel, switch)
 
     def sure(self, *switches: str) -> bool:

@@ -14,13 +14,13 @@ from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 
 from vfdeck.backend.kernel import Blocked, Uevent
+from vfdeck.backend.profile import Profile
 from vfdeck.backend.sim import drivers as driver_data
 from vfdeck.backend.sim.drivers import Driver
 from vfdeck.backend.sim.files import File
 from vfdeck.backend.sim.hardware import Function, Group
 from vfdeck.backend.sim.host_use import HostUse
 from vfdeck.backend.sim.klog import KernelLog
-from vfdeck.backend.sim.profile import Profile
 from vfdeck.backend.sim.surroundings import ROOT, Credentials, Surroundings
 
 #: A call that may wait: yields while it waits, returns when it is done, raises OSError when refused.

@@ -17,11 +17,11 @@ from typing import Any
 
 from vfdeck.backend.kernel import errno_name
 from vfdeck.backend.local_host import LocalHost
+from vfdeck.backend.profile import profile
 from vfdeck.backend.sim import host_use
 from vfdeck.backend.sim.hardware import Function, SriovCapability
 from vfdeck.backend.sim.kernel import SimulatedKernel
 from vfdeck.backend.sim.machine import Machine
-from vfdeck.backend.sim.profile import profile
 from vfdeck.backend.sim.surroundings import ROOT, Credentials
 from vfdeck.backend.token import Token
 from vfdeck.backend.token_rules import format_argument

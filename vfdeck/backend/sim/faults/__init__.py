@@ -33,8 +33,8 @@ from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import Any
 
+from vfdeck.backend.profile import Profile
 from vfdeck.backend.sim.machine import Machine
-from vfdeck.backend.sim.profile import Profile
 from vfdeck.backend.sim.surroundings import Container, Credentials, node
 
 Table = dict[str, Any]
