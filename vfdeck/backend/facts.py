@@ -8,7 +8,18 @@ from dataclasses import dataclass, field
 from vfdeck.backend.changes import BindDriver, Change, Open, SetNumvfs, SetToken, UnbindDriver, target_of
 from vfdeck.backend.evidence import NOTHING, Evidence
 from vfdeck.backend.kernel import Stage, errno_name
-from vfdeck.backend.model import Certainty, Count, Function, Holder, Role, Snapshot, TokenKnowledge, TokenState, is_vfio_driver
+from vfdeck.backend.model import (
+    Certainty,
+    Count,
+    Function,
+    Holder,
+    HostFacts,
+    Role,
+    Snapshot,
+    TokenKnowledge,
+    TokenState,
+    is_vfio_driver,
+)
 from vfdeck.backend.token import Token
 
 #: PCI's class of bridges between PCI buses, and the first byte of the class of network controllers.
@@ -124,7 +135,7 @@ class Facts:
 
     def has(self, switch: str) -> bool:
         """Whether this host's kernel has a switch of the version table."""
-        return kernel_has(self.snapshot.host.kernel, switch)
+        return host_has(self.snapshot.host, switch)
 
     @property
     def group_holders(self) -> list[Holder]:
@@ -144,6 +155,11 @@ class Facts:
         if isinstance(self.change, BindDriver | UnbindDriver):
             return self.group_holders if self.place == "bind" else going_holders(self.snapshot, self.bdf)
         return self.vf_holders if self.role is Role.PF and self.answer == "EACCES" else self.group_holders
+
+
+def host_has(host: HostFacts, switch: str) -> bool:
+    """Whether a host's kernel has a switch of `profiles.toml`: as it showed itself when it was asked, else by its release."""
+    return dict(host.probed).get(switch, kernel_has(host.kernel, switch))
 
 
 def kernel_has(release: str, switch: str) -> bool:
@@ -184,17 +200,17 @@ def group_members(snapshot: Snapshot, bdf: str) -> tuple[str, ...]:
 def guarded(snapshot: Snapshot, bdf: str) -> bool:
     """Whether a token applies to a function: a PF on vfio, or a VF of one (core.c; 5.15 to 5.17 want the same driver on both)."""
     function, pf = snapshot.functions.get(bdf), pf_of(snapshot, bdf)
-    if function is None or pf is None or not is_vfio_driver(pf.driver) or not kernel_has(snapshot.host.kernel, "vf_token"):
+    if function is None or pf is None or not is_vfio_driver(pf.driver) or not host_has(snapshot.host, "vf_token"):
         return False
-    release = snapshot.host.kernel
-    any_vfio = kernel_has(release, "variant_vf_token") or not kernel_has(release, "core_split")
+    host = snapshot.host
+    any_vfio = host_has(host, "variant_vf_token") or not host_has(host, "core_split")
     return any_vfio or function.driver == pf.driver
 
 
 def blocking_members(snapshot: Snapshot, bdf: str) -> list[Function]:
     """The members of a function's group whose drivers keep the group from user space."""
     members = [snapshot.functions[name] for name in group_members(snapshot, bdf) if name in snapshot.functions]
-    any_bridge = not kernel_has(snapshot.host.kernel, "dma_owner")
+    any_bridge = not host_has(snapshot.host, "dma_owner")
     return [f for f in members if not (_harmless(f) or (any_bridge and f.class_code >> 8 == BRIDGE))]
 
 

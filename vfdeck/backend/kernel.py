@@ -239,9 +239,19 @@ class Kernel(Protocol):
         """VFIO_GROUP_GET_DEVICE_FD with the whole argument string, without its NUL."""
 
     def bind_iommufd(
-        self, cdev: int, iommufd: int, *, token: bytes | None = None, flags: int | None = None, argsz: int = BIND_ARGSZ_TOKEN
+        self,
+        cdev: int,
+        iommufd: int,
+        *,
+        token: bytes | None = None,
+        flags: int | None = None,
+        argsz: int = BIND_ARGSZ_TOKEN,
+        beyond: bytes = b"",
     ) -> None:
-        """VFIO_DEVICE_BIND_IOMMUFD. `flags` is VFIO_DEVICE_BIND_FLAG_TOKEN with a token and 0 without, unless given."""
+        """VFIO_DEVICE_BIND_IOMMUFD. `flags` is VFIO_DEVICE_BIND_FLAG_TOKEN with a token and 0 without, unless given.
+
+        `beyond` is what stands behind the fields that this program knows; a kernel that looks so far answers E2BIG.
+        """
 
     def feature(self, device: int, flags: int, data: bytes = b"", argsz: int | None = None) -> None:
         """VFIO_DEVICE_FEATURE; `argsz` is 8 plus the length of `data` unless given."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 
 from vfdeck.backend.changes import BindDriver, Change, Open, SetToken, target_of
-from vfdeck.backend.facts import guarded, kernel_has
+from vfdeck.backend.facts import guarded, host_has
 from vfdeck.backend.kernel import Stage
 from vfdeck.backend.knowledge import TokenWatch
 from vfdeck.backend.model import Role, Snapshot
@@ -40,7 +40,7 @@ def refusal(watch: TokenWatch, change: Change, before: Snapshot, number: int, st
         return
     bdf = target_of(change)
     pf = pf_of(before, bdf)
-    judged = stage in _JUDGED and (stage is not Stage.BIND_IOMMUFD or kernel_has(before.host.kernel, "cdev_token"))
+    judged = stage in _JUDGED and (stage is not Stage.BIND_IOMMUFD or host_has(before.host, "cdev_token"))
     refused = judged and number == errno.EACCES and change.token == watch.token(pf)
     late = judged and number not in _JUDGED[stage]
     if refused or (late and _role(before, bdf) is Role.PF):

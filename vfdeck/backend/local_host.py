@@ -16,6 +16,7 @@ from vfdeck.backend.kernel import Kernel, LogLine, UeventSource
 from vfdeck.backend.knowledge import TokenWatch
 from vfdeck.backend.model import Job, Scores, Snapshot
 from vfdeck.backend.pci_ids import Ids, Names
+from vfdeck.backend.probes import ask_kernel
 from vfdeck.backend.text import printable
 from vfdeck.backend.topology import scan
 
@@ -42,6 +43,7 @@ class LocalHost:
         self._arrivals = Arrivals()
         self._uevents: UeventSource | None = None  # from the first time that somebody waits
         self._performer: Performer | None = None
+        self._probed: tuple[tuple[str, bool], ...] | None = None  # from the first look that has a node to ask at
         self._lock = threading.Lock()
         self._closed = False
 
@@ -59,7 +61,8 @@ class LocalHost:
         tokens = self._watch.update(seen.functions.values(), {holder.bdf for holder in held}, seen.taken, moment)
         return dataclasses.replace(
             seen,
-            host=dataclasses.replace(seen.host, name=self.name),  # one name while we look, whatever the host calls itself now
+            # one name while we look, whatever the host calls itself now
+            host=dataclasses.replace(seen.host, name=self.name, probed=self._probe(seen)),
             holders=self._arrivals.mark((*performer.own_holders(), *held) if performer else held, seen.taken),
             unseen=opened.unseen + uncounted,
             unattributed=uncounted,
@@ -68,6 +71,15 @@ class LocalHost:
             scores=performer.scores if performer else Scores(),
             problems=(*seen.problems, *unattributed),
         )
+
+    def _probe(self, seen: Snapshot) -> tuple[tuple[str, bool], ...]:
+        """What the kernel shows of itself: asked once, at the first look at a host with nodes; it does not change while we look."""
+        if self._probed is None:
+            probed = tuple(sorted(ask_kernel(self.kernel, seen).items()))
+            if not seen.host.cdev:
+                return probed
+            self._probed = probed
+        return self._probed
 
     def wait_for_change(self, seconds: float) -> bool:
         """See `Host.wait_for_change`."""

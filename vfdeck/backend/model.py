@@ -238,6 +238,7 @@ class HostFacts:
     cdev: bool  # whether any function has a node under /dev/vfio/devices
     iommu: bool  # whether any function has an IOMMU group
     noiommu: bool | None = None  # /sys/module/vfio/parameters/enable_unsafe_noiommu_mode; None where absent
+    probed: tuple[tuple[str, bool], ...] = ()  # switches of profiles.toml as the kernel showed them, whatever its release says
 
 
 @dataclass(frozen=True, slots=True)

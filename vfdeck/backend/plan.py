@@ -32,7 +32,7 @@ from vfdeck.backend.changes import (
     UnbindDriver,
     target_of,
 )
-from vfdeck.backend.facts import NETWORK, going_holders, group_members, kernel_has, own_opens, vfs_of
+from vfdeck.backend.facts import NETWORK, going_holders, group_members, host_has, own_opens, vfs_of
 from vfdeck.backend.kernel import Stage, errno_name
 from vfdeck.backend.model import Certainty, Function, JobState, Role, Snapshot, TokenState, is_vfio_driver
 from vfdeck.backend.predict import predict
@@ -63,7 +63,7 @@ class _Scene:
         return vfs_of(self.snapshot, self.function)
 
     def has(self, switch: str) -> bool:
-        return kernel_has(self.snapshot.host.kernel, switch)
+        return host_has(self.snapshot.host, switch)
 
 
 def plan(change: Change, snapshot: Snapshot, own: frozenset[str] = frozenset(), usage: Usage = blast.NO_USAGE) -> Plan:

@@ -67,6 +67,7 @@ def _host(host: HostFacts) -> dict[str, Any]:
         "cdev": host.cdev,
         "iommu": host.iommu,
         "noiommu": host.noiommu,
+        "probed": dict(host.probed),
     }
 
 

@@ -9,10 +9,11 @@ from importlib.resources import files
 from typing import Any
 
 from vfdeck.backend.checks import Severity
-from vfdeck.backend.facts import kernel_has
+from vfdeck.backend.facts import host_has
 from vfdeck.backend.model import Function, Snapshot
 
 BY_VERSION = "by its release; distributions backport"
+BY_ANSWER = "by its answer to a bind that could not succeed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +43,15 @@ def _applies(table: dict[str, Any], snapshot: Snapshot) -> Advice | None:
     host = snapshot.host
     if not host.kernel:
         return None  # nothing is known of the kernel, so nothing is claimed
-    basis = f"Linux {host.kernel}, {BY_VERSION}"
+    asked = {name for name, _ in host.probed}.issuperset({*table.get("has", ()), *table["lacks"]} - {"cdev"})
+    basis = f"Linux {host.kernel}, {BY_ANSWER if asked else BY_VERSION}"
     if table.get("probe") == "enable_sriov" and host.enable_sriov is not None:
         return None  # the parameter came with the tokens: there it is
     if table.get("needs_cdev") and not host.cdev:
         return None  # without nodes there is no such path
-    if not all(kernel_has(host.kernel, name) for name in table.get("has", ())):
+    if not all(host_has(host, name) for name in table.get("has", ())):
         return None
-    if any(kernel_has(host.kernel, name) for name in table["lacks"]):
+    if any(host_has(host, name) for name in table["lacks"]):
         return None
     return Advice(table["id"], Severity[table["severity"].upper()], table["question"], table["badge"], table["text"], basis)
 

@@ -9,7 +9,7 @@ from vfdeck.backend.catalogue import entry, fillable
 from vfdeck.backend.changes import Change, Close, target_of
 from vfdeck.backend.checks import Check, Severity, Verdict
 from vfdeck.backend.evidence import Rights, Unread, allows, mount_options, rights, stat_of
-from vfdeck.backend.facts import Facts, kernel_has
+from vfdeck.backend.facts import Facts, host_has
 from vfdeck.backend.kernel import Kernel, Stage
 from vfdeck.backend.model import Certainty, Function, Snapshot
 from vfdeck.backend.predict import predict
@@ -28,7 +28,7 @@ class Scene:
 
     def has(self, switch: str) -> bool:
         """Whether the host's kernel has a switch of the version table, by its release."""
-        return kernel_has(self.snapshot.host.kernel, switch)
+        return host_has(self.snapshot.host, switch)
 
     @property
     def rights(self) -> Rights | Unread:

@@ -230,12 +230,19 @@ class LinuxKernel:
         return vfio.get_device_fd(group, argument)
 
     def bind_iommufd(
-        self, cdev: int, iommufd: int, *, token: bytes | None = None, flags: int | None = None, argsz: int = BIND_ARGSZ_TOKEN
+        self,
+        cdev: int,
+        iommufd: int,
+        *,
+        token: bytes | None = None,
+        flags: int | None = None,
+        argsz: int = BIND_ARGSZ_TOKEN,
+        beyond: bytes = b"",
     ) -> None:
         """VFIO_DEVICE_BIND_IOMMUFD (drivers/vfio/device_cdev.c vfio_df_ioctl_bind_iommufd)."""
         from vfdeck.backend.linux import vfio
 
-        vfio.bind_iommufd(cdev, iommufd, token, flags, argsz)
+        vfio.bind_iommufd(cdev, iommufd, token, flags, argsz, beyond)
 
     def feature(self, device: int, flags: int, data: bytes = b"", argsz: int | None = None) -> None:
         """VFIO_DEVICE_FEATURE (drivers/vfio/vfio_main.c vfio_ioctl_device_feature)."""

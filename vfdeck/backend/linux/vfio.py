@@ -109,7 +109,7 @@ def get_device_fd(group: int, argument: bytes) -> int:
     return _ioctl(group, VFIO_GROUP_GET_DEVICE_FD, bytearray(argument + b"\0"))
 
 
-def bind_iommufd(cdev: int, iommufd: int, token: bytes | None, flags: int | None, argsz: int) -> None:
+def bind_iommufd(cdev: int, iommufd: int, token: bytes | None, flags: int | None, argsz: int, beyond: bytes = b"") -> None:
     """VFIO_DEVICE_BIND_IOMMUFD. `argsz` is told to the kernel as given; the memory behind it is never shorter than that.
 
     A token is passed by pointer; the kernel reads 16 bytes there, so a shorter one is padded with zeros.
@@ -118,7 +118,7 @@ def bind_iommufd(cdev: int, iommufd: int, token: bytes | None, flags: int | None
     if flags is None:
         flags = VFIO_DEVICE_BIND_FLAG_TOKEN if secret is not None else 0
     pointer = ctypes.addressof(secret) if secret is not None else 0
-    _ioctl(cdev, VFIO_DEVICE_BIND_IOMMUFD, _padded(vfio_device_bind_iommufd(argsz, flags, iommufd, 0, pointer), argsz))
+    _ioctl(cdev, VFIO_DEVICE_BIND_IOMMUFD, _padded(vfio_device_bind_iommufd(argsz, flags, iommufd, 0, pointer), argsz, beyond))
 
 
 def feature(device: int, flags: int, data: bytes, argsz: int | None) -> None:

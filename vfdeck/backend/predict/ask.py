@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from vfdeck.backend.acts import Act
 from vfdeck.backend.changes import Prediction
-from vfdeck.backend.facts import group_members, kernel_has, vfs_of
+from vfdeck.backend.facts import group_members, host_has, vfs_of
 from vfdeck.backend.kernel import Stage
 from vfdeck.backend.model import Certainty, Function, Holder, Job, JobState, Snapshot, TokenState
 from vfdeck.backend.profile import parse_version
@@ -65,7 +65,7 @@ class Ask:
 
     def has(self, switch: str) -> bool:
         """Whether this kernel has a switch of `profiles.toml`."""
-        return kernel_has(self.snapshot.host.kernel, switch)
+        return host_has(self.snapshot.host, switch)
 
     def sure(self, *switches: str) -> bool:
         """Whether the kernel is known to have all these: its release can be read, and what came to Linux stays."""

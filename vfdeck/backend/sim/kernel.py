@@ -233,13 +233,21 @@ class SimulatedKernel:
             return self._install(vfio.get_device_fd(machine, self._group(group), argument))
 
     def bind_iommufd(
-        self, cdev: int, iommufd: int, *, token: bytes | None = None, flags: int | None = None, argsz: int = BIND_ARGSZ_TOKEN
+        self,
+        cdev: int,
+        iommufd: int,
+        *,
+        token: bytes | None = None,
+        flags: int | None = None,
+        argsz: int = BIND_ARGSZ_TOKEN,
+        beyond: bytes = b"",
     ) -> None:
         """See `Kernel.bind_iommufd`."""
         if flags is None:
             flags = VFIO_DEVICE_BIND_FLAG_TOKEN if token is not None else 0
         with self._call() as machine:
-            vfio.bind_iommufd(machine, self._device(cdev), self.process.fds.get(iommufd), iommufd, token, flags, argsz)
+            target = self.process.fds.get(iommufd)
+            vfio.bind_iommufd(machine, self._device(cdev), target, iommufd, token, flags, argsz, beyond)
 
     def feature(self, device: int, flags: int, data: bytes = b"", argsz: int | None = None) -> None:
         """See `Kernel.feature`."""

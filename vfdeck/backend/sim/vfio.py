@@ -339,11 +339,18 @@ def _first_open(machine: Machine, function: Function) -> None:
 
 # -- cdev path -------------------------------------------------------------------------------------------------------------
 def bind_iommufd(
-    machine: Machine, file: DeviceFile, target: File | None, iommufd: int, token: bytes | None, flags: int, argsz: int
+    machine: Machine,
+    file: DeviceFile,
+    target: File | None,
+    iommufd: int,
+    token: bytes | None,
+    flags: int,
+    argsz: int,
+    beyond: bytes = b"",
 ) -> None:
     """VFIO_DEVICE_BIND_IOMMUFD."""
     function, group = file.function, file.function.group
-    _check_bind_argument(machine, token if argsz >= 24 else None, flags, argsz, iommufd)
+    _check_bind_argument(machine, token if argsz >= 24 else None, beyond[: max(0, argsz - 24)], flags, argsz, iommufd)
     if file.through_group:
         raise refuse(errno.EINVAL)
     if group is not None and group.opened is not None:
@@ -374,12 +381,12 @@ def bind_iommufd(
         group.cdev_bound += 1
 
 
-def _check_bind_argument(machine: Machine, token: bytes | None, flags: int, argsz: int, iommufd: int) -> None:
+def _check_bind_argument(machine: Machine, token: bytes | None, beyond: bytes, flags: int, argsz: int, iommufd: int) -> None:
     """Size, unknown bytes, flags and number, in this order."""
     has = machine.profile.has
     if argsz < 16:
         raise refuse(errno.EINVAL)
-    if has("cdev_token") and not has("cdev_token_works") and token is not None:
+    if has("cdev_token") and (any(beyond) or (token is not None and not has("cdev_token_works"))):
         raise refuse(errno.E2BIG)
     known = VFIO_DEVICE_BIND_FLAG_TOKEN if has("cdev_token") else 0
     if iommufd < 0 or flags & ~known:
