@@ -16,6 +16,7 @@ from vfdeck.backend.changes import (
     BindDriver,
     Change,
     Close,
+    Explanation,
     Open,
     OpenPath,
     Outcome,
@@ -390,3 +391,28 @@ async def test_the_host_is_looked_at_again_after_a_change() -> None:
         await deck.press("u")
         await confirm(deck, host)
         await deck.until(lambda: host.looks > looks)
+
+
+async def test_a_plan_that_changed_while_it_was_read_is_shown_again() -> None:
+    """Programs come and go: who agreed to harm nobody has not agreed to harm the one who has come since."""
+    host = FakeHost()
+    async with running(host) as deck:
+        await deck.press("u")
+        await deck.until(lambda: deck.dialog == "ConfirmDialog")
+        host.plans[UnbindDriver] = {"destructive": True, "warnings": ("the kernel waits until router-vm lets go",)}
+        await deck.press("y")
+        await deck.until(lambda: "changed while you read it" in deck.text)
+        assert "router-vm" in deck.text
+        assert host.performed == []
+        await deck.press("Y")
+        await deck.until(lambda: host.performed)
+
+
+async def test_a_success_that_is_none_is_told_at_once() -> None:
+    host = FakeHost()
+    host.script = lambda change: Outcome(change, explanation=Explanation("A18", "Success, and no VFs at all", "rule", "why"))
+    async with running(host) as deck:
+        await deck.press("a")
+        await confirm(deck, host)
+        await deck.until(lambda: deck.dialog == "Page")
+        assert deck.line.startswith("! Success, and no VFs at all")

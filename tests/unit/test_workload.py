@@ -124,3 +124,23 @@ def test_everything_foreign_is_made_printable() -> None:
     value = process(7, "a\x1b[2J", "root\n", 1.0, ["qemu", "-name", "guest=\x1b]0;x\x07", "\udcff"], "0::/lxc/a\x1bb\n")
     assert (value.name, value.user, value.vm, value.container) == ("a␛[2J", "root", "␛]0;x␇", "lxc a␛b")
     assert value.command == "qemu -name guest=␛]0;x␇ \\u{dcff}".replace("\\u{dcff}", "\\xff")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'sh -c {\\"driver\\":\\"vfio-pci\\",\\"vf-token\\":\\"%s\\"}',
+        "vf_token=\\'%s",
+        "vf-token=00000000-0000-0000-0000-000000000000,%s",
+        "VFTOKEN+=(%s)",
+        "vf-token%%3D%s",
+        "VF_TOKEN_FOR_PF0000_03_00_0=%s",
+        "vf_token -> %s",
+    ],
+)
+def test_a_token_that_is_hard_to_see(line: str) -> None:
+    text = "bd8d9d2b-5a5f-4f5a-a211-f591514ba1f3"
+    told = process(1, f"testpmd --vf-token={text}", arguments=(line % text).split(" "))
+    assert text not in told.command
+    assert text not in told.name
+    assert "#" in told.command

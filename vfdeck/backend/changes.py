@@ -152,6 +152,11 @@ class Plan:
     #: why consent must be typed, as what the change does ("cuts your own connection"); "" where a key is enough
     severe: str = ""
 
+    def same_as(self, other: Plan) -> bool:
+        """Whether both would do the same to the same: who agreed to one has agreed to the other."""
+        mine = (self.steps, frozenset(self.warnings), self.destructive, self.impossible, self.severe)
+        return mine == (other.steps, frozenset(other.warnings), other.destructive, other.impossible, other.severe)
+
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
@@ -209,6 +214,8 @@ class Outcome:
     @property
     def answer(self) -> str:
         """`OK`, `EACCES at get_device_fd`, `BLOCKED`: in the terms of a prediction."""
+        if not self.errno and isinstance(self.change, SetNumvfs) and self.explanation is not None:
+            return "OK, with fewer VFs"
         return _answer(self.errno, _place(self.stage, self.target) if self.errno else "", self.waited or self.blocked)
 
     @property

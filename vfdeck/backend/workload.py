@@ -51,7 +51,7 @@ def process(
     """The value for a program. `arguments` and `cgroup` (the text of /proc/PID/cgroup) are raw."""
     return Process(
         pid,
-        printable(name),
+        printable(redacted(name)),
         printable(user),
         started,
         command=printable(redacted(" ".join(arguments)[:_READ])),
@@ -62,15 +62,25 @@ def process(
 
 # -- tokens --------------------------------------------------------------------------------------------------------------
 def redacted(text: str) -> str:
-    """A command line with every VF token replaced by its fingerprint, or hidden where it is malformed."""
-    return _KEYED.sub(_redact, text)
+    """A command line with every VF token replaced by its fingerprint, or hidden where it is malformed.
+
+    Where a text speaks of a token anywhere, every UUID in it is taken for one: keys and values are parted in too many ways.
+    """
+    if "token" not in text.lower():
+        return text
+    return _UUID.sub(_print, _KEYED.sub(_redact, text))
+
+
+def _print(found: re.Match[str]) -> str:
+    token = _token(found[0])
+    return f"#{token.fingerprint}" if token else "(hidden)"
 
 
 def _redact(match: re.Match[str]) -> str:
     key, of_a_vf, value = match.groups()
     if _UUID.search(value) is None:
         return f"{key}(hidden)" if of_a_vf else match[0]
-    return key + _UUID.sub(lambda found: f"#{token.fingerprint}" if (token := _token(found[0])) else "(hidden)", value)
+    return key + _UUID.sub(_print, value)
 
 
 def tokens_in(text: str) -> Iterator[Token]:

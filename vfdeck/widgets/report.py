@@ -13,6 +13,8 @@ from vfdeck.widgets.state import Tone
 def verdict(outcome: Outcome, title: str = "") -> tuple[str, Tone]:
     """The outcome in one line; `title` says what was asked for."""
     about = outcome.target or target_of(outcome.change)
+    if outcome.ok and outcome.explanation is not None:
+        return f"{outcome.explanation.title}: {title or about}", Tone.WARN
     if outcome.ok:
         return f"Done: {title or about}", Tone.GOOD
     if outcome.blocked:

@@ -7,7 +7,18 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from vfdeck.backend.changes import Change, Outcome, Plan, SetAutoprobe, SetNumvfs, SetToken, Step, target_of
+from vfdeck.backend.changes import (
+    BindDriver,
+    Change,
+    Outcome,
+    Plan,
+    SetAutoprobe,
+    SetNumvfs,
+    SetToken,
+    Step,
+    UnbindDriver,
+    target_of,
+)
 from vfdeck.backend.host import Host
 from vfdeck.backend.model import Function, Snapshot
 from vfdeck.widgets.report import report, verdict
@@ -45,6 +56,19 @@ def retarget(change: Change, bdf: str) -> Change:
     if isinstance(change, SetNumvfs | SetToken | SetAutoprobe):
         return replace(change, pf=bdf)
     return replace(change, bdf=bdf)
+
+
+def used_by_host(change: Change, target: Target) -> str:
+    """An interface or disk of the host that a change takes away, "" for none.
+
+    Each of several may seem to be spared by the others (a bond, a mirrored disk) and all together not: so no batch takes any.
+    """
+    function, snapshot = target
+    if not isinstance(change, BindDriver | UnbindDriver | SetNumvfs):
+        return ""
+    vfs = snapshot.vfs_of(function.bdf) if function.sriov is not None else []
+    going = vfs if isinstance(change, SetNumvfs) else [function, *vfs]
+    return next((name for f in going for name in (*f.interfaces, *f.disks)), "")
 
 
 def sort_out(items: Iterable[Item]) -> tuple[list[Item], list[LeftOut]]:

@@ -7,7 +7,7 @@ confirmation, performer, and comes back as a message with its outcome.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import ClassVar
 
@@ -20,7 +20,7 @@ from textual.screen import Screen
 from textual.widgets import Static
 
 from vfdeck.app.dashboard.actions import ACTIONS, BY_ID, Action, its_pf
-from vfdeck.app.dashboard.batch import Batch, Item, LeftOut, Target, retarget, sort_out, together
+from vfdeck.app.dashboard.batch import Batch, Item, LeftOut, Target, retarget, sort_out, together, used_by_host
 from vfdeck.app.dashboard.dialogs.base import Dialog, Page
 from vfdeck.app.dashboard.dialogs.confirm import ConfirmDialog
 from vfdeck.app.dashboard.dialogs.driver import DriverDialog
@@ -293,12 +293,22 @@ class Dashboard(Screen[None]):
                 change = await self.app.push_screen_wait(self._dialog(action, function, snapshot, host))
             if change is None:
                 return
-            now = self.fleet.snapshot(host.name) or snapshot
-            plan = host.plan(change, now)
-            if await self.app.push_screen_wait(ConfirmDialog(plan)) and not plan.impossible:
+            wanted = change
+            plan = await self._confirmed(lambda: host.plan(wanted, self.fleet.snapshot(host.name) or snapshot))
+            if plan is not None:
                 self._perform(host, change, plan)
         finally:
             self._asking = False
+
+    async def _confirmed(self, make: Callable[[], Plan]) -> Plan | None:
+        """Ask until what was confirmed is what would be done now: programs come and go while a plan is read."""
+        plan = shown = make()
+        while await self.app.push_screen_wait(ConfirmDialog(shown)) and not plan.impossible:
+            now = make()
+            if now.same_as(plan):
+                return now
+            plan, shown = now, replace(now, title=f"{now.title} (changed while you read it: look again)")
+        return None
 
     @work(group="flow")
     async def _ask_many(self, action: Action, targets: list[Target]) -> None:
@@ -315,27 +325,50 @@ class Dashboard(Screen[None]):
                 answer = await self.app.push_screen_wait(dialog)
                 if answer is None:
                     return
-            items: list[Item] = []
+            wanted: list[tuple[Target, Change]] = []
             for target in possible:
-                host = self._hosts[target.snapshot.host.name]
                 change = action.change(*target) if action.change is not None else self._same(answer, possible[0], target)
                 if change is None:
                     left.append(LeftOut(target.function.bdf, "no token of its PF was set in this session"))
                 else:
-                    items.append(Item(host, change, host.plan(change, self.fleet.snapshot(host.name) or target.snapshot)))
-            kept, more = sort_out(items)
-            if not kept:
-                out = tuple(Fact("", f"{bdf}: {why}", Tone.WARN) for bdf, why in [*left, *more])
-                self.app.push_screen(Page(f"{action.title}: nothing to do", [Section("", out)], label_width=2, tone=Tone.WARN))
-                return
-            plan = together(f"{action.title}: {plural(len(kept), 'function')}", kept, [*left, *more])
-            if await self.app.push_screen_wait(ConfirmDialog(plan)):
-                self._tree.clear_marks()
-                self._batches.append(Batch(plan.title, deque(kept), [*left, *more]))
-                self._go_on()
-                self._finder.show()
+                    wanted.append((target, change))
+            await self._confirm_many(action.title, wanted, left)
         finally:
             self._asking = False
+
+    async def _confirm_many(self, title: str, wanted: Sequence[tuple[Target, Change]], left: Sequence[LeftOut]) -> None:
+        """Show one plan of all that can be done together, and begin once it is confirmed."""
+        kept, out = self._sorted(wanted, left)
+        if not kept:
+            facts = tuple(Fact("", f"{bdf}: {why}", Tone.WARN) for bdf, why in out)
+            self.app.push_screen(Page(f"{title}: nothing to do", [Section("", facts)], label_width=2, tone=Tone.WARN))
+            return
+
+        def make() -> Plan:
+            nonlocal kept, out
+            kept, out = self._sorted(wanted, left)
+            if not kept:
+                return Plan(wanted[0][1], title, impossible="; ".join(f"{bdf}: {why}" for bdf, why in out))
+            return together(f"{title}: {plural(len(kept), 'function')}", kept, out)
+
+        plan = await self._confirmed(make)
+        if plan is not None:
+            self._tree.clear_marks()
+            self._batches.append(Batch(plan.title, deque(kept), out))
+            self._go_on()
+            self._finder.show()
+
+    def _sorted(self, wanted: Sequence[tuple[Target, Change]], left: Sequence[LeftOut]) -> tuple[list[Item], list[LeftOut]]:
+        """The changes that can be made together, planned by the latest look; and all that is left out."""
+        items, left = [], list(left)
+        for target, change in wanted:
+            if len(wanted) > 1 and (of_the_host := used_by_host(change, target)):
+                left.append(LeftOut(target.function.bdf, f"{of_the_host} would go: do it by itself"))
+                continue
+            host = self._hosts[target.snapshot.host.name]
+            items.append(Item(host, change, host.plan(change, self.fleet.snapshot(host.name) or target.snapshot)))
+        kept, more = sort_out(items)
+        return kept, [*left, *more]
 
     def _same(self, answer: Change | None, first: Target, other: Target) -> Change | None:
         """What was answered for the first target, for another; None where it would need a token that is not there.
@@ -427,12 +460,12 @@ class Dashboard(Screen[None]):
         """A line for every outcome; a refusal opens its explanation, unless a dialog is open already."""
         self._outcome = (outcome, title)
         text, tone = verdict(outcome, title)
-        mark = "✓" if outcome.ok else "✗"
+        mark = {Tone.GOOD: "✓", Tone.WARN: "!"}.get(tone, "✗")
         self._line.show_last(f"{mark} {text}   e: more", tone)
         self._last.show_outcome(outcome, title)
         self.add_class("-told")
         self._show_selection()
-        if not outcome.ok and self.app.screen is self:
+        if tone is not Tone.GOOD and self.app.screen is self:
             self.action_result()
 
     # -- commands -----------------------------------------------------------------------------------------------------

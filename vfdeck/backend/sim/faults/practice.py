@@ -42,8 +42,13 @@ from vfdeck.backend.token import Token
 from vfdeck.backend.token_rules import format_argument
 from vfdeck.backend.vfio import DEVICES, Program
 
-#: How long a write is given before it counts as one that waits, seconds.
-PATIENCE = 2.0
+#: How long a write that is to wait is given before it counts as one that does, and any other before something is wrong, seconds.
+PATIENCE, LIMIT = 2.0, 60.0
+
+
+def _patience(step: Table) -> float:
+    return PATIENCE if step.get("answer") == "BLOCKED" else LIMIT
+
 
 #: Tokens that have to be what they are; the documented one is for faults in which the operator has to type the right one.
 _SPECIAL = {"nil": "00000000-0000-0000-0000-000000000000", "documented": "14d63f20-8445-11ea-8900-1f9ce7d5650d"}
@@ -131,11 +136,11 @@ def _operations(step: Table) -> Iterator[Table]:
     """A step in the terms of a recording."""
     if "bind" in step:
         bdf, driver = step["bind"], step.get("to", "vfio-pci")
-        yield {"op": "write", "path": f"{DEVICES}/{bdf}/driver_override", "data": f"{driver}\n"}
-        yield {"op": "write", "path": f"/sys/bus/pci/drivers/{driver}/bind", "data": bdf}
+        yield {"op": "write", "path": f"{DEVICES}/{bdf}/driver_override", "data": f"{driver}\n", "patience": LIMIT}
+        yield {"op": "write", "path": f"/sys/bus/pci/drivers/{driver}/bind", "data": bdf, "patience": _patience(step)}
     elif "numvfs" in step:
         path = f"{DEVICES}/{step['of']}/sriov_numvfs"
-        yield {"op": "write", "path": path, "data": str(step["numvfs"]), "patience": PATIENCE}
+        yield {"op": "write", "path": path, "data": str(step["numvfs"]), "patience": _patience(step)}
     elif "open" in step:
         bdf, secret = step["open"], token(step["token"]) if "token" in step else None
         common = {"device": bdf, "handle": bdf, "actor": step.get("by", _CALLER)}
@@ -147,7 +152,7 @@ def _operations(step: Table) -> Iterator[Table]:
     elif "close" in step:
         yield {"op": "close", "handle": step["close"], "actor": step.get("by", _CALLER)}
     else:
-        yield {"patience": PATIENCE, **step}
+        yield {"patience": _patience(step), **step}
 
 
 # -- the fault itself ------------------------------------------------------------------------------------------------------
@@ -165,7 +170,7 @@ def attempt(fault: Exercise, host: LocalHost) -> Outcome:
     change = change_of(step)
     if step.get("answer") != "BLOCKED" and not host.plan(change, before).impossible:
         return host.perform(change)
-    return _explained(host, before, change, lambda: _act(host.kernel, change, before), None)
+    return _explained(host, before, change, lambda: _act(host.kernel, change, before, _patience(step)), None)
 
 
 def _purpose(step: Table) -> Change:
@@ -183,12 +188,12 @@ def _purpose(step: Table) -> Change:
     return Open(bdf, path=OpenPath.CDEV if step["op"] == "bind_iommufd" else OpenPath.GROUP)
 
 
-def _act(kernel: Kernel, change: Change, before: Snapshot) -> None:
+def _act(kernel: Kernel, change: Change, before: Snapshot, patience: float) -> None:
     """The acts of a change, one after the other, whatever the plan says of them."""
     program = Program(kernel)
     for act in steps(change, before):
         if isinstance(act, Write):
-            _write(kernel, act.path, act.data)
+            _write(kernel, act.path, act.data, patience)
         elif isinstance(act, OpenAct):
             secret = act.token
             if act.path is OpenPath.CDEV:
@@ -202,7 +207,7 @@ def _call(kernel: Kernel, step: Table) -> None:
     program, bdf = Program(kernel), step.get("device", "")
     match step["op"]:
         case "write":
-            _write(kernel, step["path"], step["data"].encode())
+            _write(kernel, step["path"], step["data"].encode(), _patience(step))
         case "open":
             program.close(program.open_by_group(bdf, step["argument"].encode()))
         case "bind_iommufd":
@@ -247,9 +252,9 @@ def _ladder(kernel: Kernel, program: Program, step: Table) -> None:
                 kernel.close(fd)
 
 
-def _write(kernel: Kernel, path: str, data: bytes) -> None:
+def _write(kernel: Kernel, path: str, data: bytes, patience: float) -> None:
     pending = kernel.write(path, data)
-    if not pending.wait(PATIENCE):
+    if not pending.wait(patience):
         raise Blocked(path)
     error = pending.result()
     if error is not None:
