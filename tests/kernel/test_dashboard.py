@@ -159,6 +159,8 @@ def rotate(deck: Terminal) -> None:
     deck.wait(f"Set the VF token of {PF}", "2 VFs in use")
     deck.press("g")
     deck.press("Enter")
+    deck.wait("again sets it unseen")
+    deck.press("Enter")
     confirm(deck, "through the open fd", key="Y")
     deck.wait("✓ Done", gone=["Do it", f"#{TOKEN.fingerprint}"])
     deck.keep("rotated")

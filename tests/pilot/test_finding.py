@@ -282,7 +282,7 @@ async def test_a_token_that_was_set_is_shown_though_an_older_look_comes_in() -> 
     host = FakeHost(dataclasses.replace(small_fleet(), tokens={NIC: values.make_knowledge(NIC, TokenState.UNSET)}))
     async with running(host) as deck:
         stale = SnapshotReady(host.name, host.view, time.monotonic())
-        await deck.press("t", "g", "enter")
+        await deck.press("t", "g", "enter", "enter")
         await deck.until(lambda: deck.dialog == "ConfirmDialog")
         await deck.press("y")
         await deck.until(lambda: host.performed and deck.line.startswith("✓"))

@@ -42,6 +42,11 @@ async def confirm(deck: Deck, host: FakeHost, key: str = "y") -> Change:
     return host.performed[-1]
 
 
+async def shows(deck: Deck, words: str) -> None:
+    """Wait until the terminal shows some words."""
+    await deck.until(lambda: words in deck.text)
+
+
 async def test_set_a_typed_token() -> None:
     host = FakeHost()
     host.script = done
@@ -58,10 +63,55 @@ async def test_set_a_typed_token() -> None:
 async def test_set_a_token_that_was_made_on_a_vf() -> None:
     host = FakeHost()
     async with running(host) as deck:
-        await deck.press("down", "t", "g", "enter")
+        await deck.press("down", "t", "g")
+        assert "nobody has seen this token; ^r shows it" in deck.text
+        await deck.press("enter")  # not without a second thought
+        assert deck.dialog == "TokenDialog"
+        assert "again sets it unseen" in deck.text
+        await deck.press("enter")
         change = await confirm(deck, host)
         assert isinstance(change, SetToken)
         assert change.pf == NIC
+
+
+async def test_a_made_token_that_was_shown_is_set_at_once() -> None:
+    host = FakeHost()
+    async with running(host) as deck:
+        await deck.press("t", "g", "ctrl+r")
+        assert "nobody has seen" not in deck.text
+        await deck.press("g")  # another one, shown from the start
+        assert "nobody has seen" not in deck.text
+        await deck.press("ctrl+r", "enter")
+        assert isinstance(await confirm(deck, host), SetToken)
+
+
+async def test_enter_without_a_token_says_what_is_expected() -> None:
+    async with running() as deck:
+        await deck.press("t", "enter")
+        assert deck.dialog == "TokenDialog"
+        assert "nothing typed yet: a UUID of 32 hex digits" in deck.text
+        await deck.press("escape", "down", "o", "down", "enter")
+        assert deck.dialog == "OpenDialog"
+        assert "nothing typed yet: a UUID of 32 hex digits" in deck.text
+
+
+async def test_the_token_dialog_says_at_once_that_none_can_be_set() -> None:
+    held = (values.make_holder(VF), values.make_holder(NIC, 77, "dpdk"))
+    async with running(FakeHost(values.snapshot(*values.make_fleet(1, NIC), holders=held)), size=(200, 40)) as deck:
+        await deck.press("t")
+        said = " ".join(str(line.render()) for line in deck.app.screen.query(Static))
+        assert "Can't be set now: VFs are in use (qemu-system-x86 (4242)" in said
+        assert f"The PF itself is held: dpdk (77) on {NIC}" in said
+        assert "Hand it on" not in said
+        await deck.pilot.resize_terminal(80, 24)
+        await deck.press("g")
+        await shows(deck, "Continue  ⏎")
+    for holders in ((), (values.make_holder(VF), values.own_holder(NIC))):
+        async with running(FakeHost(values.snapshot(*values.make_fleet(1, NIC), holders=holders))) as deck:
+            await deck.press("t")
+            assert "Can't be set now" not in deck.text
+            assert "is held" not in deck.text
+            assert ("they go on" in deck.text) == bool(holders)
 
 
 async def test_what_is_no_token_cannot_be_set() -> None:
@@ -209,6 +259,19 @@ async def test_open_with_a_typed_token_through_the_cdev() -> None:
         assert await confirm(deck, host) == Open(VF, Token.parse(GOOD), path=OpenPath.CDEV)
 
 
+@pytest.mark.parametrize(("kernel", "hole"), [("6.12.107", True), ("6.18.0", False)])
+async def test_the_open_dialog_tells_what_a_path_asks_for(kernel: str, hole: bool) -> None:
+    view = values.snapshot(*values.make_fleet(1, NIC, vf={"cdev": "vfio3"}), host={"cdev": True, "kernel": kernel})
+    async with running(FakeHost(view)) as deck:
+        await deck.press("down", "o")
+        assert ("by its group the kernel asks" in deck.text) == hole
+        assert "asks for no token" not in deck.text
+        await deck.press("tab", "down")
+        said = " ".join(str(line.render()) for line in deck.app.screen.query(Static))
+        assert ("asks for no token on this path (D17)" in said) == hole
+        assert ("the kernel asks for that PF's token" in said) != hole
+
+
 async def test_close_what_is_held() -> None:
     host = FakeHost(values.snapshot(*values.make_fleet(1, NIC), holders=(values.own_holder(VF),)))
     async with running(host) as deck:
@@ -219,7 +282,7 @@ async def test_close_what_is_held() -> None:
 async def test_nothing_is_done_without_a_confirmation() -> None:
     host = FakeHost()
     async with running(host) as deck:
-        for keys in (("u", "escape"), ("u", "n"), ("v", "8", "enter", "escape"), ("t", "g", "enter", "tab", "enter")):
+        for keys in (("u", "escape"), ("u", "n"), ("v", "8", "enter", "escape"), ("t", "g", "enter", "enter", "tab", "enter")):
             await deck.press(*keys)
             await deck.press("escape", "escape")
         assert host.performed == []
@@ -261,6 +324,36 @@ async def test_what_cuts_off_the_operator_needs_the_address_typed() -> None:
         assert host.performed == []
         await deck.press("backspace", NIC[-1])
         assert await confirm(deck, host, "enter") == UnbindDriver(NIC)
+
+
+@pytest.mark.parametrize("size", [(80, 24), (40, 12)])
+async def test_a_long_severe_plan_scrolls_above_its_field_and_buttons(size: tuple[int, int]) -> None:
+    host = FakeHost()
+    warnings = tuple(f"line {number} of what goes away with this function and all that stands on it" for number in range(30))
+    host.plans[UnbindDriver] = {"destructive": True, "severe": "cuts your own connection", "warnings": warnings}
+    async with running(host, size=size) as deck:
+        await deck.press("u")
+        await shows(deck, "↑ ↓ scroll")
+        for keys, seen in (((), "line 0 "), (("end",), "$ echo x >"), (("home",), "line 0 ")):
+            await deck.press(*keys)
+            await shows(deck, seen)
+            for words in (f"Type {NIC}", "Cancel  Esc", "Do it  ⏎", "↑ ↓ scroll"):
+                assert words in deck.text
+        await deck.press("pagedown")
+        await deck.until(lambda: "line 0 " not in deck.text)
+        await deck.press("pageup")
+        await shows(deck, "line 0 ")
+        await deck.paste(NIC)
+        assert NIC in deck.text.replace(f"Type {NIC}", "").split("line", 1)[-1]
+        assert await confirm(deck, host, "enter") == UnbindDriver(NIC)
+
+
+async def test_a_short_plan_needs_no_scrolling() -> None:
+    async with running(size=(80, 24)) as deck:
+        await deck.press("u")
+        await deck.until(lambda: deck.dialog == "ConfirmDialog")
+        assert "Do it" in deck.text
+        assert "scroll" not in deck.text
 
 
 async def test_severe_and_impossible_can_only_be_closed() -> None:

@@ -146,7 +146,8 @@ def test_vfs_that_are_there_and_held() -> None:
     report = answer(bench, CanEnable(PF, 4))
     assert (report.verdict, verdicts(report)["G1"]) == (NO, NO)
     assert "qemu" in said(report, "G1")
-    assert answer(bench, CanEnable(PF, 2)).verdict is YES  # nothing to do
+    same = answer(bench, CanEnable(PF, 2))
+    assert (same.verdict, len(same.checks)) == (YES, 1)  # nothing to do
 
 
 def test_what_is_no_pf() -> None:
@@ -370,6 +371,15 @@ def test_a_longer_name_is_another_name() -> None:
     assert finding(bench, "B20") is not None
     bench.machine.around.files[f"/etc/driverctl.d/{PF}"] = "vfio-pci\n"
     assert finding(bench, "B20") is None
+
+
+def test_what_nothing_names_is_said_of_etc_alone() -> None:
+    bench = Bench()
+    assert bench.numvfs(4) == "OK"
+    bench.machine.around.files["/etc/hostname"] = "host\n"
+    found = finding(bench, "G6")
+    assert found is not None
+    assert found.evidence[0].startswith("no file below /etc of ")
 
 
 def test_options_without_effect() -> None:

@@ -95,6 +95,10 @@ def test_scenarios_know_the_faults() -> None:
         scenario.load("fault:A140")
     with pytest.raises(UnknownFault, match="list"):
         faults.exercise("?")
+    with pytest.raises(UnknownFault, match="on; `vfdeck demo --fault list`"):
+        faults.exercise("ZZ9")
+    with pytest.raises(UnknownFault, match=r"perhaps A14.*; `vfdeck demo --fault list`"):
+        faults.exercise("A140")
 
 
 def test_the_command_line_knows_them_too(capsys: pytest.CaptureFixture[str]) -> None:

@@ -86,6 +86,19 @@ def test_tree_of_what_is_wanted(root: str) -> None:
     assert "\x1b" not in complaint(vfdeck("tree", "--root", root, "--filter", "drivr\x1b[2J:x role:\x1b"), 64)
 
 
+def test_a_filter_that_nothing_matches(root: str) -> None:
+    result = vfdeck("tree", "--root", root, "--filter", "zzzz")
+    assert (result.returncode, result.stderr) == (0, "vfdeck: nothing matches zzzz\n")
+
+
+def test_a_filtered_json_tells_of_nothing_else() -> None:
+    value = json.loads(vfdeck("tree", "--demo", "--json", "--filter", "address:03:00.0").stdout)
+    shown = {function["bdf"] for function in value["functions"]}
+    assert shown == {"0000:03:00.0"}
+    assert {holder["bdf"] for holder in value["holders"]} <= shown
+    assert {token["pf"] for token in value["tokens"]} == shown
+
+
 def test_tree_as_json(root: str) -> None:
     value = json.loads(vfdeck("tree", "--json", "--root", root).stdout)
     assert [len(value[name]) for name in ("functions", "groups", "problems")] == [9, 9, 0]

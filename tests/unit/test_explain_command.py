@@ -19,6 +19,11 @@ def test_one_entry_whole(capsys: pytest.CaptureFixture[str]) -> None:
     assert all(len(line) <= 100 for line in text.splitlines())
 
 
+def test_a_fault_is_named_after_its_entry(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["explain", "A4.old"]) == 0
+    assert capsys.readouterr().out.startswith("A4  ")
+
+
 def test_by_errno_and_stage(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["explain", "EACCES", "--stage", "get_device_fd"]) == 0
     ids = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
@@ -39,6 +44,13 @@ def test_the_whole_catalogue_as_json(capsys: pytest.CaptureFixture[str]) -> None
         (["Z9"], 'nothing on "Z9"'),
         (["--stage", "nowhere"], 'no stage "nowhere"'),
         (["\x1b[31m"], "nothing on"),
+        (["D3", "--stage", "sriov_numvfs"], "D3 is no answer at sriov_numvfs"),
+        (["--list", "D3"], "--list is the whole catalogue"),
+        (["D3", "--json", "--format", "man"], "not allowed with argument --json"),
+        (["D3", "--about", "0000:03:00.0"], "--about goes with --bundle"),
+        (["D3", "--demo"], "--demo goes with --bundle"),
+        (["D3", "--seed", "4"], "--seed goes with --demo"),
+        (["--bundle", "--list", "--demo"], "do not go with --bundle"),
     ],
 )
 def test_what_is_not_there(arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -47,7 +47,7 @@ CASES: list[tuple[str, str, Change, Snapshot, str]] = [
     ("sriov_numvfs", "EBUSY", SetNumvfs(PF, 0), FLEET, "A23"),
     ("sriov_numvfs", "EAGAIN", NUMVFS, KERNEL_PF, "A30"),
     ("sriov_numvfs", "EOPNOTSUPP", NUMVFS, KERNEL_PF, "A24"),
-    ("sriov_numvfs", "EPERM", NUMVFS, USER, "A19"),
+    ("sriov_numvfs", "EPERM", NUMVFS, USER, "A23"),
     ("sriov_numvfs", "ENOMEM", NUMVFS, ONE, "A10"),
     ("sriov_numvfs", "ENOSPC", NUMVFS, KERNEL_PF, "A14"),
     ("sriov_numvfs", "EIO", NUMVFS, ONE, "A15"),

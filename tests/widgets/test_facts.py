@@ -54,6 +54,21 @@ def test_a_vf_tells_its_pf_and_whether_a_token_guards_it() -> None:
     assert f"PF: {values.PF}, not seen" in lost
 
 
+def test_a_token_guards_only_the_group_where_the_kernel_asks_none_on_the_other_path() -> None:
+    def said(kernel: str, cdev: bool, bdf: str) -> str:
+        tokens = [values.make_knowledge(state=TokenState.UNSET)]
+        return facts(values.snapshot(*values.make_fleet(1), host={"kernel": kernel, "cdev": cdev}, tokens=tokens), bdf)
+
+    assert "no VF opens by its group until one is set" in said("6.12.107", True, values.PF)
+    assert "the VFs' own nodes (cdev) ask for none (D17)" in said("6.12.107", True, values.PF)
+    assert "token: opens by its group only with the PF's, unset" in said("6.12.107", True, VF)
+    assert "its own node (cdev) asks for none (D17)" in said("6.12.107", True, VF)
+    for kernel, cdev in (("6.12.107", False), ("6.18.0", True), ("5.10.0", False)):
+        for bdf in (values.PF, VF):
+            assert "no VF opens until one is set" in said(kernel, cdev, bdf)
+            assert "D17" not in said(kernel, cdev, bdf)
+
+
 def test_the_group_names_who_is_not_on_vfio() -> None:
     mine = values.make_plain("0000:04:00.0", iommu_group=7)
     text = facts(values.snapshot(mine, values.make_plain("0000:04:00.1", iommu_group=7, driver="igb")), mine.bdf)

@@ -65,7 +65,7 @@ def parser() -> argparse.ArgumentParser:
     source = tree.add_mutually_exclusive_group()
     source.add_argument("--root", metavar="DIR", default=argparse.SUPPRESS, help="read sys, proc and dev below DIR instead of /")
     source.add_argument("--demo", metavar="SCENARIO", nargs="?", const="default", help="a simulated host instead of this one")
-    tree.add_argument("--seed", metavar="N", type=int, default=0, help="with --demo: what chance is drawn from (0)")
+    tree.add_argument("--seed", metavar="N", type=int, default=None, help="with --demo: what chance is drawn from (0)")
     tree.set_defaults(command="tree")
 
     holders = commands.add_parser(
@@ -82,7 +82,7 @@ def parser() -> argparse.ArgumentParser:
     place = holders.add_mutually_exclusive_group()
     place.add_argument("--root", metavar="DIR", default=argparse.SUPPRESS, help="read sys, proc and dev below DIR instead of /")
     place.add_argument("--demo", metavar="SCENARIO", nargs="?", const="default", help="a simulated host instead of this one")
-    holders.add_argument("--seed", metavar="N", type=int, default=0, help="with --demo: what chance is drawn from (0)")
+    holders.add_argument("--seed", metavar="N", type=int, default=None, help="with --demo: what chance is drawn from (0)")
     holders.set_defaults(command="holders")
 
     token = commands.add_parser("token", allow_abbrev=False, help="VF tokens: where they leak")
@@ -98,23 +98,30 @@ def parser() -> argparse.ArgumentParser:
     place = leaks.add_mutually_exclusive_group()
     place.add_argument("--root", metavar="DIR", default=argparse.SUPPRESS, help="read sys, proc and dev below DIR instead of /")
     place.add_argument("--demo", metavar="SCENARIO", nargs="?", const="default", help="a simulated host instead of this one")
-    leaks.add_argument("--seed", metavar="N", type=int, default=0, help="with --demo: what chance is drawn from (0)")
+    leaks.add_argument("--seed", metavar="N", type=int, default=None, help="with --demo: what chance is drawn from (0)")
     token.set_defaults(command="token")
 
-    explain = commands.add_parser("explain", allow_abbrev=False, help="why the kernel says no: by id, by errno, by stage")
+    explain = commands.add_parser(
+        "explain",
+        allow_abbrev=False,
+        help="why the kernel says no: by id, by errno, by stage",
+        epilog="The exit status is 0 where something was printed or written, 64 where nothing in the catalogue answers to what was "
+        "asked, 73 where the bundle's file cannot be made.",
+    )
     explain.add_argument("what", metavar="ID|ERRNO", nargs="?", help="an entry (D3) or an errno (EACCES)")
     explain.add_argument(
         "--stage", metavar="STAGE", help="only what answers there: a stage (get_device_fd) or a file (sriov_numvfs)"
     )
     explain.add_argument("--list", action="store_true", help="the whole catalogue")
-    explain.add_argument("--json", dest="format", action="store_const", const="json", help="as JSON")
-    explain.add_argument(
+    form = explain.add_mutually_exclusive_group()
+    form.add_argument("--json", dest="format", action="store_const", const="json", help="as JSON")
+    form.add_argument(
         "--format", choices=("text", "json", "markdown", "man"), help="as text (usual), JSON, Markdown or a manual page"
     )
     explain.add_argument("--bundle", metavar="FILE", nargs="?", const="-", help="write what a bug report needs, without secrets")
     explain.add_argument("--about", metavar="BDF", help="with --bundle: the function that was refused")
     explain.add_argument("--demo", metavar="SCENARIO", nargs="?", const="default", help="with --bundle: of a simulated host")
-    explain.add_argument("--seed", metavar="N", type=int, default=0, help="with --demo: what chance is drawn from (0)")
+    explain.add_argument("--seed", metavar="N", type=int, default=None, help="with --demo: what chance is drawn from (0)")
     explain.set_defaults(command="explain")
 
     check = commands.add_parser(
@@ -122,15 +129,16 @@ def parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
         help="ask before the kernel is asked: VFs, drivers, opens",
         description="Can this PF give N VFs? Can this function go to a driver? Can it be opened? Nothing is changed or opened.",
-        epilog="The exit status is 0 for yes, 1 for no, 2 where something that decides could not be checked.",
+        epilog="The exit status is 0 for yes, 1 for no, 2 where something that decides could not be checked, 64 where no question "
+        "that can be answered was asked, 66 where there is no such function.",
     )
     check.add_argument("pf", metavar="PF", nargs="?", help="a PF's address, e.g. 0000:03:00.0: can it give N VFs?")
     check.add_argument("count", metavar="N", nargs="?", type=int, help="how many; 0: can its VFs be removed?")
     check.add_argument("--bind", metavar="BDF", help="can this function go to the driver?")
-    check.add_argument("--driver", metavar="NAME", default="vfio-pci", help="with --bind: which driver (vfio-pci)")
+    check.add_argument("--driver", metavar="NAME", help="with --bind: which driver (vfio-pci)")
     check.add_argument("--open", metavar="BDF", help="can this function be opened?")
-    check.add_argument("--path", choices=("group", "cdev"), default="group", help="with --open: by its group or its own node")
-    check.add_argument("--user", metavar="NAME", default="", help="with --open: by this user, a name or a number")
+    check.add_argument("--path", choices=("group", "cdev"), help="with --open: by its group (usual) or its own node")
+    check.add_argument("--user", metavar="NAME", help="with --open: by this user, a name or a number")
     check.set_defaults(command="check")
 
     doctor = commands.add_parser(
@@ -145,7 +153,7 @@ def parser() -> argparse.ArgumentParser:
         source = command.add_mutually_exclusive_group()
         source.add_argument("--root", metavar="DIR", default=argparse.SUPPRESS, help="read sys, proc, dev and etc below DIR")
         source.add_argument("--demo", metavar="SCENARIO", nargs="?", const="default", help="a simulated host instead of this one")
-        command.add_argument("--seed", metavar="N", type=int, default=0, help="with --demo: what chance is drawn from (0)")
+        command.add_argument("--seed", metavar="N", type=int, default=None, help="with --demo: what chance is drawn from (0)")
 
     replay = commands.add_parser("replay", allow_abbrev=False, help="compare recordings of real kernels with the simulated one")
     replay.add_argument("traces", metavar="TRACE", nargs="+", help="a file of JSON lines")
@@ -157,7 +165,7 @@ def parser() -> argparse.ArgumentParser:
         "--steps", metavar="FILE", default="-", help="operations as JSON lines, or another recording (standard input)"
     )
     record.add_argument("--demo", metavar="SCENARIO", nargs="?", const="default", help="on a simulated host instead of this one")
-    record.add_argument("--seed", metavar="N", type=int, default=0, help="with --demo: what chance is drawn from (0)")
+    record.add_argument("--seed", metavar="N", type=int, default=None, help="with --demo: what chance is drawn from (0)")
     record.set_defaults(command="record")
     return root
 
@@ -188,8 +196,18 @@ def _run(arguments: Sequence[str] | None) -> int:
         options = parser().parse_args(arguments)
     except SystemExit as stop:  # --help and --version have been printed
         return int(stop.code or 0)
+    _settle_seed(options)
     command = cast(_Command, importlib.import_module(f"vfdeck.app.commands.{options.command}"))
     return command.run(options)
+
+
+def _settle_seed(options: argparse.Namespace) -> None:
+    """Without --seed it is 0. Raises Failure where a seed is given and nothing is simulated."""
+    if "demo" not in options:
+        return
+    if options.demo is None and options.seed is not None:
+        raise Failure(failure.USAGE, "--seed goes with --demo")
+    options.seed = options.seed or 0
 
 
 def complain(status: int, line: str) -> int:

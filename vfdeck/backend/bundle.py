@@ -1,13 +1,13 @@
 """A bundle for a bug report: what a host is like where a refusal could not be explained, as one JSON document without secrets.
 
-What goes in is chosen, not filtered: releases, switches, functions with their drivers, modes of nodes, kinds of holders. Texts that
-come from elsewhere (lines of the kernel log, reasons, releases) pass `scrub` besides. No token ever comes near it: nothing here has
-one. There are no command lines, user names, MAC addresses, serial numbers or host names in it.
+What goes in is chosen, not filtered: releases, switches, functions with their drivers, modes of nodes, kinds of holders, lines of
+the kernel log that the catalogue knows or that vfio, the PCI core, the IOMMU or a function's driver wrote. Texts that come from
+elsewhere (those lines, reasons, releases) pass `scrub` besides. No token ever comes near it: nothing here has one. There are no
+command lines, user names, MAC addresses, serial numbers or host names in it.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import platform
 import re
@@ -17,10 +17,22 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from vfdeck import __version__
-from vfdeck.backend.evidence import Unread, known, lockdown, rights, security_modules, stat_of, vf_windows
-from vfdeck.backend.facts import group_members, pf_of
+from vfdeck.backend.catalogue import entries
+from vfdeck.backend.evidence import (
+    CAP_DAC_OVERRIDE,
+    CAP_SYS_ADMIN,
+    CAP_SYS_RAWIO,
+    Unread,
+    known,
+    lockdown,
+    rights,
+    security_modules,
+    stat_of,
+    vf_windows,
+)
+from vfdeck.backend.facts import group_members, host_has, pf_of
 from vfdeck.backend.kernel import FileStat, Kernel
-from vfdeck.backend.model import Function, Role, Snapshot
+from vfdeck.backend.model import Function, HostFacts, Role, Snapshot
 from vfdeck.backend.profile import profile
 from vfdeck.backend.text import printable
 from vfdeck.backend.wording import group_node
@@ -32,15 +44,30 @@ LINES, FUNCTIONS = 50, 64
 #: Programs that are named; any other name could be a guest's, and so a person's.
 _PROGRAMS = ("qemu", "dpdk", "testpmd", "vpp", "spdk", "cloud-hyperviso", "crosvm", "firecracker", "libvirt", "vfdeck")
 
+#: The capabilities that matter for a refusal.
+_CAPABILITIES = {"dac_override": CAP_DAC_OVERRIDE, "sys_rawio": CAP_SYS_RAWIO, "sys_admin": CAP_SYS_ADMIN}
+
+#: Who writes lines of the kernel log that are told of, beside the drivers of the functions.
+_WRITERS = ("vfio-pci", "vfio_pci", "vfio", "pci", "DMAR", "AMD-Vi", "iommu")
+_BDF = r"[0-9a-f]{4,}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]"
+
 _HEX = "[0-9A-Fa-f]"
+_GROUPS = rf"{_HEX}{{1,4}}(?::{_HEX}{{1,4}})*"
 _SECRETS: tuple[tuple[re.Pattern[str], str], ...] = (
+    (re.compile(r"(?i)(vf[-_]token\s*=).*"), r"\1<removed>"),
     (re.compile(rf"{_HEX}{{8}}-?{_HEX}{{4}}-?{_HEX}{{4}}-?{_HEX}{{4}}-?{_HEX}{{12}}"), "<uuid>"),
+    # A text may have been cut within one.
+    (re.compile(rf"\b{_HEX}{{8}}-[0-9A-Fa-f-]*(?=…?$)|\b{_HEX}[0-9A-Fa-f-]*(?=…$)"), "<uuid>"),
+    (re.compile(rf"\b(?:0x)?{_HEX}{{12,}}\b"), "<number>"),
+    (re.compile(rf"\b{_HEX}{{2}}(?: {_HEX}{{2}}){{5,}}\b"), "<bytes>"),
     (re.compile(rf"\b{_HEX}{{2}}(?:[:-]{_HEX}{{2}}){{5,19}}\b"), "<address>"),
     (re.compile(rf"\b{_HEX}{{4}}(?::{_HEX}{{4}}){{3,7}}\b"), "<address>"),
     (re.compile(r"\b(?:\d{1,3}\.){3}\d{1,3}\b"), "<address>"),
-    (re.compile(rf"\b(?:{_HEX}{{1,4}}:){{2,7}}(?::{_HEX}{{1,4}}){{1,6}}\b|\b{_HEX}{{1,4}}::{_HEX}{{1,4}}\b"), "<address>"),
-    (re.compile(r"(?i)\b(serial(?: ?(?:number|no\.?|#))?|s/n|sn|wwn|guid|mac)(\s*[:=#]?\s*)\S+"), r"\1\2<removed>"),
+    (re.compile(rf"\b(?:{_HEX}{{1,4}}:){{7}}{_HEX}{{1,4}}\b|(?:\b{_GROUPS})?::(?:{_GROUPS})?"), "<address>"),
+    (re.compile(r"(?i)\b(serial(?: ?(?:number|no\.?|#))?|s/n|sn|wwn|\w*guid|mac)(\s*[:=#]?\s*)\S+"), r"\1\2<removed>"),
     (re.compile(r"(?i)\b(opened by user|by user|task|user|comm)(:?\s+)(\"[^\"]*\"|\([^)]*\)|\S+)"), r"\1\2<removed>"),
+    (re.compile(r"(?i)\b(vm|acct|hostname|user|exe)=(\"[^\"]*\"|\S+)"), r"\1=<removed>"),
+    (re.compile(r"(renamed from )\S+"), r"\1<removed>"),
     (re.compile(r"(/home/|/root/|/Users/)\S+"), r"\1<removed>"),
 )
 
@@ -73,10 +100,10 @@ def bundle(kernel: Kernel, snapshot: Snapshot, about: str = "", answer: str = ""
         "python": platform.python_version(),
         "answer": {"errno": answer, "stage": stage, "about": about},
         "host": {
-            "name": _fingerprint(host.name),
             "kernel": host.kernel,
             "machine": "" if kernel.simulated else platform.machine(),
-            "switches": _switches(host.kernel),
+            "switches": _switches(host),
+            "probed": dict(host.probed),
             "simulated": kernel.simulated,
             "enable_sriov": host.enable_sriov,
             "noiommu": host.noiommu,
@@ -108,16 +135,13 @@ def _each_text(value: Any, change: Callable[[str], str]) -> Any:
     return [_each_text(part, change) for part in value] if isinstance(value, list) else value
 
 
-def _fingerprint(name: str) -> str:
-    """Tells two hosts apart without naming them."""
-    return hashlib.sha256(b"vfdeck bundle\0" + name.encode()).hexdigest()[:12]
-
-
-def _switches(release: str) -> list[str] | str:
+def _switches(host: HostFacts) -> list[str] | str:
+    """What vfdeck holds the kernel for: by its release, and by what it showed when it was asked."""
     try:
-        return sorted(profile(release).switches)
+        names = profile(host.kernel).switches | dict(host.probed).keys()
     except ValueError:
         return "the release could not be understood"
+    return sorted(name for name in names if host_has(host, name))
 
 
 def _surroundings(kernel: Kernel) -> dict[str, Any]:
@@ -128,7 +152,7 @@ def _surroundings(kernel: Kernel) -> dict[str, Any]:
         if isinstance(who, Unread)
         else {
             "root": who.uid == 0,
-            "capabilities": f"{who.capabilities:016x}",
+            "capabilities": [name for name, number in _CAPABILITIES.items() if who.may(number)],
             "no_new_privs": who.no_new_privs,
             "user_namespace": who.user_namespace,
         }
@@ -201,8 +225,18 @@ def _names_one(text: str, functions: Iterable[Function]) -> bool:
 
 
 def _log(kernel: Kernel, shown: list[Function]) -> list[str] | str:
-    """The last lines of the kernel log about these functions."""
+    """The last lines of the kernel log about these functions that the catalogue or their beginning shows to be of use."""
     lines = kernel.log()
     if lines is None:
         return "the kernel log may not be read"
-    return [line.text for line in lines if _names_one(line.text, shown)][-LINES:]
+    writers = "|".join(re.escape(name) for name in {*_WRITERS, *(f.driver for f in shown if f.driver)})
+    begins = re.compile(rf"(?:{writers})(?::| {_BDF}\b)")
+    known_ones = [entry for entry in entries() if entry.log]
+
+    def chosen(text: str) -> bool:
+        if text.startswith("audit:") or not _names_one(text, shown):
+            return False
+        return begins.match(text) is not None or any(entry.logged(text) for entry in known_ones)
+
+    # A network driver's lines name the interface after the function.
+    return [re.sub(rf"^(\S+ {_BDF}) [^ :]+:", r"\1 <interface>:", line.text) for line in lines if chosen(line.text)][-LINES:]

@@ -16,21 +16,27 @@ _TOKEN_REFUSED: tuple[Candidate, ...] = (
     ("D7", j.sets_token),
     ("D6", j.pf_in_use),
     ("D1", j.vf_without_token),
+    ("D3", j.never_set),
     ("D2", j.wrong_token),
     ("D4", surely(j.lost)),
-    ("D3", j.never_set),
-    ("D3", maybe(surely(j.never_set_anyway))),
+    ("D3", j.perhaps_never_set),
     ("D5", j.replaced),
     ("D4", j.lost),
 )
-_NO_DMA_RIGHTS: tuple[Candidate, ...] = (
-    ("C5", j.needs_rawio),
-    ("C8", j.has_blockers),
-    ("C12", j.interrupts),
-    ("C11", j.tied_memory),
-)
-_NODE_EACCES: tuple[Candidate, ...] = (("C22", surely(j.nodev)), ("C2", j.node_mode), ("C3", j.module_keeps_node))
-_CDEV_EACCES: tuple[Candidate, ...] = (("C22", surely(j.nodev)), ("E5", j.node_mode), ("C3", j.module_keeps_node))
+
+
+def _no_dma_rights(interrupts: Judge) -> tuple[Candidate, ...]:
+    blockers = with_("dma_owner", j.has_blockers)
+    return (("C5", j.needs_rawio), ("C8", blockers), ("C12", interrupts), ("C11", j.tied_memory))
+
+
+def _node_eacces(by_mode: str) -> tuple[Candidate, ...]:
+    nodev, mode, module = surely(j.nodev), j.node_mode, j.module_keeps_node
+    return (("C22", nodev), ("C3", j.root_kept_out), (by_mode, mode), ("C3", module))
+
+
+_NO_DMA_RIGHTS = _no_dma_rights(j.interrupts)
+_NODE_EACCES, _CDEV_EACCES = _node_eacces("C2"), _node_eacces("E5")
 _NODE_EPERM: tuple[Candidate, ...] = (("C5", both(j.is_noiommu, j.no_rawio)), ("C4", j.device_list))
 _OLD_BIND = "bind_errno"
 
@@ -49,7 +55,7 @@ TABLE: dict[tuple[str, str], tuple[Candidate, ...]] = {
     ("sriov_numvfs", "EBUSY"): (("A5", j.another_number), ("A23", maybe(j.to_none)), ("A30", maybe(no(j.to_none)))),
     ("sriov_numvfs", "EAGAIN"): (("A30", yes),),
     ("sriov_numvfs", "EOPNOTSUPP"): (("A24", yes),),
-    ("sriov_numvfs", "EPERM"): (("A19", no(j.is_root)), ("A23", open_)),
+    ("sriov_numvfs", "EPERM"): (("A23", open_), ("A19", maybe(no(j.is_root)))),
     ("sriov_numvfs", "ENOMEM"): (
         ("A10", surely(j.no_room)),
         ("A11", j.past_the_bridge),
@@ -69,20 +75,21 @@ TABLE: dict[tuple[str, str], tuple[Candidate, ...]] = {
     ("bind", "ENOENT"): (("B7", yes),),
     ("bind", "ENODEV"): (
         ("G11", j.missing),
-        ("B4", without(_OLD_BIND, both(j.has_vfs, j.to_vfio))),
+        ("B8", j.not_reserved),
+        ("B4", without(_OLD_BIND, j.pf_with_vfs)),
         ("B5", without(_OLD_BIND, both(j.is_bridge, j.to_vfio))),
         ("B1", without(_OLD_BIND, both(j.iommu_off, j.to_vfio))),
         ("B2", without(_OLD_BIND, both(j.left_out, j.to_vfio))),
-        ("B8", j.not_reserved),
         ("B3", without(_OLD_BIND, j.on_denylist)),
         ("B11", without(_OLD_BIND, j.had_driver)),
         ("B24", maybe(j.to_kernel)),
         ("G11", open_),
     ),
     ("bind", "EBUSY"): (
-        ("B4", both(j.has_vfs, j.to_vfio)),
+        ("B4", j.pf_with_vfs),
         ("B12", with_("dma_owner", j.held_by_user)),
         ("B11", j.had_driver),
+        ("B12", with_("dma_owner", j.held_since)),
         ("B24", maybe(j.to_kernel)),
     ),
     ("bind", "EINVAL"): (
@@ -96,6 +103,7 @@ TABLE: dict[tuple[str, str], tuple[Candidate, ...]] = {
     ("unbind", "ENODEV"): (("G11", j.missing), ("B23", yes)),
     ("unbind", "ENOENT"): (("G11", j.missing), ("B23", yes)),
     ("unbind", "BLOCKED"): (
+        ("B13", j.function_only),
         ("B16", j.vfs_go_too),
         ("G1", j.vfs_left_behind),
         ("B13", j.function_held),
@@ -167,7 +175,7 @@ TABLE: dict[tuple[str, str], tuple[Candidate, ...]] = {
     ("bind_iommufd", "EBADF"): (("E10", yes),),
     ("bind_iommufd", "EBADFD"): (("E10", yes),),
     ("bind_iommufd", "EFAULT"): (("E10", yes),),
-    ("bind_iommufd", "EPERM"): _NO_DMA_RIGHTS,
+    ("bind_iommufd", "EPERM"): _no_dma_rights(j.interrupts_iommufd),
     ("bind_iommufd", "EAGAIN"): (("F3", yes),),
     ("bind_iommufd", "ENODEV"): (("G11", yes),),
     ("bind_iommufd", "ENOTTY"): (("C23", yes),),
@@ -179,7 +187,7 @@ TABLE: dict[tuple[str, str], tuple[Candidate, ...]] = {
 #: What any file in sysfs may answer, after what is special to it.
 ANY_FILE: dict[str, tuple[Candidate, ...]] = {
     "EACCES": (("A19", j.file_mode), ("C3", j.module_keeps_file)),
-    "EPERM": (("A19", no(j.is_root)), ("G8", j.in_lockdown)),
+    "EPERM": (("G8", j.in_lockdown), ("A19", maybe(no(j.is_root)))),
     "EROFS": (("A20", likely(j.read_only)),),
     "ENOENT": (("G11", j.missing),),
     "ENODEV": (("G11", j.missing),),

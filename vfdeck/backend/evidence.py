@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 GROUPS = "/sys/kernel/iommu_groups"
 LOCKDOWN = "/sys/kernel/security/lockdown"
 LSMS = "/sys/kernel/security/lsm"
-CONFINEMENT = "/proc/self/attr/current"
 STATUS = "/proc/self/status"
 MOUNTS = "/proc/self/mountinfo"
 TYPE1 = "/sys/module/vfio_iommu_type1"
@@ -34,7 +33,7 @@ CAP_SYS_ADMIN = 21
 REFUSING_LSMS = frozenset({"selinux", "apparmor", "smack", "tomoyo", "landlock", "bpf"})
 
 # include/linux/ioport.h
-_IO, _MEM, _PREFETCH = 0x100, 0x200, 0x2000
+_IO, _MEM = 0x100, 0x200
 _UNSET = 0x20000000
 #: Lines of `resource` that are the VFs' BARs: after six BARs and the ROM (include/linux/pci.h, PCI_IOV_RESOURCES).
 _VF_BARS = slice(7, 13)
@@ -98,11 +97,6 @@ class Window:
     def assigned(self) -> bool:
         """Whether the range has an address: neither marked unset nor at 0."""
         return self.present and self.start > 0 and not self.flags & _UNSET
-
-    @property
-    def prefetchable(self) -> bool:
-        """Whether it belongs into a bridge's prefetchable window."""
-        return bool(self.flags & _PREFETCH)
 
 
 def windows(kernel: Kernel, bdf: str) -> tuple[Window, ...] | Unread:
@@ -180,6 +174,12 @@ class Rights:
         """Whether a capability is in the effective set."""
         return bool(self.capabilities >> capability & 1)
 
+    def on_host(self, capability: int) -> bool | None:
+        """Whether a capability counts for the host itself, which it does not in a user namespace (capable()); None: not known."""
+        if not self.may(capability):
+            return False
+        return None if self.user_namespace is None else not self.user_namespace
+
 
 def rights(kernel: Kernel) -> Rights | Unread:
     """The rights of this very program, from /proc/self/status and uid_map."""
@@ -220,6 +220,11 @@ def allows(node: FileStat, who: Rights, wanted: int = 0o6) -> bool | None:
         # The group's bits are the most that the list can give to anybody but the owner.
         return None if node.mode >> 3 & wanted == wanted or granted else False
     return True if granted else None if who.may(CAP_DAC_OVERRIDE) else False
+
+
+def sealed(node: FileStat) -> bool:
+    """Whether a file of sysfs refuses every writer, root too: its mode has no write bit (kernfs_fop_open)."""
+    return not node.mode & 0o222
 
 
 def node_numbers(kernel: Kernel, path: str) -> tuple[int, int] | Unread:
@@ -307,7 +312,6 @@ class Evidence:
     mount: frozenset[str] | Unread = NOT_LOOKED  # the options of the mount it is in
     rights: Rights | Unread = NOT_LOOKED
     lsms: tuple[str, ...] | Unread = NOT_LOOKED
-    confinement: str | Unread = NOT_LOOKED  # the label or profile that vfdeck runs under
     lockdown: str | Unread = NOT_LOOKED
     override: str | Unread = NOT_LOOKED  # driver_override of the function now, "" for none
     enable_sriov: bool | Unread = NOT_LOOKED  # vfio-pci's switch now
@@ -315,7 +319,8 @@ class Evidence:
     vf_windows: tuple[Window, ...] | Unread = NOT_LOOKED  # of the PF
     bus_range: range | Unread = NOT_LOOKED  # of the bridge above the PF
     regions: tuple[str, ...] | Unread = NOT_LOOKED  # the group's reserved ones
-    unsafe_interrupts: bool | Unread = NOT_LOOKED
+    unsafe_interrupts: bool | Unread = NOT_LOOKED  # type 1's switch, which counts for containers
+    unsafe_iommufd: bool | Unread = NOT_LOOKED  # iommufd's switch, which counts on the cdev path
     type1: bool | Unread = NOT_LOOKED  # whether vfio_iommu_type1 is there
     links: dict[str, str] | Unread = field(default=NOT_LOOKED)  # operstate of the PF's interfaces
 
@@ -337,7 +342,6 @@ def gather(kernel: Kernel, facts: Facts) -> Evidence:
         mount=mount_options(kernel, path) if path else no_path,
         rights=rights(kernel),
         lsms=security_modules(kernel),
-        confinement=text_of(kernel, CONFINEMENT),
         lockdown=lockdown(kernel),
         override="" if override == "(null)" else override,
         enable_sriov=parameter(kernel, "vfio_pci", "enable_sriov"),
@@ -346,6 +350,7 @@ def gather(kernel: Kernel, facts: Facts) -> Evidence:
         bus_range=bus_range(kernel, pf),
         regions=Unread("the function has no group") if group is None else reserved_regions(kernel, group),
         unsafe_interrupts=parameter(kernel, "vfio_iommu_type1", "allow_unsafe_interrupts"),
+        unsafe_iommufd=parameter(kernel, "iommufd", "allow_unsafe_interrupts"),
         type1=exists(kernel, TYPE1),
         links=interface_states(kernel, pf),
     )

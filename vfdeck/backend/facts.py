@@ -162,6 +162,11 @@ def host_has(host: HostFacts, switch: str) -> bool:
     return dict(host.probed).get(switch, kernel_has(host.kernel, switch))
 
 
+def cdev_unguarded(host: HostFacts) -> bool:
+    """Whether VFs open by their own node without any token: 6.6 to 6.16 with cdevs (D17)."""
+    return bool(host.cdev) and host_has(host, "cdev") and not host_has(host, "cdev_token")
+
+
 def kernel_has(release: str, switch: str) -> bool:
     """Whether a kernel of this release has a switch of `profiles.toml`. An unreadable release counts as the newest."""
     return switch in _switches(release)

@@ -5,8 +5,10 @@ The snapshot that they look at is from before the refused call; what can have ch
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from vfdeck.backend.changes import SetToken
-from vfdeck.backend.evidence import CAP_SYS_RAWIO, REFUSING_LSMS, Rights, Unread, allows
+from vfdeck.backend.evidence import CAP_SYS_RAWIO, REFUSING_LSMS, Evidence, Rights, Unread, allows, sealed
 from vfdeck.backend.facts import BRIDGE, Facts, blocking_members, denylisted, guarded
 from vfdeck.backend.judging import (
     Judge,
@@ -24,7 +26,7 @@ from vfdeck.backend.judging import (
     without,
 )
 from vfdeck.backend.kernel import FileStat
-from vfdeck.backend.model import Certainty, Role, TokenState, is_vfio_driver
+from vfdeck.backend.model import Certainty, Holder, Role, TokenState, is_vfio_driver
 from vfdeck.backend.token_rules import ArgumentFault
 from vfdeck.backend.wording import argument_fault, vf_address
 
@@ -56,6 +58,8 @@ had_driver = maybe(no(no_driver))
 #: A function with a group and no bridge: what vfio-pci should take.
 ordinary = both(to_vfio, no(no_group), no(is_bridge))
 has_vfs = Judge(lambda f: f.role is Role.PF and f.present > 0, "{bdf} has {present} VFs.", "{bdf} has no VFs.")
+#: vfio-pci refuses a PF with VFs since it knows tokens.
+pf_with_vfs = with_("vf_token", both(has_vfs, to_vfio))
 is_root = Judge(lambda f: f.snapshot.host.privileged, "vfdeck runs as root.", "vfdeck does not run as root.")
 
 
@@ -147,22 +151,34 @@ got_none = Judge(lambda f: f.got == 0 and bool(f.count), "No VF exists now.", "{
 link_down = reading(
     lambda e: e.links, lambda links, _: any(state == "down" for state in links.values()), "Interfaces of {pf}: {links}."
 )
+
+
+def _held(holders: list[Holder]) -> Verdict:
+    """Proved only where it is certain that this function is held; another of its group may be, and a holder may be unseen."""
+    return True if any(h.certainty is Certainty.EXACT for h in holders) else None
+
+
 vfs_held = Judge(
-    lambda f: (True if f.vf_holders else None) if f.present else False,
+    lambda f: _held(f.vf_holders) if f.present else False,
     "VFs of {pf} are held by {holders}.",
     "{pf} has no VFs.",
-    "No holder of a VF of {pf} was seen{unseen_too}.",
+    "No holder of a VF of {pf} was seen for certain{unseen_too}.",
 )
 function_held = Judge(
-    lambda f: True if f.snapshot.holders_of(f.bdf) else None,
+    lambda f: _held(f.snapshot.holders_of(f.bdf)),
     "{bdf} is held by {holders}.",
-    doubt="No holder of {bdf} was seen{unseen_too}.",
+    doubt="No holder of {bdf} was seen for certain{unseen_too}.",
 )
-_vfs_in_use = Judge(lambda f: bool(f.vf_holders), "VFs of {bdf} are held by {holders}.", "No VF of {bdf} is seen to be held.")
+#: The function itself is held as far as vfdeck can see, and no VF of it is.
+function_only = Judge(
+    lambda f: _held(f.snapshot.holders_of(f.bdf)) if f.snapshot.holders_of(f.bdf) and not f.vf_holders else False,
+    "{bdf} is held by {holders}.",
+    doubt="As far as vfdeck can see, {bdf} is held by {holders}.",
+)
 #: A PF on vfio whose VFs are held leaves its driver.
-vfs_go_too = both(is_pf, no(not_on_vfio), _vfs_in_use)
+vfs_go_too = both(is_pf, no(not_on_vfio), vfs_held)
 #: A PF's own driver goes and removes VFs that are held.
-vfs_left_behind = both(is_pf, not_on_vfio, _vfs_in_use)
+vfs_left_behind = both(is_pf, not_on_vfio, vfs_held)
 
 
 # -- nodes and files -------------------------------------------------------------------------------------------------
@@ -175,7 +191,18 @@ def _opens(node: FileStat | Unread, facts: Facts, wanted: int) -> Verdict:
 
 
 def _mode_unread(facts: Facts) -> str:
-    return unread(facts.evidence.node) or unread(facts.evidence.rights)
+    node, who = facts.evidence.node, facts.evidence.rights
+    if isinstance(node, Unread) or isinstance(who, Unread):
+        return unread(node) or unread(who)
+    if node.acl:
+        return "Could not check: what the access list allows was not read."
+    return "Could not check: in a user namespace root's rights reach only the files of owners that it maps."
+
+
+def _by_rank(facts: Facts) -> Verdict:
+    """Whether vfdeck may, by nothing but being root or not; open where more than that was read."""
+    looked = not isinstance(facts.evidence.node, Unread) and not isinstance(facts.evidence.rights, Unread)
+    return None if looked else facts.snapshot.host.privileged
 
 
 def _refuses(wanted: int) -> Judge:
@@ -183,17 +210,17 @@ def _refuses(wanted: int) -> Judge:
 
     def verdict(facts: Facts) -> Verdict:
         node = facts.evidence.node
-        if wanted == _WRITE and not isinstance(node, Unread) and not node.mode & 0o222:
-            return True  # a file of sysfs without a write bit refuses root as well (kernfs_fop_open)
+        if wanted == _WRITE and not isinstance(node, Unread) and sealed(node):
+            return True
         allowed = _opens(node, facts, wanted)
-        return not allowed if allowed is not None else None if facts.snapshot.host.privileged else True
+        return not allowed if allowed is not None else True if _by_rank(facts) is False else None
 
     return Judge(verdict, "{access}.", "{access}: the mode lets it in.", _mode_unread)
 
 
 def _allowed_so_far(facts: Facts) -> Verdict:
     allowed = _opens(facts.evidence.node, facts, _BOTH)
-    return allowed if allowed is not None else True if facts.snapshot.host.privileged else None
+    return allowed if allowed is not None else _by_rank(facts) or None
 
 
 node_mode, file_mode = _refuses(_BOTH), _refuses(_WRITE)
@@ -202,15 +229,17 @@ _node_allows = Judge(_allowed_so_far, _LETS_IN, _REFUSES, _mode_unread)
 _file_allows = Judge(lambda f: _opens(f.evidence.node, f, _WRITE), _LETS_IN, _REFUSES, _mode_unread)
 
 
-@judge("Security modules at work: {lsms}.", "No security module is at work that could refuse it.")
-def _module_at_work(facts: Facts) -> Verdict:
-    modules = facts.evidence.lsms
-    return True if isinstance(modules, Unread) else bool(REFUSING_LSMS.intersection(modules))
-
-
+_module_at_work = reading(
+    lambda e: e.lsms,
+    lambda modules, _: bool(REFUSING_LSMS.intersection(modules)),
+    "Security modules at work: {lsms}.",
+    "No security module is at work that could refuse it.",
+)
 #: What the mode allows and is refused all the same.
 module_keeps_node = both(_node_allows, _module_at_work)
 module_keeps_file = both(_file_allows, _module_at_work)
+#: Root is refused, and the node's mode was not read: a module is likelier than the mode.
+root_kept_out = maybe(both(Judge(lambda f: _by_rank(f) is True, "vfdeck runs as root."), _module_at_work))
 nodev = reading(lambda e: e.mount, lambda options, _: "nodev" in options, "{target} is in a mount with the option nodev.")
 read_only = reading(lambda e: e.mount, lambda options, _: "ro" in options, "{target} is in a read-only mount.")
 _lockdown = reading(
@@ -261,13 +290,18 @@ def _cdev_taken(facts: Facts) -> Verdict:
 cdev_taken = with_("cdev", _cdev_taken)
 
 
-@judge("The group is held by {holders}.", "No program holds the group.", "No holder of the group was seen{unseen_too}.")
+_NOBODY = "No holder of the group was seen{unseen_too}."
+
+
+@judge("The group is held by {holders}.", doubt=_NOBODY)
 def _group_held(facts: Facts) -> Verdict:
     return bool(facts.group_holders) or (None if facts.snapshot.unseen else False)
 
 
 #: A kernel driver is wanted, and a program has the group, or may where not every process could be looked at.
 held_by_user = both(to_kernel, _group_held)
+#: Where all could be, a holder may have come since.
+held_since = both(to_kernel, Judge(lambda f: None, doubt=_NOBODY))
 
 
 @judge("{bdf} is held by {holders}.", "No program holds {bdf}'s own node.", "No holder of {bdf}'s own node was seen{unseen_too}.")
@@ -293,16 +327,20 @@ tied_memory = reading(
 )
 
 
-def _remapping_unseen(facts: Facts) -> str:
-    unsafe = facts.evidence.unsafe_interrupts
-    return unread(unsafe) or ("No file says whether the IOMMU remaps interrupts." if unsafe is False else "")
+def _interrupts(module: str, read: Callable[[Evidence], bool | Unread]) -> Judge:
+    """Interrupts are not kept apart; ruled out where the switch of the module that looks at it lets that pass."""
+
+    def doubt(facts: Facts) -> str:
+        unsafe = read(facts.evidence)
+        return unread(unsafe) or ("No file says whether the IOMMU remaps interrupts." if unsafe is False else "")
+
+    fails = f"{module}'s allow_unsafe_interrupts is Y."
+    return Judge(lambda facts: False if read(facts.evidence) is True else None, fails=fails, doubt=doubt)
 
 
-interrupts = Judge(
-    lambda f: False if f.evidence.unsafe_interrupts is True else None,
-    fails="vfio_iommu_type1's allow_unsafe_interrupts is Y.",
-    doubt=_remapping_unseen,
-)
+#: For containers type 1 looks at it, on the cdev path iommufd does.
+interrupts = _interrupts("vfio_iommu_type1", lambda e: e.unsafe_interrupts)
+interrupts_iommufd = _interrupts("iommufd", lambda e: e.unsafe_iommufd)
 no_type1 = reading(lambda e: e.type1, lambda loaded, _: not loaded, "vfio_iommu_type1 is not there.", "vfio_iommu_type1 is loaded.")
 
 # -- tokens ----------------------------------------------------------------------------------------------------------
@@ -329,17 +367,12 @@ def _is_the_one_set(facts: Facts) -> bool | None:
 @judge("{token}", "{token}", "{token}")
 def _differs(facts: Facts) -> Verdict:
     same = _is_the_one_set(facts)
-    return False if facts.token_state is TokenState.UNSET else None if same is None else not same
+    return None if same is None else not same
 
 
-@judge("{token}", "{token}", "{token}")
-def _same(facts: Facts) -> Verdict:
-    return False if facts.token_state is TokenState.UNSET else _is_the_one_set(facts)
-
-
-@judge("{token}", "{token}", "{token}")
-def _still_random(facts: Facts) -> Verdict:
-    return {TokenState.UNSET: True, TokenState.UNKNOWN: None}.get(facts.token_state, False)
+_same = Judge(_is_the_one_set, "{token}", "{token}", "{token}")
+_nobody_seen = Judge(lambda f: f.token_state is TokenState.UNSET, "{token}", "{token}")
+_nothing_known = Judge(lambda f: f.token_state is TokenState.UNKNOWN, "{token}", "{token}")
 
 
 @judge("The token given ({given}) was in force until {pf} left its driver. {token}", "{token}", "{token}")
@@ -351,9 +384,10 @@ def _was_right_before(facts: Facts) -> Verdict:
 
 #: The token differs from the one set here; with nothing known it may.
 wrong_token = both(vf_with_token, _differs)
-#: The PF's token is still the random one. Without a token given, D1 says more.
-never_set = both(vf_with_token, _still_random)
-never_set_anyway = both(vf_without_token, _still_random)
+#: The PF's token is the random one as far as vfdeck can see: a program can have set one between two looks, so it is no proof.
+never_set = maybe(both(_guarded_vf, _nobody_seen))
+#: It may be, since nothing is known of it.
+perhaps_never_set = maybe(both(_guarded_vf, _nothing_known))
 #: The token was right when it was set here.
 replaced = both(vf_with_token, _same)
 #: The token may have been right before the PF was bound anew.

@@ -35,18 +35,22 @@ Keep = Callable[[Function], bool]
 
 
 def to_json(snapshot: Snapshot, keep: Keep | None = None) -> str:
-    """The snapshot as one JSON object, a member to a line; of its functions those that `keep` names. Ends with a newline."""
+    """The snapshot as one JSON object, a member to a line; of its functions, with holders and tokens, those that `keep` names.
+
+    Ends with a newline.
+    """
     holders = _holders_by_function(snapshot)
+    shown = {f.bdf for f in snapshot.functions.values() if keep is None or keep(f)}
     members: dict[str, Any] = {
         "version": VERSION,
         "taken": snapshot.taken,
         "host": _host(snapshot.host),
         "unseen": snapshot.unseen,
         "unattributed": snapshot.unattributed,
-        "functions": [_function(snapshot, f, holders) for f in snapshot.functions.values() if keep is None or keep(f)],
+        "functions": [_function(snapshot, f, holders) for f in snapshot.functions.values() if f.bdf in shown],
         "groups": {str(group.number): group.members for group in snapshot.groups.values()},
-        "holders": [holder_json(holder) for holder in snapshot.holders],
-        "tokens": [_token(token) for token in snapshot.tokens.values()],
+        "holders": [holder_json(holder) for holder in snapshot.holders if keep is None or holder.bdf in shown],
+        "tokens": [_token(token) for token in snapshot.tokens.values() if keep is None or token.pf in shown],
         "jobs": [_job(job) for job in snapshot.jobs],
         "problems": [_problem(problem) for problem in snapshot.problems],
         "scores": dataclasses.asdict(snapshot.scores),

@@ -13,7 +13,7 @@ from vfdeck.widgets.holder_words import how, since, who
 from vfdeck.widgets.rows import RowId
 from vfdeck.widgets.section_view import SectionView
 from vfdeck.widgets.sections import Fact, Section
-from vfdeck.widgets.state import Index, Tone, count_words, duration, index_of, plural, role_text, token_words
+from vfdeck.widgets.state import Index, Tone, by_group, count_words, duration, index_of, plural, role_text, token_words
 
 
 class FactsPanel(SectionView):
@@ -85,7 +85,7 @@ def _use(function: Function, index: Index) -> list[Fact]:
     snapshot = index.snapshot
     facts: list[Fact] = []
     if function.role is Role.PF:
-        facts.append(_token(function, snapshot))
+        facts += _token(function, snapshot)
     if function.role is Role.VF:
         facts += _guard(function, snapshot)
     if function.sriov is not None:
@@ -110,13 +110,15 @@ def _nobody(snapshot: Snapshot) -> Fact:
     return Fact("held by", f"unknown: {', '.join(unseen)}", Tone.WARN) if unseen else Fact("held by", "nobody", Tone.DIM)
 
 
-def _token(pf: Function, snapshot: Snapshot) -> Fact:
-    """What is known of a PF's token."""
+def _token(pf: Function, snapshot: Snapshot) -> list[Fact]:
+    """What is known of a PF's token, and what it does not guard."""
     knowledge = snapshot.tokens.get(pf.bdf)
-    words, tone = token_words(knowledge)
+    by = by_group(snapshot.host)
+    words, tone = token_words(knowledge, by)
     if knowledge is not None and knowledge.state is TokenState.SET and knowledge.since is not None:
         words += f", {duration(snapshot.taken - knowledge.since)} ago"
-    return Fact("token", words, tone)
+    facts = [Fact("token", words, tone)]
+    return [*facts, Fact(" ", "the VFs' own nodes (cdev) ask for none (D17)", Tone.WARN)] if by and pf.on_vfio else facts
 
 
 def _guard(vf: Function, snapshot: Snapshot) -> list[Fact]:
@@ -126,8 +128,10 @@ def _guard(vf: Function, snapshot: Snapshot) -> list[Fact]:
         return [Fact("PF", f"{vf.physfn or 'unknown'}, not seen", Tone.WARN)]
     facts = [Fact("PF", f"{pf.bdf} ({pf.driver or 'no driver'})")]
     if pf.on_vfio:
-        words, tone = token_words(snapshot.tokens.get(pf.bdf))
-        return [*facts, Fact("token", f"opens only with the PF's, {words}", tone)]
+        by = by_group(snapshot.host)
+        words, tone = token_words(snapshot.tokens.get(pf.bdf), by)
+        facts.append(Fact("token", f"opens{by} only with the PF's, {words}", tone))
+        return [*facts, Fact(" ", "its own node (cdev) asks for none (D17)", Tone.WARN)] if by else facts
     return [*facts, Fact("token", "none: opens without one, and a token given is an error", Tone.DIM)]
 
 

@@ -10,8 +10,20 @@ import re
 from dataclasses import replace
 from functools import cached_property
 
-from vfdeck.backend.facts import blocking_members
-from vfdeck.backend.model import Certainty, Count, Function, Holder, Job, JobState, Role, Snapshot, TokenKnowledge, TokenState
+from vfdeck.backend.facts import blocking_members, cdev_unguarded
+from vfdeck.backend.model import (
+    Certainty,
+    Count,
+    Function,
+    Holder,
+    HostFacts,
+    Job,
+    JobState,
+    Role,
+    Snapshot,
+    TokenKnowledge,
+    TokenState,
+)
 
 
 class Tone(enum.StrEnum):
@@ -168,15 +180,20 @@ def token_cell(function: Function, snapshot: Snapshot) -> tuple[str, Tone]:
     return str(knowledge.state), Tone.WARN
 
 
-def token_words(knowledge: TokenKnowledge | None) -> tuple[str, Tone]:
-    """What is known of a PF's token, with how well, in a sentence."""
+def by_group(host: HostFacts) -> str:
+    """` by its group` where a VF's own node asks for no token, so that only that path is guarded (D17); else nothing."""
+    return " by its group" if cdev_unguarded(host) else ""
+
+
+def token_words(knowledge: TokenKnowledge | None, by: str = "") -> tuple[str, Tone]:
+    """What is known of a PF's token, with how well, in a sentence; `by` names the path it guards where it does not guard all."""
     if knowledge is None or knowledge.state is TokenState.NONE:
         return "none: not on vfio-pci, so nothing guards its VFs", Tone.DIM
     if knowledge.state is TokenState.SET:
         how = "let an open through" if knowledge.proved else "set by vfdeck"
         return f"{how}, #{knowledge.fingerprint} (inferred: nothing seen that replaced it)", Tone.GOOD
     if knowledge.state is TokenState.UNSET:
-        return "unset: random, nobody knows it; no VF opens until one is set (inferred: nobody seen that set one)", Tone.WARN
+        return f"unset: random, nobody knows it; no VF opens{by} until one is set (inferred: nobody seen that set one)", Tone.WARN
     return "unknown: set before vfdeck looked, never, or by another program since", Tone.WARN
 
 

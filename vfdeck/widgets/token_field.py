@@ -19,6 +19,10 @@ from textual.widgets import Input, Static
 from vfdeck.backend.token import Token, TokenError
 from vfdeck.widgets.state import Tone
 
+#: What the field takes, and what is said of a token that was made and never shown.
+EXPECTED = "a UUID of 32 hex digits; g makes a random one"
+UNSEEN = "! nobody has seen this token; ^r shows it"
+
 
 class Verdict(NamedTuple):
     """What is to be said of a typed token; `token` is None where it is none."""
@@ -31,7 +35,7 @@ class Verdict(NamedTuple):
 def judge(text: str) -> Verdict:
     """What is to be said of `text` as a token."""
     if not text.strip():
-        return Verdict(None, "a UUID of 32 hex digits; g makes a random one", Tone.DIM)
+        return Verdict(None, EXPECTED, Tone.DIM)
     try:
         token = Token.parse(text)
     except TokenError as error:
@@ -116,11 +120,14 @@ class TokenField(Vertical):
         self._input = _SecretInput(password=True, placeholder="xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx", max_length=200)
         self._input.cursor_blink = False
         self._verdict = Static(markup=False, classes="dim")
+        self._made: Token | None = None
+        self._unseen = Static(UNSEEN, markup=False, classes="warn")
 
     def compose(self) -> ComposeResult:
         """The input and its verdict."""
         yield self._input
         yield self._verdict
+        yield self._unseen
 
     def on_mount(self) -> None:
         """Say what is expected."""
@@ -131,13 +138,28 @@ class TokenField(Vertical):
         """Whether the token can be read on the screen."""
         return not self._input.password
 
+    @property
+    def unseen(self) -> bool:
+        """Whether the token was made here and never shown, so that nobody can know it."""
+        return self.token is not None and self.token == self._made
+
     def action_reveal(self) -> None:
         """Show the token, or hide it again."""
         self._input.password = not self._input.password
+        if self.revealed:
+            self._made = None
+            self._unseen.display = False
+
+    def demand(self) -> None:
+        """A token is needed: say what is expected where there is nothing yet; a fault is named already."""
+        if not self._input.value.strip():
+            self._say(f"✗ nothing typed yet: {EXPECTED}", Tone.BAD)
 
     def generate(self) -> None:
         """Put a fresh random token into the field."""
-        self._input.value = Token.generate().reveal_text()
+        token = Token.generate()
+        self._made = None if self.revealed else token
+        self._input.value = token.reveal_text()
         self._input.cursor_position = len(self._input.value)
         self._input.focus()
 
@@ -149,9 +171,14 @@ class TokenField(Vertical):
         """Say what is to be said, and tell the token."""
         verdict = judge(text)
         self.token = verdict.token
-        self._verdict.set_classes(str(verdict.tone))
-        self._verdict.update(Text(verdict.text))
+        self._say(verdict.text, verdict.tone)
+        self._unseen.display = self.unseen
         self.post_message(self.Changed(verdict.token))
+
+    def _say(self, text: str, tone: Tone) -> None:
+        """Say it below the input."""
+        self._verdict.set_classes(str(tone))
+        self._verdict.update(Text(text))
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Judge what is typed; the message with the text goes no further."""

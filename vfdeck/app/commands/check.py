@@ -9,23 +9,31 @@ from vfdeck.app import failure
 from vfdeck.app.commands import hosts, output
 from vfdeck.app.failure import Failure
 from vfdeck.backend.changes import OpenPath
-from vfdeck.backend.checks import CanBind, CanEnable, CanOpen, Question, Verdict
+from vfdeck.backend.checks import CanBind, CanEnable, CanOpen, Verdict
+from vfdeck.backend.evidence import exists
 from vfdeck.backend.text import printable
+from vfdeck.backend.vfio import DEVICES
 
 #: The exit status for each answer.
 STATUS = {Verdict.YES: 0, Verdict.NO: 1, Verdict.UNKNOWN: 2}
+#: Options that mean something with another one only.
+_GO_WITH = {"driver": "bind", "path": "open", "user": "open"}
 _BDF = re.compile(r"(?:[0-9a-fA-F]{4,8}:)?[0-9a-fA-F]{2}:[01][0-9a-fA-F]\.[0-7]")
 
 
 def run(options: argparse.Namespace) -> int:
     """Print the answer and the checks it rests on; the status is 0 for yes, 1 for no, 2 where it could not be told.
 
-    Raises Failure: 64 where no question, or more than one, was asked.
+    Raises Failure: 64 where no question, or more than one, was asked, 66 where there is no such function.
     """
     question = _question(options)
     host = hosts.local(options.root) if options.demo is None else hosts.simulated(options.demo, options.seed)
     try:
         snapshot = host.snapshot()
+        bdf = question.pf if isinstance(question, CanEnable) else question.bdf
+        if bdf not in snapshot.functions and exists(host.kernel, f"{DEVICES}/{bdf}") is False:
+            line = f"{bdf} is no function of {snapshot.host.name}; expected an address as in `vfdeck tree`"
+            raise Failure(failure.NO_INPUT, line)
         report = host.check(question, snapshot)
     finally:
         host.close()
@@ -38,19 +46,29 @@ def run(options: argparse.Namespace) -> int:
     return STATUS[report.verdict]
 
 
-def _question(options: argparse.Namespace) -> Question:
+def _question(options: argparse.Namespace) -> CanEnable | CanBind | CanOpen:
     asked = [name for name in ("pf", "bind", "open") if getattr(options, name) is not None]
     if len(asked) != 1:
         raise Failure(failure.USAGE, "check what? Expected PF N, --bind BDF or --open BDF, one of them")
-    if options.user and options.open is None:
-        raise Failure(failure.USAGE, "--user goes with --open")
+    for name, goes_with in _GO_WITH.items():
+        if getattr(options, name) is not None and getattr(options, goes_with) is None:
+            raise Failure(failure.USAGE, f"--{name} goes with --{goes_with}")
     if options.bind is not None:
-        return CanBind(_bdf(options.bind), options.driver)
+        return CanBind(_bdf(options.bind), _driver("vfio-pci" if options.driver is None else options.driver))
     if options.open is not None:
-        return CanOpen(_bdf(options.open), OpenPath(options.path), options.user)
+        return CanOpen(_bdf(options.open), OpenPath(options.path or "group"), options.user or "")
     if options.count is None:
         raise Failure(failure.USAGE, "how many VFs? Expected PF N, e.g. 0000:03:00.0 8")
+    if options.count < 0:
+        raise Failure(failure.USAGE, f"{options.count} is no number of VFs; expected 0 or more")
     return CanEnable(_bdf(options.pf), options.count)
+
+
+def _driver(name: str) -> str:
+    """A name that a driver can have: one of a directory."""
+    if name in ("", ".", "..") or "/" in name or not name.isprintable():
+        raise Failure(failure.USAGE, f'"{printable(name, 40)}" is no driver\'s name; expected e.g. vfio-pci')
+    return name
 
 
 def _bdf(text: str) -> str:

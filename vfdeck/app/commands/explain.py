@@ -26,6 +26,7 @@ def run(options: argparse.Namespace) -> int:
 
     Raises Failure: 64 where nothing in the catalogue answers to what was asked, 73 where the bundle cannot be made.
     """
+    _demand_sense(options)
     if options.bundle is not None:
         return _bundle(options)
     found = _wanted(options)
@@ -41,6 +42,21 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
+def _demand_sense(options: argparse.Namespace) -> None:
+    """Raise Failure where an option would do nothing beside the others."""
+    if options.bundle is None:
+        idle = next((name for name in ("about", "demo") if getattr(options, name) is not None), "")
+        reason = f"--{idle} goes with --bundle" if idle else ""
+    elif options.list or options.format:
+        reason = "a bundle is JSON about one answer: --list, --json and --format do not go with --bundle"
+    else:
+        reason = ""
+    if options.list and (options.what is not None or options.stage is not None):
+        reason = reason or "--list is the whole catalogue: it goes with no id, errno or --stage"
+    if reason:
+        raise Failure(failure.USAGE, reason)
+
+
 def _wanted(options: argparse.Namespace) -> list[Entry]:
     asked = _errno(options.what or "").upper()
     stages = {*Stage, *places()}
@@ -49,10 +65,15 @@ def _wanted(options: argparse.Namespace) -> list[Entry]:
         raise Failure(failure.USAGE, f'there is no stage "{printable(options.stage)}"; expected one of {known}')
     if not asked and not options.list and options.stage is None:
         raise Failure(failure.USAGE, "explain what? Expected an id (D3), an errno (EACCES), --stage, --list or --bundle")
-    found = [entry for entry in entries() if asked in ("", entry.id, *entry.errnos)]
-    found = [entry for entry in found if options.stage is None or _answers_at(entry, options.stage)]
+    named = asked.partition(".")[0]  # faults to practise on are named after their entries: A4.old
+    known_ones = [entry for entry in entries() if asked == "" or named == entry.id or asked in entry.errnos]
+    found = [entry for entry in known_ones if options.stage is None or _answers_at(entry, options.stage)]
+    if known_ones and not found:
+        what = f"{printable(asked)} is" if asked else "nothing in the catalogue is"
+        line = f"{what} no answer at {options.stage}; `vfdeck explain --stage {options.stage}` shows what is"
+        raise Failure(failure.USAGE, line)
     if not found:
-        what = f'"{printable(options.what)}"' if options.what else "this stage"
+        what = f'"{printable(options.what)}"'
         raise Failure(failure.USAGE, f"the catalogue has nothing on {what}; `vfdeck explain --list` shows all of it")
     return found
 

@@ -113,12 +113,19 @@ def _report(snapshot: Snapshot, asked: str | None, about: set[str], found: list[
         "host": snapshot.host.name,
         "simulated": snapshot.host.simulated,
         "asked": asked,
-        "certainty": (Certainty.AT_LEAST if snapshot.unseen else Certainty.EXACT).value,
+        "certainty": _certainty(snapshot, found).value,
         "unseen": snapshot.unseen,
         "unattributed": snapshot.unattributed,
         "holders": [holder_json(holder) for holder in found],
         "users": [{"pf": pf, "value": count.value, "certainty": count.certainty.value} for pf, count in counts.items()],
     }
+
+
+def _certainty(snapshot: Snapshot, found: list[Holder]) -> Certainty:
+    """How certain the list as a whole is: no more than its weakest holder."""
+    if snapshot.unseen:
+        return Certainty.AT_LEAST
+    return Certainty.EXACT if all(holder.certainty is Certainty.EXACT for holder in found) else Certainty.INFERRED
 
 
 # -- while it happens ----------------------------------------------------------------------------------------------------

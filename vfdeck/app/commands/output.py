@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import sys
 from collections.abc import Iterable
 
@@ -16,14 +18,15 @@ def demand() -> None:
 
 
 def write(text: str) -> None:
-    """Print a text as it is. Raises Failure where there is nowhere to print to."""
+    """Print JSON, in ASCII whatever the locale can write. Raises Failure where there is nowhere to print to."""
     demand()
-    sys.stdout.write(text)
+    sys.stdout.write(re.sub(r"[^\x00-\x7f]", lambda found: json.dumps(found[0], ensure_ascii=True)[1:-1], text))
 
 
 def write_lines(lines: Iterable[str]) -> None:
     """Print lines; where the locale has no way to write a character, a question mark stands for it."""
+    demand()
     reconfigure = getattr(sys.stdout, "reconfigure", None)
     if reconfigure is not None:
         reconfigure(errors="replace")
-    write("".join(f"{line}\n" for line in lines))
+    sys.stdout.write("".join(f"{line}\n" for line in lines))

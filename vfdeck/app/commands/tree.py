@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from vfdeck.app import failure
 from vfdeck.app.commands import hosts, output
 from vfdeck.app.failure import Failure
+from vfdeck.backend.text import printable
 
 if TYPE_CHECKING:
     from vfdeck.backend.model import Snapshot
@@ -31,6 +32,8 @@ def run(options: argparse.Namespace) -> int:
     from vfdeck.backend import report
 
     keep = _keep(query, snapshot) if query is not None else None
+    if keep is not None and not any(map(keep, snapshot.functions.values())):
+        print(f"vfdeck: nothing matches {printable(options.filter)}", file=sys.stderr)
     if options.json:
         output.write(report.to_json(snapshot, keep))
     else:
@@ -40,7 +43,6 @@ def run(options: argparse.Namespace) -> int:
 
 def _query(text: str) -> Query:
     """What `--filter` asks for, in the language of the dashboard's filter."""
-    from vfdeck.backend.text import printable
     from vfdeck.widgets.filtering import FilterFault, parse
 
     try:

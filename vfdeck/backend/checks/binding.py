@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from vfdeck.backend import blast
 from vfdeck.backend.acts import DRIVERS
 from vfdeck.backend.changes import BindDriver
 from vfdeck.backend.checks import CanBind, Check, Report, Severity
@@ -19,6 +20,8 @@ from vfdeck.backend.evidence import Unread, exists, parameter
 from vfdeck.backend.facts import BRIDGE, blocking_members, denylisted, going_holders, group_members
 from vfdeck.backend.kernel import Kernel
 from vfdeck.backend.model import Function, Role, Snapshot, is_vfio_driver
+from vfdeck.backend.usage.look import look_up
+from vfdeck.backend.usage.said import UNCHECKED, indispensable, losses
 from vfdeck.backend.vfio import DEVICES
 from vfdeck.backend.wording import listing, programs, unseen
 
@@ -157,10 +160,7 @@ def _leaving(ask: _Ask) -> Iterator[Check]:
     function, snapshot, bdf = ask.function, ask.scene.snapshot, ask.bdf
     if function.driver is None or function.driver == ask.driver:
         return
-    question = "Is it free of interfaces and disks of the host?"
-    disks, names = function.disks, [*(f"interface {n}" for n in function.interfaces), *(f"disk {n}" for n in function.disks)]
-    text = f"{listing(names)} will vanish" if names else "none"
-    yield ask.check(question, not names, text, entry="B15" if disks else "B14", weight=Severity.WARNING)
+    yield from _used(ask)
     if function.role is Role.PF and function.on_vfio and function.sriov and function.sriov.numvfs:
         text = f"{function.driver} takes its {function.sriov.numvfs} VFs with it"
         yield ask.check("Do its VFs stay?", False, text, entry="B16", weight=Severity.WARNING)
@@ -169,6 +169,23 @@ def _leaving(ask: _Ask) -> Iterator[Check]:
         fine = False if holders else None if snapshot.unseen else True
         text = f"held by {listing(programs(holders))}" if holders else f"nobody seen{unseen(snapshot)}"
         yield ask.check("Will the kernel wait for nobody?", fine, text, entry="B13")
+
+
+def _used(ask: _Ask) -> Iterator[Check]:
+    """What the host uses it for. An interface or a disk that goes is a remark; what the host cannot do without decides."""
+    going = blast.going(BindDriver(ask.bdf, ask.driver), ask.scene.snapshot)
+    usage = look_up(ask.scene.kernel, going)
+    names, said = blast.interfaces_and_disks([ask.function], usage), losses(usage)
+    entry = "B15" if ask.function.disks else "B14"
+    text = f"{listing(names)} will vanish" if names else "none"
+    question = "Is it free of interfaces and disks of the host?"
+    if indispensable(usage):
+        yield ask.check(question, False, text, *said, entry=entry)
+        return
+    sure = [sentence for sentence in said if not sentence.startswith(UNCHECKED)]
+    yield ask.check(question, not (names or sure), text, *sure, entry=entry, weight=Severity.WARNING)
+    if usage.unchecked:
+        yield ask.check("Can the host do without them?", None, *said[len(sure) :], entry=entry)
 
 
 def _rights(ask: _Ask) -> Iterator[Check]:

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from vfdeck.backend.checks import CanEnable, Check, Severity, Verdict
-from vfdeck.backend.checks.numvfs import can_enable
-from vfdeck.backend.checks.pci import config, silent, sriov_registers
+from vfdeck.backend.checks.numvfs import enable_report
+from vfdeck.backend.checks.pci import silent, sriov_registers
 from vfdeck.backend.checks.persistence import DRIVERS, VFS, Settings
 from vfdeck.backend.checks.scene import Scene, named
 from vfdeck.backend.evidence import Unread, parameter, text_of
@@ -70,13 +70,13 @@ def _total(fleet: _Fleet, pf: Function) -> Iterator[Check]:
     scene, total = fleet.scene, pf.sriov.totalvfs if pf.sriov else None
     if total == 0:
         yield fleet.note("Does it offer VFs?", "sriov_totalvfs: 0", entry="A2", subject=pf.bdf, weight=Severity.WARNING)
-    space = config(scene.kernel, pf.bdf)
+    space = scene.config(pf.bdf)
     registers = space if isinstance(space, Unread) else sriov_registers(space, pf.bdf)
     if not isinstance(registers, Unread) and total is not None and registers.total > total:
         text = f"TotalVFs of the hardware {registers.total}, sriov_totalvfs {total} on {pf.driver}"
         yield fleet.note("Does it offer all VFs of its hardware?", text, entry="A25", subject=pf.bdf)
     if total:
-        for check in can_enable(CanEnable(pf.bdf, total), scene.kernel, scene.snapshot).checks:
+        for check in enable_report(CanEnable(pf.bdf, total), scene).checks:
             if check.entry in _LIMITS and check.verdict is Verdict.NO:
                 yield replace(check, weight=Severity.WARNING)
 
@@ -109,7 +109,8 @@ def _takers(fleet: _Fleet, pf: Function) -> Iterator[Check]:
     captured = [vf for vf in vfs if vf.on_vfio and vf.driver_override == pf.driver]
     if pf.on_vfio and captured:
         text = f"{len(captured)} of {len(vfs)} VFs of {pf.bdf} went to {pf.driver} because their PF is on it: expected"
-        yield fleet.note("Did an operator choose its driver?", text, entry="B17", subject=captured[0].bdf)
+        weight, subject = Severity.NOTE, captured[0].bdf
+        yield fleet.scene.check("Is it clear how it got its driver?", True, text, entry="B17", weight=weight, subject=subject)
 
 
 def _power(fleet: _Fleet, pf: Function) -> Iterator[Check]:
@@ -122,7 +123,9 @@ def _power(fleet: _Fleet, pf: Function) -> Iterator[Check]:
     sleeps = not isinstance(state, Unread) and state.startswith("D3")
     may = not scene.has("pf_runtime_pm") and idle is False and not scene.snapshot.holders_of(pf.bdf)
     if sleeps or may:
-        shown = f"power_state: {'could not be read' if isinstance(state, Unread) else state}, disable_idle_d3: N"
+        reads = "could not be read"
+        switch = reads if isinstance(idle, Unread) else "Y" if idle else "N"
+        shown = f"power_state: {reads if isinstance(state, Unread) else state}, disable_idle_d3: {switch}"
         yield fleet.note("Is it awake under its VFs?", shown, entry="A28", subject=pf.bdf, weight=Severity.WARNING)
 
 
@@ -162,11 +165,11 @@ def _trust(fleet: _Fleet, pf: Function) -> Iterator[Check]:
 
 
 def _resets(fleet: _Fleet, pf: Function) -> Iterator[Check]:
-    """A PF that can only be reset with its whole bus takes its VFs along (G3)."""
+    """A PF that is reset with its whole bus, by the first of its methods, takes along what else is there (G3)."""
     if not pf.sriov or not pf.sriov.numvfs:
         return
     methods = text_of(fleet.scene.kernel, f"{DEVICES}/{pf.bdf}/reset_method")
-    if not isinstance(methods, Unread) and methods and not {"flr", "af_flr", "acpi", "device_specific"} & set(methods.split()):
+    if not isinstance(methods, Unread) and methods.split()[:1] in (["bus"], ["cxl_bus"]):
         text = f"reset_method: {methods}: a reset reaches beyond the function"
         yield fleet.note("Is its reset its own?", text, entry="G3", subject=pf.bdf)
 
@@ -184,7 +187,7 @@ def _alive(fleet: _Fleet, function: Function) -> Iterator[Check]:
         weight = Severity.WARNING if function.driver else Severity.NOTE
         yield fleet.note(question, f"power_state: D3cold{on}", entry="F4", subject=function.bdf, weight=weight)
         return
-    space = config(fleet.scene.kernel, function.bdf)
+    space = fleet.scene.config(function.bdf)
     if not isinstance(space, Unread) and silent(space):
         yield fleet.note(question, "its configuration reads all ones", entry="F4", subject=function.bdf, weight=Severity.ERROR)
 
@@ -301,7 +304,7 @@ def _lasting(fleet: _Fleet) -> Iterator[Check]:
         if shown:
             yield fleet.unknown(question, whom, *shown, entry=entry, subject=left[0].bdf)
         else:
-            text = f"no file of driverctl, udev, systemd, modprobe, NetworkManager or ifupdown names {whom}"
+            text = f"no file below /etc of driverctl, udev, systemd, modprobe, NetworkManager or ifupdown names {whom}"
             yield fleet.note(question, text, entry=entry, subject=left[0].bdf)
 
 

@@ -15,7 +15,7 @@ from vfdeck.backend.checks.persistence import Settings, module_options, settings
 from vfdeck.backend.checks.scene import Scene
 from vfdeck.backend.checks.users import locked_memory
 from vfdeck.backend.evidence import Unread, exists, lockdown, parameter, text_of
-from vfdeck.backend.kernel import Kernel
+from vfdeck.backend.kernel import Kernel, errno_name
 from vfdeck.backend.model import Snapshot
 from vfdeck.backend.text import printable
 
@@ -68,11 +68,12 @@ def _interrupts(scene: Scene) -> Check:
 
 def _command_line(scene: Scene) -> Iterator[Check]:
     """What people put there for vfio, rightly or not."""
-    text = text_of(scene.kernel, COMMAND_LINE)
-    if isinstance(text, Unread):
-        yield scene.check("Is the kernel command line in order?", None, text.why, weight=Severity.NOTE)
+    try:
+        words = scene.kernel.read(COMMAND_LINE).decode("utf-8", "replace").split()
+    except OSError as error:
+        why = f"{COMMAND_LINE}: {errno_name(error.errno or 0)}"
+        yield scene.check("Is the kernel command line in order?", None, why, weight=Severity.NOTE)
         return
-    words = text.split()
     if "iommu=pt" in words:
         said = "iommu=pt concerns the host's own drivers; devices given to user space are translated all the same"
         yield scene.check("Is the command line free of iommu=pt?", False, said, entry="C19", weight=Severity.NOTE)
@@ -116,7 +117,8 @@ def _options(scene: Scene, found: Settings | Unread) -> Iterator[Check]:
     """Options of modprobe.d that do nothing: vfio-pci is built in, or was loaded before they were written (B21)."""
     if isinstance(found, Unread) or exists(scene.kernel, MODULE + "/parameters") is not True:
         return
-    built_in = isinstance(text_of(scene.kernel, f"{MODULE}/refcnt"), Unread)
+    counted = text_of(scene.kernel, f"{MODULE}/refcnt")
+    built_in = isinstance(counted, Unread) and counted.why.endswith("ENOENT")  # refused is not absent
     for path, name, value in module_options(found, "vfio_pci"):
         question, said = "Do vfio-pci's options have effect?", f"{printable(path)}: {printable(name)}={printable(value, 60)}"
         if built_in:

@@ -5,20 +5,25 @@ The rules and their order: drivers/pci/iov.c sriov_numvfs_store, sriov_enable; v
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from vfdeck.backend.changes import SetNumvfs
 from vfdeck.backend.checks import CanEnable, Check, Report, Severity
 from vfdeck.backend.checks.advice import has_sriov_hook, needs_link
-from vfdeck.backend.checks.pci import SriovRegisters, config, sriov_registers
+from vfdeck.backend.checks.pci import SriovRegisters, sriov_registers
 from vfdeck.backend.checks.scene import Scene, gone, with_function
-from vfdeck.backend.evidence import Unread, bus_range, interface_states, parameter, windows
+from vfdeck.backend.evidence import Unread, bus_range, parameter, text_of, windows
 from vfdeck.backend.kernel import Kernel, errno_name
 from vfdeck.backend.model import Function, JobState, Role, Snapshot, Sriov, TokenState, is_vfio_driver, routing_id
+from vfdeck.backend.text import printable
 from vfdeck.backend.vfio import DEVICES
 from vfdeck.backend.wording import listing, programs, role_of, token_history, unseen, vf_address
 
+_MOST = 0xFFFF  # what sriov_numvfs takes as a number at all
+_LAST_BUS = 0xFF
+_IFF_UP = 0x1  # include/uapi/linux/if.h
 _VF_BARS = 7  # line of `resource` that holds the first VF BAR
 
 
@@ -43,8 +48,12 @@ class _Ask:
 
 def can_enable(question: CanEnable, kernel: Kernel, snapshot: Snapshot) -> Report:
     """All checks for giving a PF `count` VFs; count 0 asks whether its VFs can be removed."""
-    snapshot = with_function(kernel, snapshot, question.pf)
-    scene = Scene(kernel, snapshot, SetNumvfs(question.pf, question.count))
+    return enable_report(question, Scene(kernel, with_function(kernel, snapshot, question.pf)))
+
+
+def enable_report(question: CanEnable, scene: Scene) -> Report:
+    """The same where a scene is there, of which no file is read again."""
+    scene, snapshot = replace(scene, change=SetNumvfs(question.pf, question.count)), scene.snapshot
     title = f"Can {question.pf} give {question.count} VFs?"
     pf = snapshot.functions.get(question.pf)
     if pf is None:
@@ -52,14 +61,26 @@ def can_enable(question: CanEnable, kernel: Kernel, snapshot: Snapshot) -> Repor
     if pf.sriov is None:
         is_pf = scene.check("Is it a PF?", False, f"{pf.bdf} is {role_of(pf)}", entry="A1", subject=pf.bdf)
         return Report(title, (is_pf,))
-    space = config(kernel, pf.bdf)
+    if question.count == pf.sriov.numvfs:
+        text = f"{question.count}: the kernel then does nothing, with or without a driver"
+        same = scene.check("Is that the number of its VFs already?", True, text, entry="A5", subject=pf.bdf)
+        return Report(title, (same,))
+    space = scene.config(pf.bdf)
     registers = space if isinstance(space, Unread) else sriov_registers(space, pf.bdf)
     ask = _Ask(scene, pf, pf.sriov, question.count, registers)
     groups = (_asked, _driver, _present, _room, _vectors, _afterwards, _rights) if question.count else (_driver, _present, _rights)
+    if question.count > _MOST:
+        groups = (_number, _driver, _rights)
     return Report(title, tuple(check for group in groups for check in group(ask)))
 
 
 # -- what may be asked for -------------------------------------------------------------------------------------------------
+def _number(ask: _Ask) -> Iterator[Check]:
+    """The file takes no larger number; where its VFs would be, and what they would need, is no question then."""
+    text = f"{ask.count} is more than {_MOST}: {ask.path}/sriov_numvfs takes no such number"
+    yield ask.scene.check("Is it a number of VFs?", False, text, entry="A4", subject=ask.pf.bdf)
+
+
 def _asked(ask: _Ask) -> Iterator[Check]:
     """The totals: the driver's, the hardware's, the firmware's."""
     scene, bdf, total = ask.scene, ask.pf.bdf, ask.sriov.totalvfs
@@ -113,13 +134,26 @@ def _hook(ask: _Ask, driver: str) -> tuple[bool | None, str]:
 def _interface(ask: _Ask) -> Check:
     """Some drivers call it a success to have enabled nothing while their interface is down (A18); to others it matters less."""
     weight = Severity.ERROR if needs_link(ask.pf.driver) else Severity.NOTE
-    states = interface_states(ask.scene.kernel, ask.pf.bdf)
-    question, bdf = "Is its interface up?", ask.pf.bdf
-    if isinstance(states, Unread):
-        return ask.scene.check(question, None, states.why, entry="A18", weight=weight, subject=bdf)
-    shown = ", ".join(f"{name}: {state}" for name, state in states.items()) or "it has none"
-    down = bool(states) and all(state == "down" for state in states.values())
-    return ask.scene.check(question, not down, shown, entry="A18", weight=weight, subject=bdf)
+    question, path = "Is its interface up?", f"{ask.path}/net"
+    try:
+        names = sorted(ask.scene.kernel.names(path))
+    except OSError as error:
+        why = f"{path}: {errno_name(error.errno or 0)}"
+        return ask.scene.check(question, None, why, entry="A18", weight=weight, subject=ask.pf.bdf)
+    found = {printable(name): _switched_on(ask.scene.kernel, f"{path}/{name}/flags") for name in names}
+    shown = [up.why if isinstance(up, Unread) else f"{name}: {'up' if up else 'down'}" for name, up in found.items()]
+    unsure = not found or any(isinstance(up, Unread) for up in found.values())
+    fine = None if unsure else any(up is True for up in found.values())
+    return ask.scene.check(question, fine, ", ".join(shown) or "it has none", entry="A18", weight=weight, subject=ask.pf.bdf)
+
+
+def _switched_on(kernel: Kernel, path: str) -> bool | Unread:
+    """Whether an interface is up by its `flags`: switched on, cable or not (netif_running), which operstate does not tell."""
+    flags = text_of(kernel, path)
+    try:
+        return flags if isinstance(flags, Unread) else bool(int(flags, 16) & _IFF_UP)
+    except ValueError:
+        return Unread(f"{path}: no hexadecimal number")
 
 
 # -- the VFs that are there ------------------------------------------------------------------------------------------------
@@ -130,11 +164,10 @@ def _present(ask: _Ask) -> Iterator[Check]:
     text = f"under way: {listing(running)}" if running else "none of this vfdeck; another program's would not show"
     yield scene.check("Is no other change of it under way here?", not running, text, entry="A21", subject=pf.bdf)
     if ask.count:
-        gone_first = f"{present} VFs: they vanish first (0 is written before {ask.count})"
-        text = "none" if not present else f"{present} VFs already: nothing to do" if present == ask.count else gone_first
-        question, fine = "Are there no VFs in the way?", present in (0, ask.count)
-        yield scene.check(question, fine, text, entry="A5", weight=Severity.WARNING, subject=pf.bdf)
-    if present and present != ask.count:
+        text = f"{present} VFs: they vanish first (0 is written before {ask.count})" if present else "none"
+        question = "Are there no VFs in the way?"
+        yield scene.check(question, not present, text, entry="A5", weight=Severity.WARNING, subject=pf.bdf)
+    if present:
         yield _held(ask)
 
 
@@ -159,17 +192,26 @@ def _room(ask: _Ask) -> Iterator[Check]:
         yield _dependency(ask, ask.registers.dependency)
 
 
+def _unplaced(ask: _Ask) -> bool:
+    """Whether offset or stride is 0, by which no VF has an address. The hardware may set them only with the number of VFs."""
+    return ask.sriov.offset == 0 or (ask.sriov.stride == 0 and ask.count > 1)
+
+
 def _capability(ask: _Ask) -> Check:
     """InitialVFs, offset and stride make sense (A15)."""
     question, bdf, sriov = "Is its SR-IOV capability consistent?", ask.pf.bdf, ask.sriov
     numbers = f"offset {sriov.offset}, stride {sriov.stride}"
-    if sriov.offset == 0 or (sriov.stride == 0 and ask.count > 1):
-        return ask.scene.check(question, False, numbers, entry="A15", subject=bdf)
+    if _unplaced(ask):
+        if sriov.numvfs > (1 if sriov.offset else 0):
+            return ask.scene.check(question, False, numbers, entry="A15", subject=bdf)
+        text = f"{numbers}: they may change with the number of VFs, now {sriov.numvfs}"
+        return ask.scene.check(question, None, text, entry="A15", subject=bdf)
     if isinstance(ask.registers, Unread):
         return ask.scene.check(question, None, numbers, f"InitialVFs: {ask.registers.why}", entry="A15", subject=bdf)
     initial, total = ask.registers.initial, ask.registers.total
     shown = f"InitialVFs {initial}, TotalVFs {total}, {numbers}"
-    return ask.scene.check(question, initial == total, shown, entry="A15", subject=bdf)
+    fine = initial <= total if ask.registers.migration else initial == total
+    return ask.scene.check(question, fine, shown, entry="A15", subject=bdf)
 
 
 def _addresses(ask: _Ask) -> Check:
@@ -205,9 +247,13 @@ def _buses(ask: _Ask) -> Check:
     """The last VF's bus number must belong to the bridge above (A11)."""
     question, bdf = "Does the bridge above own the VFs' bus numbers?", ask.pf.bdf
     last = vf_address(ask.pf, ask.count - 1)
-    if last is None:
-        return ask.scene.check(question, None, "offset or stride could not be read", entry="A11", subject=bdf)
+    if last is None or _unplaced(ask):
+        why = "offset or stride is 0" if _unplaced(ask) else "offset or stride could not be read"
+        return ask.scene.check(question, None, why, entry="A11", subject=bdf)
     bus, home = (int(name.split(":")[1], 16) for name in (last, bdf))
+    if bus > _LAST_BUS:
+        text = f"VF {ask.count - 1} would be beyond bus {_LAST_BUS:02x}, the last there can be"
+        return ask.scene.check(question, False, text, entry="A11", subject=bdf)
     shown = f"VF {ask.count - 1} would be {last}, on bus {bus:02x}"
     if bus == home:
         return ask.scene.check(question, True, f"{shown}, where its PF is", entry="A11", subject=bdf)
@@ -288,13 +334,19 @@ def _isolation(ask: _Ask) -> Check:
     if not ask.vfs:
         text = "a VF's group shows only when the VF is there"
         return ask.scene.check(question, None, text, entry="C10", weight=weight, subject=pf.bdf)
-    shared = [vf.bdf for vf in ask.vfs if vf.iommu_group == pf.iommu_group]
-    text = f"{listing(shared, 2)} in group {pf.iommu_group} with the PF" if shared else f"the {len(ask.vfs)} there are have them"
-    return ask.scene.check(question, not shared, text, entry="C10", weight=weight, subject=pf.bdf)
+    groups = Counter(function.iommu_group for function in (pf, *ask.vfs))
+    shared = [vf for vf in ask.vfs if vf.iommu_group is not None and groups[vf.iommu_group] > 1]
+    without = [vf.bdf for vf in ask.vfs if vf.iommu_group is None]
+    if shared:
+        text = ", ".join(f"{vf.bdf} in group {vf.iommu_group}" for vf in shared[:2]) + (" ..." if len(shared) > 2 else "")
+        return ask.scene.check(question, False, f"{text}, with the PF or other VFs", entry="C10", weight=weight, subject=pf.bdf)
+    if without:
+        text = f"{listing(without, 2)} in no group that shows"
+        return ask.scene.check(question, None, text, entry="C10", weight=weight, subject=pf.bdf)
+    return ask.scene.check(question, True, f"the {len(ask.vfs)} there are have them", entry="C10", weight=weight, subject=pf.bdf)
 
 
 # -- rights ----------------------------------------------------------------------------------------------------------------
 def _rights(ask: _Ask) -> Iterator[Check]:
     yield ask.scene.may_write(f"{ask.path}/sriov_numvfs")
-    if ask.count != ask.sriov.numvfs:
-        yield from ask.scene.expected(SetNumvfs(ask.pf.bdf, ask.count))
+    yield from ask.scene.expected(SetNumvfs(ask.pf.bdf, ask.count))

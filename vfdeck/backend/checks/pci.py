@@ -16,6 +16,7 @@ from vfdeck.backend.vfio import DEVICES
 _HEADER, _EXTENDED, _WHOLE = 64, 0x100, 4096
 _HEADER_TYPE = 0x0E
 _SRIOV_ID = 0x0010
+_MIGRATION = 0x1  # PCI_SRIOV_CAP_VFM
 #: Bytes of the SR-IOV capability that are looked at: up to the end of the VF BARs.
 _SRIOV_SIZE = 0x3C
 
@@ -28,6 +29,7 @@ class SriovRegisters:
     total: int  # TotalVFs, whatever a driver made of it in sriov_totalvfs
     dependency: int  # slot and function (devfn) that the function dependency link names; its own where it depends on none
     bars: frozenset[int]  # VF BARs that tell a type or an address; one of 32 bits without address tells nothing
+    migration: bool = False  # VF Migration Capable: InitialVFs may then be less than TotalVFs
 
 
 def config(kernel: Kernel, bdf: str) -> bytes | Unread:
@@ -68,9 +70,10 @@ def sriov_registers(space: bytes, bdf: str) -> SriovRegisters | Unread:
 
 
 def _parse(space: bytes, at: int) -> SriovRegisters:
+    (abilities,) = struct.unpack_from("<I", space, at + 0x04)
     initial, total, _, dependency = struct.unpack_from("<HHHB", space, at + 0x0C)
     bars = struct.unpack_from("<6I", space, at + 0x24)
-    return SriovRegisters(initial, total, dependency, _bars(bars))
+    return SriovRegisters(initial, total, dependency, _bars(bars), bool(abilities & _MIGRATION))
 
 
 def _bars(values: tuple[int, ...]) -> frozenset[int]:

@@ -40,17 +40,17 @@ class Settings:
     unread: tuple[str, ...] = ()
 
     def speaking_of(self, bdf: str, what: re.Pattern[str], *more: str) -> list[str]:
-        """The files that speak of `what` and name a function, by its address or one of `more` (interfaces, ids).
+        """The files (to show) that speak of `what` and name a function, by its address or one of `more` (interfaces, ids).
 
         A file whose own name is the address counts too (driverctl).
         """
         words = (bdf, *more)
         named = [path for path, text in self.files.items() if any(_has(word, path) or _has(word, text) for word in words if word)]
-        return [path for path in named if what.search(self.files[path]) or bdf in path]
+        return [printable(path) for path in named if what.search(self.files[path]) or bdf in path]
 
     def general(self, what: re.Pattern[str]) -> list[str]:
-        """The files that speak of `what`, whatever function they mean."""
-        return [path for path, text in self.files.items() if what.search(text)]
+        """The files (to show) that speak of `what`, whatever function they mean."""
+        return [printable(path) for path, text in self.files.items() if what.search(text)]
 
 
 def _has(word: str, text: str) -> bool:

@@ -14,7 +14,9 @@ from vfdeck.backend.model import HostFacts, Snapshot
 VERSION = 1
 #: Columns of text; wide enough for most commands, narrow enough for every terminal.
 WIDTH = 80
-_MARKS = {Verdict.YES: "yes", Verdict.NO: "no", Verdict.UNKNOWN: "?"}
+#: What the marks of an answer's checks mean: of those that were answered, and of those that could not be checked.
+_ANSWERED = {"NO": "NO decides", "no": "no does not decide"}
+_UNCHECKED = {"??": "?? would decide", "?": "? would not"}
 _ANSWERS = {Verdict.YES: "yes", Verdict.NO: "no", Verdict.UNKNOWN: "could not check"}
 
 
@@ -49,11 +51,23 @@ def _check(check: Check) -> dict[str, Any]:
 
 # -- text ------------------------------------------------------------------------------------------------------------------
 def answer_text(report: Report, width: int = WIDTH) -> Iterator[str]:
-    """One question's answer: every check, in the order in which the kernel makes them. A no that decides is in capitals."""
+    """One question's answer: every check, in the order in which the kernel makes them. A no that decides is in capitals.
+
+    The last line says what the marks mean, where some do not decide or could not be checked.
+    """
     yield f"{report.question} {_ANSWERS[report.verdict]}"
-    for check in report.checks:
-        mark = "NO" if check.severity is Severity.ERROR else _MARKS[check.verdict]
+    marks = [_mark(check) for check in report.checks]
+    for mark, check in zip(marks, report.checks, strict=True):
         yield from _lines(check, mark, check.question, width)
+    if {"no", "??", "?"} & set(marks):
+        answered, unchecked = (", ".join(t for mark, t in texts.items() if mark in marks) for texts in (_ANSWERED, _UNCHECKED))
+        yield "; ".join(part for part in (answered, unchecked and f"could not check: {unchecked}") if part)
+
+
+def _mark(check: Check) -> str:
+    """A no that decides is in capitals; what could not be checked and would decide has two question marks."""
+    decides = check.weight is Severity.ERROR
+    return {Verdict.YES: "yes", Verdict.NO: "NO" if decides else "no", Verdict.UNKNOWN: "??" if decides else "?"}[check.verdict]
 
 
 def findings_text(report: Report, snapshot: Snapshot, width: int = WIDTH) -> Iterator[str]:

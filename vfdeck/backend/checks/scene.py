@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 from vfdeck.backend.catalogue import entry, fillable
 from vfdeck.backend.changes import Change, Close, target_of
 from vfdeck.backend.checks import Check, Severity, Verdict
-from vfdeck.backend.evidence import Rights, Unread, allows, mount_options, rights, stat_of
+from vfdeck.backend.checks.pci import config
+from vfdeck.backend.evidence import Rights, Unread, allows, mount_options, rights, sealed, stat_of
 from vfdeck.backend.facts import Facts, host_has
 from vfdeck.backend.kernel import Kernel, Stage
 from vfdeck.backend.model import Certainty, Function, Snapshot
@@ -25,6 +26,7 @@ class Scene:
     snapshot: Snapshot
     change: Change | None = None
     _rights: Rights | Unread | None = field(default=None, repr=False)
+    _spaces: dict[str, bytes | Unread] = field(default_factory=dict, repr=False)
 
     def has(self, switch: str) -> bool:
         """Whether the host's kernel has a switch of the version table, by its release."""
@@ -36,6 +38,12 @@ class Scene:
         if self._rights is None:
             self._rights = rights(self.kernel)
         return self._rights
+
+    def config(self, bdf: str) -> bytes | Unread:
+        """A function's configuration space, read once."""
+        if bdf not in self._spaces:
+            self._spaces[bdf] = config(self.kernel, bdf)
+        return self._spaces[bdf]
 
     def check(
         self,
@@ -75,6 +83,9 @@ class Scene:
         if not isinstance(options, Unread) and "ro" in options:
             return self.check(question, False, f"{path}: mounted read-only", entry="A20", subject=subject)
         node, who = stat_of(self.kernel, path), self.rights
+        if not isinstance(node, Unread) and sealed(node):
+            text = f"mode {node.mode & 0o7777:04o}: nobody may, not even root"
+            return self.check(question, False, text, entry="A19", subject=subject)
         unread = next((found for found in (node, who) if isinstance(found, Unread)), None)
         if unread is not None or isinstance(node, Unread) or isinstance(who, Unread):
             return self.check(question, None, unread.why if unread else "", entry="A19", subject=subject)

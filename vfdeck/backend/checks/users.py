@@ -13,6 +13,7 @@ from vfdeck.backend.text import printable
 
 PASSWD, GROUP = "/etc/passwd", "/etc/group"
 LIMITS = "/proc/self/limits"
+USER_IDS = "/proc/self/uid_map"
 CAP_IPC_LOCK = 14  # include/uapi/linux/capability.h
 _ALL = (1 << 64) - 1  # root's capabilities: every one there may be
 
@@ -28,8 +29,6 @@ def rights_of(kernel: Kernel, user: str) -> Rights | Unread:
         return lines
     found = next((line for line in lines if user in (line[0], line[2])), None)
     if found is None:
-        if user.isdecimal():
-            return Rights(int(user), frozenset(), 0, user_namespace=False)
         return Unread(f"{PASSWD} has no user {printable(user, 40)}; directory services are not asked")
     members = _table(kernel, GROUP)
     if isinstance(members, Unread):
@@ -53,7 +52,8 @@ def _table(kernel: Kernel, path: str) -> list[list[str]] | Unread:
 def locked_memory(kernel: Kernel) -> int | Unread | None:
     """This program's soft limit of locked memory in bytes; None: unlimited, by the limit itself or by CAP_IPC_LOCK."""
     mine = rights(kernel)
-    if not isinstance(mine, Unread) and mine.may(CAP_IPC_LOCK):
+    exempt = mine if isinstance(mine, Unread) else mine.on_host(CAP_IPC_LOCK)
+    if exempt is True:
         return None
     try:
         text = kernel.read(LIMITS).decode("ascii", "replace")
@@ -62,7 +62,11 @@ def locked_memory(kernel: Kernel) -> int | Unread | None:
     found = re.search(r"^Max locked memory\s+(\d+|unlimited)\s", text, re.MULTILINE)
     if found is None:
         return Unread(f"{LIMITS}: no line about locked memory")
-    return None if found[1] == "unlimited" else int(found[1])
+    if found[1] == "unlimited":
+        return None
+    if exempt is None:
+        return Unread(f"limited, and whether CAP_IPC_LOCK lifts that could not be read ({USER_IDS})")
+    return exempt if isinstance(exempt, Unread) else int(found[1])
 
 
 def who(user: str, found: Rights) -> str:

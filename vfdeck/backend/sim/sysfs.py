@@ -261,7 +261,9 @@ def _leaves(machine: Machine, f: Function, directory: str) -> dict[str, str]:
     if directory == "msi_irqs":
         return dict.fromkeys(_subdirectories(machine, f)["msi_irqs"], "msix\n")
     if directory == "net":
-        return {f"{name}/operstate": "up\n" if f.up else "down\n" for name in _subdirectories(machine, f)["net"]}
+        # An interface that is switched on has a carrier here; flags: IFF_BROADCAST, IFF_MULTICAST, and IFF_UP.
+        texts = {"operstate": "up\n", "flags": "0x1003\n"} if f.up else {"operstate": "down\n", "flags": "0x1002\n"}
+        return {f"{name}/{file}": text for name in _subdirectories(machine, f)["net"] for file, text in texts.items()}
     return {}
 
 

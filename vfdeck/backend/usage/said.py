@@ -9,6 +9,8 @@ from vfdeck.backend.wording import listing
 
 #: Mount points that matter most come first in a list.
 _FIRST = ("/usr", "/var", "/boot", "/home")
+#: How a loss begins that could not be looked for.
+UNCHECKED = "could not check "
 _ON_THE_OTHERS = "it goes on only if its other disks are sound"
 
 
@@ -22,7 +24,7 @@ def losses(usage: Usage) -> list[str]:
         *_addresses(usage),
         *_built_on(usage),
         *_parts(usage),
-        *(f"could not check {what}" for what in usage.unchecked),
+        *(f"{UNCHECKED}{what}" for what in usage.unchecked),
     ]
 
 
@@ -36,6 +38,12 @@ def severe(usage: Usage) -> str:
     if any(use.where == "/" and not use.spared for _, use in _uses(usage, UseKind.MOUNT)):
         reasons.append("takes the root file system away")
     return " and ".join(reasons)
+
+
+def indispensable(usage: Usage) -> bool:
+    """Whether the host cannot do without: its operator's connection, a mounted file system or swap goes, and nothing spares it."""
+    used = (*_uses(usage, UseKind.MOUNT), *_uses(usage, UseKind.SWAP))
+    return bool(severe(usage)) or any(not use.spared for _, use in used)
 
 
 # -- network -----------------------------------------------------------------------------------------------------------

@@ -18,6 +18,9 @@ from vfdeck.widgets.state import Tone
 
 Result = TypeVar("Result")
 
+#: Rows below which a dialog takes the whole height and leaves no gaps.
+LOW = 16
+
 
 class Dialog(ModalScreen[Result | None], Generic[Result]):
     """A titled box with buttons. Escape answers None. Foreign text goes in as `Text`.
@@ -36,6 +39,8 @@ class Dialog(ModalScreen[Result | None], Generic[Result]):
 
     def __init__(self, title: str, subtitle: str = "") -> None:
         super().__init__()
+        self._frame = Vertical(id="dialog")
+        self._buttons = Horizontal(id="buttons")
         self._ready = False
         self._answered = False
         self._heading = title
@@ -46,12 +51,12 @@ class Dialog(ModalScreen[Result | None], Generic[Result]):
 
     def compose(self) -> ComposeResult:
         """Title, body, a line for faults, buttons."""
-        with Vertical(id="dialog"):
+        with self._frame:
             yield self._title
             if self._subtitle is not None:
                 yield self._subtitle
             yield from self.body()
-            with Horizontal(id="buttons"):
+            with self._buttons:
                 yield from self.buttons()
 
     def body(self) -> ComposeResult:
@@ -82,9 +87,18 @@ class Dialog(ModalScreen[Result | None], Generic[Result]):
         self._accept.disabled = not possible
 
     def on_resize(self) -> None:
-        """Leave room for title and buttons below what scrolls."""
+        """Leave room for all the rest beside what scrolls: a guess, and once it is laid out what is really left."""
+        self.set_class(self.size.height < LOW, "-low")
         for view in self.query(SectionView):
-            view.styles.max_height = max(3, self.size.height * 94 // 100 - 7)
+            view.styles.max_height = max(2, self.size.height * 94 // 100 - 7)
+            self.call_after_refresh(self._fit, view)
+
+    def _fit(self, view: SectionView) -> None:
+        """Let what scrolls have the rows that are left."""
+        if not self._answered:
+            rest = self._buttons.virtual_region.bottom - view.virtual_region.height
+            most = self.size.height if self.has_class("-low") else self.size.height * 94 // 100
+            view.styles.max_height = max(2, most - self._frame.gutter.height - rest)
 
     def on_button_pressed(self, event: Button.Pressed) -> None:
         """Cancel, or accept."""

@@ -49,6 +49,10 @@ class ConfirmDialog(Dialog[bool]):
         Binding("n", "cancel", "Cancel", show=False),
         Binding("up", "scroll(-1)", "Up", show=False),
         Binding("down", "scroll(1)", "Down", show=False),
+        Binding("pageup", "turn('page_up')", "Page up", show=False),
+        Binding("pagedown", "turn('page_down')", "Page down", show=False),
+        Binding("home", "turn('home')", "Top", show=False, priority=True),  # before the field, which moves its cursor
+        Binding("end", "turn('end')", "Bottom", show=False, priority=True),
     ]
 
     def __init__(self, plan: Plan) -> None:
@@ -75,16 +79,15 @@ class ConfirmDialog(Dialog[bool]):
 
     def buttons(self) -> ComposeResult:
         """Cancel, and do it where it can be done."""
-        if self._plan.impossible:
-            yield self._cancel
-            return
         yield self._hint
         yield self._cancel
-        yield self._accept
+        if not self._plan.impossible:
+            yield self._accept
 
     def on_mount(self) -> None:
         """Rest on Cancel where something goes away, on the field where something must be typed."""
         self.set_class(self._plan.destructive or bool(self._wanted), "-destructive")
+        self.watch(self._text, "show_vertical_scrollbar", self._tell_more)
         if self._wanted:
             self.allow(False)
             self._typed.focus()
@@ -92,11 +95,9 @@ class ConfirmDialog(Dialog[bool]):
         safe = self._plan.destructive or bool(self._plan.impossible)
         (self._cancel if safe else self._accept).focus()
 
-    def on_resize(self) -> None:
-        """Leave room for the field as well."""
-        super().on_resize()
-        if self._wanted:
-            self._text.styles.max_height = max(3, self.size.height * 94 // 100 - 11)
+    def _tell_more(self, more: bool) -> None:
+        """Say that the plan is longer than what can be seen of it."""
+        self._frame.border_subtitle = "↑ ↓ scroll" if more else ""
 
     @on(Input.Changed)
     def _judge(self) -> None:
@@ -115,6 +116,17 @@ class ConfirmDialog(Dialog[bool]):
     def action_scroll(self, by: int) -> None:
         """Scroll a plan that is longer than the dialog."""
         self._text.scroll_relative(y=by, animate=False)
+
+    def action_turn(self, where: str) -> None:
+        """Scroll it by a page, or to an end."""
+        view = self._text
+        turns = {
+            "page_up": view.scroll_page_up,
+            "page_down": view.scroll_page_down,
+            "home": view.scroll_home,
+            "end": view.scroll_end,
+        }
+        turns[where](animate=False)
 
     def action_yes(self) -> None:
         """Do it, unless something goes away."""

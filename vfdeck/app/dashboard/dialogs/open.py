@@ -10,10 +10,11 @@ from textual.widgets import Static
 
 from vfdeck.app.dashboard.dialogs.base import Dialog
 from vfdeck.backend.changes import Open, OpenPath
+from vfdeck.backend.facts import cdev_unguarded
 from vfdeck.backend.model import Function, Role, Snapshot
 from vfdeck.backend.token import Token
 from vfdeck.widgets.choices import Choice, Option, Tick
-from vfdeck.widgets.state import role_text, short_name
+from vfdeck.widgets.state import by_group, role_text, short_name
 from vfdeck.widgets.token_field import TokenField
 
 
@@ -30,6 +31,7 @@ class OpenDialog(Dialog[Open]):
         self._choice = Choice(id="token")
         self._field = TokenField()
         self._path = Choice(id="path")
+        self._rule = Static(classes="note gap", markup=False)
         self._hold = Tick("hold it open (else it is closed at once)", id="hold")
 
     def body(self) -> ComposeResult:
@@ -50,12 +52,13 @@ class OpenDialog(Dialog[Open]):
             text = f"cdev   /dev/vfio/devices/{cdev}" if cdev else "cdev   this function has none"
             yield Option(Content(text), id="cdev", disabled=cdev is None)
         yield self._hold
-        yield Static(Text(self._expect()), classes="note gap", markup=False)
+        yield self._rule
 
     def on_mount(self) -> None:
         """The keys go to the choice of a token; its field appears when wanted."""
         self._field.display = False
         self._choice.focus()
+        self._say_rule()
 
     def _pf(self) -> Function | None:
         """The PF whose token guards the function."""
@@ -70,8 +73,12 @@ class OpenDialog(Dialog[Open]):
             return "Neither PF nor VF: opens without a token, and a token given is an error."
         if self._function.role is Role.PF:
             return "A PF opens without a token while none of its VFs is in use. A token given then becomes its token."
+        if pf.on_vfio and self._path.picked == "cdev" and cdev_unguarded(self._snapshot.host):
+            return (
+                f"Its PF {pf.bdf} is on {pf.driver}, but this kernel asks for no token on this path (D17); one given is an error."
+            )
         if pf.on_vfio:
-            return f"Its PF {pf.bdf} is on {pf.driver}: the kernel asks for that PF's token."
+            return f"Its PF {pf.bdf} is on {pf.driver}:{by_group(self._snapshot.host)} the kernel asks for that PF's token."
         return f"Its PF {pf.bdf} is not on vfio-pci: opens without a token, and a token given is an error."
 
     @on(Choice.Changed, "#token")
@@ -80,6 +87,11 @@ class OpenDialog(Dialog[Open]):
         if self._field.display:
             self._field.focus_input()
         self._judge()
+
+    @on(Choice.Changed, "#path")
+    def _say_rule(self) -> None:
+        """What is asked for depends on the path."""
+        self._rule.update(Text(self._expect()))
 
     @on(TokenField.Changed)
     def _judge(self) -> None:
@@ -93,6 +105,7 @@ class OpenDialog(Dialog[Open]):
         """Answer with the attempt."""
         choice = self._choice.picked
         if choice == "typed" and self._field.token is None:
+            self._field.demand()
             return
         token = {"session": self._known, "typed": self._field.token}.get(choice)
         way = OpenPath.CDEV if self._path.picked == "cdev" else OpenPath.GROUP

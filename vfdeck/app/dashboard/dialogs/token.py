@@ -14,7 +14,10 @@ from textual.widgets import Button, Static
 from vfdeck.app.dashboard.dialogs.base import Dialog
 from vfdeck.backend.changes import SetToken
 from vfdeck.backend.model import Function, Snapshot
-from vfdeck.widgets.state import Tone, index_of, plural, short_name, token_words
+from vfdeck.backend.plan import plan
+from vfdeck.backend.token import Token
+from vfdeck.backend.wording import who_holds
+from vfdeck.widgets.state import Tone, by_group, plural, short_name, token_words
 from vfdeck.widgets.token_field import TokenField
 
 
@@ -27,7 +30,10 @@ class TokenDialog(Dialog[SetToken]):
         super().__init__(f"Set the VF token of {pf.bdf}", f"{short_name(pf)} · PF on {pf.driver}")
         self._pf = pf
         self._now = _now(pf, snapshot)
+        self._by = by_group(snapshot.host)
         self._field = TokenField()
+        self._warned: Token | None = None
+        self._hint = Static(id="hint", markup=False)
 
     def body(self) -> ComposeResult:
         """What is known, the field, its buttons, and what the token is for."""
@@ -38,11 +44,17 @@ class TokenDialog(Dialog[SetToken]):
         with Horizontal(classes="row gap"):
             yield Button("Make one  g", id="generate", compact=True)
             yield Button("Show  ^r", id="reveal", compact=True)
-        yield Static(
-            "Whoever opens a VF of this PF from now on must give it. It can be shown here and nowhere else: hand it on before"
-            " you go on. vfdeck keeps its fingerprint only.",
-            classes="note gap",
-        )
+        if not any(tone is Tone.BAD for _, tone in self._now):  # else there is nothing to hand on, and no room to spare
+            yield Static(
+                f"Whoever opens a VF of this PF{self._by} from now on must give it. Hand it on before you go on: it can be shown"
+                " only here. vfdeck remembers it until it ends.",
+                classes="note gap",
+            )
+
+    def buttons(self) -> ComposeResult:
+        """Cancel and accept, beside what Enter said."""
+        yield self._hint
+        yield from super().buttons()
 
     def on_mount(self) -> None:
         """The keys go to the field."""
@@ -52,6 +64,7 @@ class TokenDialog(Dialog[SetToken]):
     @on(TokenField.Changed)
     def _changed(self, event: TokenField.Changed) -> None:
         self.allow(event.token is not None)
+        self._hint.update("")
 
     @on(TokenField.Submitted)
     def _submitted(self) -> None:
@@ -72,20 +85,29 @@ class TokenDialog(Dialog[SetToken]):
         self._field.generate()
 
     def action_accept(self) -> None:
-        """Answer with the token, if it is one."""
+        """Answer with the token, if it is one; with one that nobody has seen only when asked twice."""
         token = self._field.token
-        if token is not None:
+        if token is None:
+            self._field.demand()
+        elif self._field.unseen and self._warned != token:
+            self._warned = token
+            self._hint.update("⏎ again sets it unseen")
+        else:
             self.answer(SetToken(self._pf.bdf, token))
 
 
 def _now(pf: Function, snapshot: Snapshot) -> list[tuple[str, Tone]]:
-    """What is known of the present token, and what VFs in use mean for setting one."""
-    words, tone = token_words(snapshot.tokens.get(pf.bdf))
+    """What is known of the present token, and why none can be set now or what VFs in use mean for setting one."""
+    words, tone = token_words(snapshot.tokens.get(pf.bdf), by_group(snapshot.host))
     lines = [(f"Now {words}", tone)]
-    index = index_of(snapshot)
-    users = index.users(pf)
-    if users.value:
-        own = any(holder.own for holder in index.holders.get(pf.bdf, []))
-        what = "they go on; later opens need the new token" if own else "opening the PF then compares tokens and sets none"
-        lines.append((f"{plural(users.value, 'VF')} in use: {what}", Tone.WARN))
+    users = snapshot.users_of(pf.bdf)
+    # what the planner says of any token, before one is made and handed on
+    impossible = plan(SetToken(pf.bdf, Token.generate()), snapshot).impossible
+    if impossible:
+        lines.append((f"✗ Can't be set now: {impossible}", Tone.BAD))
+        others = [holder for holder in snapshot.holders_of(pf.bdf) if not holder.own]
+        if users.value and others:  # of these two obstacles the planner names the VFs only
+            lines.append((f"✗ The PF itself is held: {who_holds(snapshot, others)}", Tone.BAD))
+    elif users.value:
+        lines.append((f"{plural(users.value, 'VF')} in use: they go on; later opens need the new token", Tone.WARN))
     return lines

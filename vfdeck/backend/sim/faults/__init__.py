@@ -46,7 +46,7 @@ USE = ("operator", "address", "default_route", "upper", "mount", "swap")
 
 
 class UnknownFault(LookupError):
-    """There is no fault of this name; the message lists those that resemble it."""
+    """There is no fault of this name; the message names those that resemble it, and how to list all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +107,9 @@ def exercise(name: str) -> Exercise:
     """
     known = {key.lower(): key for key in _all()}
     if name.lower() not in known:
-        near = difflib.get_close_matches(name.lower(), known, 5, 0.3) or [key for key in known if key.startswith(name.lower()[:1])]
-        listed = ", ".join(known[key] for key in near) or "`vfdeck demo --fault list` for all"
-        raise UnknownFault(f"there is no fault {name!r} to practise on; perhaps {listed}")
+        near = difflib.get_close_matches(name.lower(), known, 5, 0.7)
+        perhaps = f"perhaps {', '.join(known[key] for key in near)}; " if near else ""
+        raise UnknownFault(f"there is no fault {name!r} to practise on; {perhaps}`vfdeck demo --fault list` shows all")
     return _all()[known[name.lower()]]
 
 
