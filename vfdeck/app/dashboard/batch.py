@@ -7,18 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from vfdeck.backend.changes import (
-    BindDriver,
-    Change,
-    Outcome,
-    Plan,
-    SetAutoprobe,
-    SetNumvfs,
-    SetToken,
-    Step,
-    UnbindDriver,
-    target_of,
-)
+from vfdeck.backend.blast import going
+from vfdeck.backend.changes import Change, Outcome, Plan, SetAutoprobe, SetNumvfs, SetToken, Step, target_of
 from vfdeck.backend.host import Host
 from vfdeck.backend.model import Function, Snapshot
 from vfdeck.widgets.report import report, verdict
@@ -63,12 +53,7 @@ def used_by_host(change: Change, target: Target) -> str:
 
     Each of several may seem to be spared by the others (a bond, a mirrored disk) and all together not: so no batch takes any.
     """
-    function, snapshot = target
-    if not isinstance(change, BindDriver | UnbindDriver | SetNumvfs):
-        return ""
-    vfs = snapshot.vfs_of(function.bdf) if function.sriov is not None else []
-    going = vfs if isinstance(change, SetNumvfs) else [function, *vfs]
-    return next((name for f in going for name in (*f.interfaces, *f.disks)), "")
+    return next((name for f in going(change, target.snapshot) for name in (*f.interfaces, *f.disks)), "")
 
 
 def sort_out(items: Iterable[Item]) -> tuple[list[Item], list[LeftOut]]:
@@ -83,6 +68,11 @@ def sort_out(items: Iterable[Item]) -> tuple[list[Item], list[LeftOut]]:
         else:
             kept.append(item)
     return kept, left
+
+
+def told(left: Iterable[LeftOut]) -> tuple[Fact, ...]:
+    """What was left out, a line each."""
+    return tuple(Fact("", f"{bdf}: {why}", Tone.WARN) for bdf, why in left)
 
 
 def together(title: str, items: Sequence[Item], left: Sequence[LeftOut]) -> Plan:
@@ -152,5 +142,4 @@ class Batch:
                 sections += [Section(title, (Fact("", text, tone),)), *report(outcome)]
         good = [title for title, outcome in self.done if outcome is not None and outcome.ok]
         sections += [Section("Done", tuple(Fact("", f"✓ {title}") for title in good))] if good else []
-        left = tuple(Fact("", f"{bdf}: {why}", Tone.WARN) for bdf, why in self.left)
-        return [*sections, Section("Left out", left)] if left else sections
+        return [*sections, Section("Left out", told(self.left))] if self.left else sections

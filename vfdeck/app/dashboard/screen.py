@@ -20,7 +20,7 @@ from textual.screen import Screen
 from textual.widgets import Static
 
 from vfdeck.app.dashboard.actions import ACTIONS, BY_ID, Action, its_pf
-from vfdeck.app.dashboard.batch import Batch, Item, LeftOut, Target, retarget, sort_out, together, used_by_host
+from vfdeck.app.dashboard.batch import Batch, Item, LeftOut, Target, retarget, sort_out, together, told, used_by_host
 from vfdeck.app.dashboard.dialogs.base import Dialog, Page
 from vfdeck.app.dashboard.dialogs.confirm import ConfirmDialog
 from vfdeck.app.dashboard.dialogs.driver import DriverDialog
@@ -294,15 +294,19 @@ class Dashboard(Screen[None]):
             if change is None:
                 return
             wanted = change
-            plan = await self._confirmed(lambda: host.plan(wanted, self.fleet.snapshot(host.name) or snapshot))
+
+            def make() -> Plan:
+                return host.plan(wanted, self.fleet.snapshot(host.name) or snapshot)
+
+            plan = await self._confirmed(make(), make)
             if plan is not None:
                 self._perform(host, change, plan)
         finally:
             self._asking = False
 
-    async def _confirmed(self, make: Callable[[], Plan]) -> Plan | None:
-        """Ask until what was confirmed is what would be done now: programs come and go while a plan is read."""
-        plan = shown = make()
+    async def _confirmed(self, plan: Plan, make: Callable[[], Plan]) -> Plan | None:
+        """Ask until what was confirmed is what `make` would do now: programs come and go while a plan is read."""
+        shown = plan
         while await self.app.push_screen_wait(ConfirmDialog(shown)) and not plan.impossible:
             now = make()
             if now.same_as(plan):
@@ -340,18 +344,20 @@ class Dashboard(Screen[None]):
         """Show one plan of all that can be done together, and begin once it is confirmed."""
         kept, out = self._sorted(wanted, left)
         if not kept:
-            facts = tuple(Fact("", f"{bdf}: {why}", Tone.WARN) for bdf, why in out)
-            self.app.push_screen(Page(f"{title}: nothing to do", [Section("", facts)], label_width=2, tone=Tone.WARN))
+            self.app.push_screen(Page(f"{title}: nothing to do", [Section("", told(out))], label_width=2, tone=Tone.WARN))
             return
 
-        def make() -> Plan:
-            nonlocal kept, out
-            kept, out = self._sorted(wanted, left)
+        def of_all() -> Plan:
             if not kept:
                 return Plan(wanted[0][1], title, impossible="; ".join(f"{bdf}: {why}" for bdf, why in out))
             return together(f"{title}: {plural(len(kept), 'function')}", kept, out)
 
-        plan = await self._confirmed(make)
+        def make() -> Plan:
+            nonlocal kept, out
+            kept, out = self._sorted(wanted, left)
+            return of_all()
+
+        plan = await self._confirmed(of_all(), make)
         if plan is not None:
             self._tree.clear_marks()
             self._batches.append(Batch(plan.title, deque(kept), out))
