@@ -49,6 +49,8 @@ TRIES = 3
 BOOT_LIMIT = 120.0  # seconds until the guest's script has begun; 10 is usual
 PULSE_LIMIT = 90.0  # seconds without a pulse, which a living guest gives every 5
 
+FAILURE_LINES = 40  # repeated at the end: in CI's log they would be far above
+
 NATIVE_DRIVERS = ("igb", "igbvf", "e1000e", "nvme")
 
 
@@ -61,6 +63,7 @@ class Outcome:
     passed: bool
     seconds: float = 0.0
     boot_seconds: float = 0.0
+    failures: tuple[str, ...] = ()  # pytest's lines about what failed
 
 
 # ---------------------------------------------------------------------------------------------------------------------------------
@@ -270,7 +273,12 @@ def judge(guest: Guest, kernel: Kernel, seconds: float, boot_seconds: float) -> 
     tested = re.search(r"\b\d+ (x?passed|failed|error|xfailed)", summary) is not None
     if status == "0" and not tested:
         summary += " (no test ran)"
-    return Outcome(kernel.release, summary, status == "0" and tested, seconds, boot_seconds)
+    return Outcome(kernel.release, summary, status == "0" and tested, seconds, boot_seconds, failures(lines))
+
+
+def failures(lines: Sequence[str]) -> tuple[str, ...]:
+    """What pytest printed of each failure: its assertion ("E  ..."), and its line of the summary."""
+    return tuple(line for line in lines if re.match(r"E   |FAILED |ERROR ", line))[-FAILURE_LINES:]
 
 
 # ---------------------------------------------------------------------------------------------------------------------------------
@@ -348,10 +356,8 @@ def main(arguments: Sequence[str]) -> int:
         print("test bed: interrupted", file=sys.stderr)
         return 130
     for outcome in outcomes:
-        print(
-            f"Linux {outcome.name} (booted in {outcome.boot_seconds:.0f} s, {outcome.seconds:.0f} s in all)\n{outcome.summary}",
-            flush=True,
-        )
+        heading = f"Linux {outcome.name} (booted in {outcome.boot_seconds:.0f} s, {outcome.seconds:.0f} s in all)"
+        print(heading, *outcome.failures, outcome.summary, sep="\n", flush=True)
     return 0 if all(outcome.passed for outcome in outcomes) else 1
 
 
