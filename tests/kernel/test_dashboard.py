@@ -50,7 +50,7 @@ def bind(deck: Terminal) -> None:
     deck.wait(f"Bind {PF} to a driver", "(•) vfio-pci")
     deck.press("Enter")
     confirm(deck, "/sys/bus/pci/drivers/vfio-pci/bind")
-    deck.wait("✓ Done", gone=["Do it"])
+    deck.wait(f"✓ Done: {PF}", gone=["Do it"])
 
 
 def numvfs(deck: Terminal, count: int) -> None:
@@ -123,7 +123,7 @@ def test_from_binding_to_removal(deck: Terminal) -> None:
     attempt_with(deck, VF, WRONG)
     refused(deck, "get_device_fd", "(D2)")
     attempt(deck, VF, "Tab", "Tab", "Space", shows="[x] hold it open")
-    deck.wait("✓ Done", "1 in use", gone=["Do it"])
+    deck.wait(f"✓ Done: {VF}", "1 in use", gone=["Do it"])
     deck.keep("held-by-vfdeck")
 
     with neighbour("router-vm", HELD, TOKEN.reveal_text()) as router:
@@ -154,7 +154,7 @@ def rotate(deck: Terminal) -> None:
     deck.press("Up")
     deck.wait(f"PF {PF}")
     attempt(deck, PF, "Tab", "Tab", "Space", shows="[x] hold it open")
-    deck.wait("✓ Done", gone=["Do it"])
+    deck.wait(f"✓ Done: {PF}", f"{PF}  O open", gone=["Do it"])  # by a look after it: the plan goes by what is seen
     deck.press("t")
     deck.wait(f"Set the VF token of {PF}", "2 VFs in use")
     deck.press("g")
@@ -175,7 +175,7 @@ def release(deck: Terminal) -> None:
     for bdf, key, left in ((VF, "Up", "1 in use"), (PF, "Down", "1 in use")):
         deck.press("c")
         confirm(deck, f"close every fd of {bdf}")
-        deck.wait("✓ Done", bdf, left, gone=["Do it"])
+        deck.wait(f"✓ Done: {bdf}", left, gone=["Do it", f"{bdf}  O open"])
         deck.press(key)
 
 
