@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from vfdeck.app import failure
@@ -20,18 +21,19 @@ if TYPE_CHECKING:
 def run(options: argparse.Namespace) -> int:
     """Show the host, or the tree below --root, until the person has had enough."""
     demand_terminal("vfdeck tree")
-    return show(hosts.local(options.root))
+    return show([hosts.local(options.root)])
 
 
-def show(host: Host, lesson: Lesson | None = None) -> int:
-    """Run the dashboard on a host, which is closed afterwards, with a story to begin with if there is one."""
+def show(shown: Sequence[Host], lesson: Lesson | None = None) -> int:
+    """Run the dashboard on hosts, which are closed afterwards, with a story to begin with if there is one."""
     from vfdeck.app.dashboard import run as run_dashboard
 
     try:
-        return run_dashboard(host, lesson)
+        return run_dashboard(shown, lesson)
     finally:
-        left = host.jobs()
-        host.close()
+        left = [job for host in shown for job in host.jobs()]
+        for host in shown:
+            host.close()
         for job in left:
             print(f"vfdeck: {printable(job.title)}: still waits in the kernel ({job.step})", file=sys.stderr)
             print(

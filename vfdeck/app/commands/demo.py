@@ -11,13 +11,13 @@ from vfdeck.backend.text import printable
 
 
 def run(options: argparse.Namespace) -> int:
-    """Show a simulated host, or list the faults."""
+    """Show simulated hosts, or list the faults."""
     if options.fault == "list":
         return _list_faults()
     if options.fault is not None:
         return _show_fault(options.fault, options.seed)
     dashboard.demand_terminal("vfdeck tree --demo")
-    return dashboard.show(hosts.simulated(options.scenario, options.seed, realtime=True))
+    return dashboard.show(hosts.simulated_fleet(options.scenario, options.seed))
 
 
 def _list_faults() -> int:
@@ -42,4 +42,4 @@ def _show_fault(name: str, seed: int) -> int:
     host = hosts.simulated(FAULT + fault.name, seed, realtime=True)
     from vfdeck.app.dashboard.lesson import Lesson
 
-    return dashboard.show(host, Lesson(fault.name, fault.story, fault.advice, fault.target))
+    return dashboard.show([host], Lesson(fault.name, fault.story, fault.advice, fault.target))

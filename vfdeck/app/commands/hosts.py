@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from vfdeck.app import failure
@@ -15,6 +17,17 @@ if TYPE_CHECKING:
     from vfdeck.backend.kernel import Kernel
     from vfdeck.backend.local_host import LocalHost
     from vfdeck.backend.sim.scenario import SimulatedHost
+
+
+_BDF = re.compile(r"(?:([0-9a-f]{4,8}):)?([0-9a-f]{2}:[01][0-9a-f]\.[0-7])", re.IGNORECASE)
+
+
+def address(text: str) -> str:
+    """A PCI address as the kernel writes it; without a domain it is domain 0000. Raises Failure for what is none."""
+    match = _BDF.fullmatch(text)
+    if match is None:
+        raise Failure(failure.USAGE, f'"{printable(text, 40)}" is no PCI address; expected e.g. 0000:03:02.1')
+    return f"{match[1] or '0000'}:{match[2]}".lower()
 
 
 def local(root: str) -> LocalHost:
@@ -39,15 +52,28 @@ def _demand_sysfs(root: str) -> None:
 
 def simulated(name: str, seed: int, *, realtime: bool = False) -> SimulatedHost:
     """A host of the demo, at its first second or with a clock that runs. Raises Failure where no scenario has that name."""
+    with _known_scenario(name):
+        from vfdeck.backend.sim import scenario
+
+        return scenario.load(name, seed, realtime=realtime)
+
+
+def simulated_fleet(name: str, seed: int) -> tuple[SimulatedHost, ...]:
+    """Every host of a scenario, with clocks that run. Raises Failure where no scenario has that name."""
+    with _known_scenario(name):
+        from vfdeck.backend.sim import scenario
+
+        return scenario.load_all(name, seed, realtime=True)
+
+
+@contextmanager
+def _known_scenario(name: str) -> Iterator[None]:
     from vfdeck.backend.sim import scenario
 
     try:
-        return scenario.load(name, seed, realtime=realtime)
+        yield
     except scenario.UnknownScenario as unknown:
-        if name.startswith(scenario.FAULT):
-            raise Failure(failure.USAGE, printable(str(unknown))) from None
-        known = ", ".join(scenario.names())
-        raise Failure(failure.USAGE, f'there is no scenario "{printable(name)}"; expected one of {known}') from None
+        raise Failure(failure.USAGE, printable(str(unknown))) from None
 
 
 def kernels(scenario: str | None, seed: int) -> Callable[[str], Kernel]:

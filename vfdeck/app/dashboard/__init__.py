@@ -1,7 +1,8 @@
-"""The dashboard: `run(host)` shows a host until the operator quits. Nothing here loads Textual before that."""
+"""The dashboard: `run(hosts)` shows hosts until the operator quits. Nothing here loads Textual before that."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from vfdeck.backend.host import Host
@@ -13,11 +14,11 @@ if TYPE_CHECKING:
 __all__ = ["DashboardApp", "run"]
 
 
-def run(host: Host, lesson: Lesson | None = None) -> int:
-    """Run the dashboard on a host, with a story to begin with if there is one; the answer is the exit status."""
+def run(hosts: Sequence[Host], lesson: Lesson | None = None) -> int:
+    """Run the dashboard on hosts, with a story to begin with if there is one; the answer is the exit status."""
     from vfdeck.app.dashboard.app import run as run_app
 
-    return run_app(host, lesson)
+    return run_app(hosts, lesson)
 
 
 def __getattr__(name: str) -> Any:

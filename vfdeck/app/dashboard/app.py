@@ -92,14 +92,14 @@ class DashboardApp(App[None], inherit_bindings=False):
         self._close_messages_no_wait()
 
 
-def run(host: Host, lesson: Lesson | None = None) -> int:
-    """Run the dashboard on a host until the operator quits, with a story to begin with if there is one.
+def run(hosts: Sequence[Host], lesson: Lesson | None = None) -> int:
+    """Run the dashboard on hosts until the operator quits, with a story to begin with if there is one.
 
-    The answer is the exit status. Who made the host closes it.
+    The answer is the exit status. Who made the hosts closes them.
     """
     if not sys.stdin.isatty() or not sys.stdout.isatty():
         print("vfdeck: the dashboard needs a terminal on standard input and output (try vfdeck tree)", file=sys.stderr)
         return EX_USAGE
-    app = DashboardApp([host], theme=choose_theme(os.environ), lesson=lesson)
+    app = DashboardApp(hosts, theme=choose_theme(os.environ), lesson=lesson)
     app.run()
     return app.return_code or 0

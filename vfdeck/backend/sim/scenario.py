@@ -1,6 +1,8 @@
 """Demo scenarios: hosts, programs that come and go, faults and a clock, all from data.
 
-Same scenario, same seed, same second: the same picture.
+Same scenario, same seed, same second: the same picture. A scenario is one host, or a fleet whose members are hosts of
+`scenarios/hosts`, each with a name and, where it says so, a kernel of its own: `datacentre` is the fleet, `datacentre/net-01` a
+member.
 """
 
 from __future__ import annotations
@@ -9,7 +11,7 @@ import hashlib
 import re
 import time
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.resources import files
@@ -19,6 +21,7 @@ from vfdeck.backend.kernel import errno_name
 from vfdeck.backend.local_host import LocalHost
 from vfdeck.backend.profile import profile
 from vfdeck.backend.sim import host_use
+from vfdeck.backend.sim.faults import UnknownFault, equip
 from vfdeck.backend.sim.hardware import Function, SriovCapability
 from vfdeck.backend.sim.kernel import SimulatedKernel
 from vfdeck.backend.sim.machine import Machine
@@ -35,6 +38,9 @@ _TOKEN = re.compile(r"<token ([a-z]+)>")
 #: How often a simulated clock that runs by itself moves on, seconds.
 TICK = 0.25
 
+
+#: How many names a message lists.
+LISTED = 6
 
 #: What the names of scenarios begin with that are faults to practise on.
 FAULT = "fault:"
@@ -59,19 +65,67 @@ def load(name: str = "default", seed: int = 0, *, realtime: bool = False) -> Sim
     With `realtime` its clock runs by itself, for people; otherwise it moves by `advance` only, for tests and pictures.
 
     Raises:
-        UnknownScenario: no scenario has this name.
+        UnknownScenario: no scenario has this name, or it is a fleet, of which one member has to be named.
     """
     if name.startswith(FAULT):
-        from vfdeck.backend.sim.faults import UnknownFault
-        from vfdeck.backend.sim.faults.host import load as load_fault
+        return _practice(name.removeprefix(FAULT), seed, realtime=realtime)
+    fleet, slash, wanted = name.partition("/")
+    if fleet not in _names():
+        raise _unknown(name)
+    members = _members(fleet)
+    if len(members) == 1 and not slash:
+        (wanted,) = members
+    if wanted not in members:
+        wrong = f'there is no host "{wanted}" in {fleet}' if slash else f"{fleet} has {len(members)} hosts"
+        raise UnknownScenario(f"{wrong}; expected one of {_listed(f'{fleet}/{member}' for member in members)}")
+    return SimulatedHost(Scenario(members[wanted], seed + list(members).index(wanted)), realtime=realtime)
 
-        try:
-            return load_fault(name.removeprefix(FAULT), seed, realtime=realtime)
-        except UnknownFault as unknown:
-            raise UnknownScenario(str(unknown)) from None
+
+def load_all(name: str = "default", seed: int = 0, *, realtime: bool = False) -> tuple[SimulatedHost, ...]:
+    """Every host of a scenario, as `load` gives one.
+
+    Raises:
+        UnknownScenario: no scenario has this name.
+    """
+    if name.startswith(FAULT) or "/" in name:
+        return (load(name, seed, realtime=realtime),)
     if name not in _names():
-        raise UnknownScenario(f"no scenario {name!r}; there are {', '.join(sorted(_names()))}")
-    return SimulatedHost(Scenario(_table(name), seed), realtime=realtime)
+        raise _unknown(name)
+    members = _members(name).values()
+    return tuple(SimulatedHost(Scenario(table, seed + n), realtime=realtime) for n, table in enumerate(members))
+
+
+def _practice(name: str, seed: int, *, realtime: bool) -> SimulatedHost:
+    from vfdeck.backend.sim.faults.host import load as load_fault
+
+    try:
+        return load_fault(name, seed, realtime=realtime)
+    except UnknownFault as unknown:
+        raise UnknownScenario(str(unknown)) from None
+
+
+def _unknown(name: str) -> UnknownScenario:
+    return UnknownScenario(f'there is no scenario "{name}"; expected one of {_listed(sorted(_names()))}')
+
+
+def _listed(found: Iterable[str]) -> str:
+    """The first dozen."""
+    first, rest = (known := list(found))[:LISTED], len(known) - LISTED
+    return ", ".join(first) + (f" and {rest} more" if rest > 0 else "")
+
+
+def _members(name: str) -> dict[str, Table]:
+    """The tables of a scenario's hosts by the hosts' names."""
+    table = _table(name)
+    tables = [_member(entry) for entry in table["member"]] if "member" in table else [table]
+    return {each["host"]["name"]: each for each in tables}
+
+
+def _member(entry: Table) -> Table:
+    """The table of a fleet's member: a host of `scenarios/hosts` with what the entry says of it."""
+    table = _table(f"hosts/{entry['host']}")
+    table["host"] |= {key: value for key, value in entry.items() if key != "host"}
+    return table
 
 
 def _names() -> Iterator[str]:
@@ -194,6 +248,7 @@ def _machine(table: Table, seed: int) -> Machine:
     for name in host.get("modules", ()):
         machine.load_driver(name)
     machine.use = host_use.configured(table)
+    equip(machine, table.get("machine", {}))
     return machine
 
 

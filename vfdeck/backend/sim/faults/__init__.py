@@ -153,14 +153,13 @@ def base(fault: Exercise) -> Table:
     return table
 
 
-def equip(machine: Machine, fault: Exercise) -> None:
-    """Make the machine what the fault's `machine` table says beyond its hardware.
+def equip(machine: Machine, special: Table) -> None:
+    """Make the machine what a fault's, or a scenario's, `machine` table says beyond its hardware.
 
     `functions`, `drivers` and `around` set fields of functions by BDF (`"sriov.grants"` of their capability), of drivers by name,
     and of the surroundings; `parameters` sets module parameters; `foreign` lists groups whose domain is not theirs any more;
     `ungrouped` lists functions that are in no IOMMU group; `nodes` gives nodes a mode and an owner.
     """
-    special = fault.machine
     for name, values in special.get("drivers", {}).items():
         put(machine.load_driver(name), values)
     for bdf, values in special.get("functions", {}).items():

@@ -36,7 +36,7 @@ class PracticeHost(SimulatedHost):
         super().__init__(scenario, realtime=False, credentials=exercise.credentials)
         self.exercise = exercise
         machine = scenario.machine
-        faults.equip(machine, exercise)
+        faults.equip(machine, exercise.machine)
         self.player = Player(lambda name: SimulatedKernel(machine, name, **exercise.programs.get(name, {})))
         practice.prepare(exercise, self, self.player, SimulatedHands(machine))
         machine.realtime = realtime
