@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import os
+import tempfile
+
+# No test, and no program that one starts, writes to the state directory of the person who runs it.
+_state = tempfile.TemporaryDirectory(prefix="vfdeck-state-")
+os.environ["XDG_STATE_HOME"] = _state.name
 
 if os.environ.get("VFDECK_GUEST") != "1":  # guests run without Hypothesis: importing it takes seconds under emulation
     from hypothesis import settings

@@ -47,6 +47,7 @@ class FakeHost:
         self.simulated = simulated
         self.planned: list[Change] = []
         self.performed: list[Change] = []
+        self.confirmed: list[Plan | None] = []
         self.script: Callable[[Change], Outcome] = Outcome
         self.plans: dict[type, dict[str, Any]] = {}
         self.gate = threading.Event()
@@ -54,6 +55,8 @@ class FakeHost:
         self.looks = 0
         self.closed = 0
         self.planner: Callable[[Change, Snapshot], Plan] | None = None
+        self.asked: list[Question] = []
+        self.checker: Callable[[Question, Snapshot], Report] | None = None
         self._changed = threading.Event()
 
     def show(self, view: Snapshot) -> None:
@@ -82,12 +85,14 @@ class FakeHost:
         return Plan(change, **{**words, **self.plans.get(type(change), {})})
 
     def check(self, question: Question, snapshot: Snapshot) -> Report:
-        """No checks at all: whatever is asked is fine."""
-        return Report(str(question), ())
+        """What `checker` says; without one no checks at all: whatever is asked is fine."""
+        self.asked.append(question)
+        return Report(str(question), ()) if self.checker is None else self.checker(question, snapshot)
 
-    def perform(self, change: Change) -> Outcome:
+    def perform(self, change: Change, confirmed: Plan | None = None) -> Outcome:
         """The scripted outcome, once the gate is open; a token that was set is known from then on."""
         self.performed.append(change)
+        self.confirmed.append(confirmed)
         self.gate.wait()
         outcome = self.script(change)
         if outcome.ok and isinstance(change, SetToken):

@@ -15,17 +15,24 @@ from vfdeck.backend.model import (
     Holder,
     HostFacts,
     IommuGroup,
+    Job,
+    JobState,
     Role,
     Snapshot,
     Sriov,
     TokenKnowledge,
     TokenState,
 )
+from vfdeck.backend.token import Token
 
 PF = "0000:03:00.0"
+PLAIN = "0000:04:00.0"
 OFFSET, STRIDE = 128, 2
 #: 2025-01-01 12:00 UTC
 NOON = 1_735_732_800.0
+#: Two tokens, which no PF has unless a test says so.
+TOKEN = Token.parse("bd8d9d2b-5a5f-4f5a-a211-f591514ba1f3")
+OTHER = Token.parse("6b1f2c3d-0000-4000-8000-00000000abcd")
 
 
 def vf_address(pf: str = PF, index: int = 0, offset: int = OFFSET, stride: int = STRIDE) -> str:
@@ -34,6 +41,10 @@ def vf_address(pf: str = PF, index: int = 0, offset: int = OFFSET, stride: int =
     device, function = rest.split(".")
     rid = (int(bus, 16) << 8 | int(device, 16) << 3 | int(function)) + offset + stride * index
     return f"{domain}:{rid >> 8:02x}:{rid >> 3 & 31:02x}.{rid & 7}"
+
+
+#: The first VF of `PF`.
+VF = vf_address()
 
 
 def make_pf(bdf: str = PF, vfs: int = 0, *, totalvfs: int | None = 8, autoprobe: bool | None = True, **fields: Any) -> Function:
@@ -71,7 +82,7 @@ def make_vf(pf: str = PF, index: int = 0, **fields: Any) -> Function:
     return Function(vf_address(pf, index), **{**values, **fields})
 
 
-def make_plain(bdf: str = "0000:04:00.0", **fields: Any) -> Function:
+def make_plain(bdf: str = PLAIN, **fields: Any) -> Function:
     """A function that is neither PF nor VF, on vfio-pci unless told otherwise."""
     values: dict[str, Any] = {
         "role": Role.PLAIN,
@@ -109,6 +120,11 @@ def make_knowledge(
     return TokenKnowledge(pf, state, fingerprint, since)
 
 
+def make_job(target: str = PF, **fields: Any) -> Job:
+    """A change that is under way."""
+    return Job(1, f"{target}: 4 -> 0 VFs", target, JobState.RUNNING, "", 0.0, **fields)
+
+
 def make_host(**fields: Any) -> HostFacts:
     """A host's facts: Linux 6.12, enable_sriov on, an IOMMU, root."""
     values: dict[str, Any] = {
@@ -144,6 +160,11 @@ def snapshot(*functions: Function, host: dict[str, Any] | None = None, **fields:
         tokens=known,
         **fields,
     )
+
+
+#: A PF with four VFs, all on vfio-pci; the same with two VFs in use.
+FLEET = snapshot(*make_fleet(4))
+HELD = dataclasses.replace(FLEET, holders=(make_holder(VF), make_holder(vf_address(PF, 1), 77, "dpdk")))
 
 
 def without(view: Snapshot, *bdfs: str) -> Snapshot:

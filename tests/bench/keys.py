@@ -80,7 +80,7 @@ async def main() -> None:
             """Wait until no work is left. The pilot's own waiting costs CPU that is none of ours."""
             for _ in range(3):
                 await asyncio.sleep(0.005)
-            while tree._work:
+            while tree.is_busy:
                 await asyncio.sleep(0.001)
             await asyncio.sleep(0.03)
 

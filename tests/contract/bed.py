@@ -17,6 +17,8 @@ from uuid import UUID
 
 import pytest
 
+from tests.kernel.elsewhere import end as end_elsewhere
+from tests.kernel.elsewhere import start as start_elsewhere
 from vfdeck.backend.kernel import Blocked, Kernel, LogLine, Pending, Refusal, errno_name
 from vfdeck.backend.linux.kernel import LinuxKernel
 from vfdeck.backend.profile import profile
@@ -85,6 +87,10 @@ class Bed(ABC):
     @abstractmethod
     def new_kernel(self, name: str) -> Kernel:
         """A separate program."""
+
+    @abstractmethod
+    def elsewhere(self, name: str) -> Kernel:
+        """A program in a process of its own, as far as the kernel can tell; its name and number are in the process table."""
 
     @abstractmethod
     def exit(self, program: Program | Kernel) -> None:
@@ -276,6 +282,9 @@ class SimulatedBed(Bed):
     def new_kernel(self, name: str) -> SimulatedKernel:
         return SimulatedKernel(self.machine, name)
 
+    def elsewhere(self, name: str) -> SimulatedKernel:
+        return self.new_kernel(name)
+
     def exit(self, program: Program | Kernel) -> None:
         kernel = program.kernel if isinstance(program, Program) else program
         assert isinstance(kernel, SimulatedKernel)
@@ -312,6 +321,9 @@ class RealProgram(LinuxKernel):
     def dup(self, fd: int) -> int:
         return self._note(super().dup(fd))
 
+    def borrow(self, pid: int, fd: int) -> int:
+        return self._note(super().borrow(pid, fd))
+
     def get_device_fd(self, group: int, argument: bytes) -> int:
         return self._note(super().get_device_fd(group, argument))
 
@@ -344,6 +356,7 @@ class RealBed(Bed):
     def __init__(self) -> None:
         self.iommufd = os.path.exists("/dev/iommu")
         self._programs: list[RealProgram] = []
+        self._elsewhere: list[Kernel] = []
         self._begun: list[Pending] = []
         self._loaded: list[str] = []
         self._last: LogLine | None = None
@@ -353,10 +366,17 @@ class RealBed(Bed):
         self._programs.append(RealProgram())
         return self._programs[-1]
 
+    def elsewhere(self, name: str) -> Kernel:
+        self._elsewhere.append(start_elsewhere(name))
+        return self._elsewhere[-1]
+
     def exit(self, program: Program | Kernel) -> None:
         kernel = program.kernel if isinstance(program, Program) else program
-        assert isinstance(kernel, RealProgram)
-        kernel.exit()
+        if isinstance(kernel, RealProgram):
+            kernel.exit()
+        else:
+            self._elsewhere.remove(kernel)
+            end_elsewhere(kernel)
 
     def load(self, driver: str) -> None:
         if os.path.isdir(f"{DRIVERS}/{driver}"):  # built in, or loaded before
@@ -398,6 +418,8 @@ class RealBed(Bed):
 
     def reset(self) -> None:
         """Bring the hardware to its initial state."""
+        for kernel in list(self._elsewhere):
+            self.exit(kernel)
         for program in self._programs:
             program.exit()
         self._programs = [program for program in self._programs if program is self.kernel]

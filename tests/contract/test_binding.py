@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+
+import pytest
+
 from tests.contract.bed import DRIVERS, IGB, NVME, PLAIN, PROBE, U1, Bed, answer, try_open
 from vfdeck.backend.vfio import DEVICES
 
@@ -220,3 +224,29 @@ def test_modules_and_nodes(bed: Bed) -> None:
     assert bed.link(PLAIN, "iommu_group") in bed.kernel.names("/dev/vfio")
     group = f"/sys/kernel/iommu_groups/{bed.link(PLAIN, 'iommu_group')}"
     assert bed.kernel.names(f"{group}/devices") == [PLAIN]
+
+
+# -- which binding it is ---------------------------------------------------------------------------------------------------
+def test_every_binding_has_a_number_of_its_own(bed: Bed) -> None:
+    """What the token journal knows a binding by: it stays while the function is bound, and never comes again."""
+    kernel = bed.new_kernel("watcher")
+    with pytest.raises(OSError, match="No such file") as refused:
+        kernel.binding(PLAIN)
+    assert refused.value.errno == errno.ENOENT
+    seen = []
+    for _ in range(3):
+        assert bed.bind(PLAIN) == "OK"
+        seen.append(kernel.binding(PLAIN))
+        bed.override(PLAIN, "another")
+        assert kernel.binding(PLAIN) == seen[-1]
+        assert bed.write(UNBIND, PLAIN) == "OK"
+        bed.override(PLAIN, "")
+    assert len(set(seen)) == 3
+
+
+def test_the_number_of_a_pf_stays_while_its_vfs_come_and_go(tokens: Bed) -> None:
+    kernel = tokens.new_kernel("watcher")
+    assert tokens.bind(IGB) == "OK"
+    before = kernel.binding(IGB)
+    assert [tokens.numvfs(IGB, count) for count in (2, 0)] == ["OK", "OK"]
+    assert kernel.binding(IGB) == before

@@ -14,13 +14,14 @@ from vfdeck.backend.topology import scan
 def test_a_kernel_with_nodes(cdevs: Bed) -> None:
     assert cdevs.bind(PLAIN) == "OK"
     shown = ask_kernel(cdevs.kernel, scan(cdevs.kernel, {}))
-    assert shown == {name: cdevs.has(name) for name in ("vf_token", "cdev_token", "cdev_token_works")}
+    names = ("vf_token", "denylist", "cdev", "cdev_token", "cdev_token_works", "fdinfo_syspath")
+    assert shown == {name: cdevs.has(name) for name in names}
 
 
 def test_a_kernel_without(bed: Bed) -> None:
     """Nothing is claimed of what could not be asked."""
     shown = ask_kernel(bed.kernel, scan(bed.kernel, {}))
-    assert shown == ({"vf_token": True} if bed.has("vf_token") else {})
+    assert shown == {"denylist": bed.has("denylist"), **({"vf_token": True} if bed.has("vf_token") else {})}
 
 
 def test_asking_leaves_nothing_behind(cdevs: Bed) -> None:

@@ -50,6 +50,12 @@ def start(name: str) -> Kernel:
     return cast(Kernel, Elsewhere(name))
 
 
+def end(kernel: Kernel) -> None:
+    """Let a program that `start` made end."""
+    assert isinstance(kernel, Elsewhere)
+    kernel.end()
+
+
 def _serve(name: str, calls: Connection) -> None:
     _let_go_of_all_but(calls.fileno())
     Path("/proc/self/comm").write_text(name[:15], encoding="ascii")

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from vfdeck.backend import lessons
 from vfdeck.backend.acts import DRIVERS, DRIVERS_PROBE, Act, FeatureAct, OpenAct, Write
-from vfdeck.backend.changes import BindDriver, Change, Open, OpenPath, Prediction, SetToken
+from vfdeck.backend.changes import BindDriver, Change, Open, OpenPath, Prediction, SetNumvfs, SetToken
 from vfdeck.backend.holders import holders
 from vfdeck.backend.kernel import VFIO_DEVICE_FEATURE_SET, Kernel, Stage
 from vfdeck.backend.knowledge import TokenWatch
@@ -23,6 +23,7 @@ from vfdeck.backend.model import Certainty, Function, Holder, Scores, Snapshot
 from vfdeck.backend.player import Player, Step
 from vfdeck.backend.predict import predict_act
 from vfdeck.backend.predict.ask import Ask
+from vfdeck.backend.predict.seen import NOT_SEEN, look_beside
 from vfdeck.backend.token import Token
 from vfdeck.backend.topology import scan
 from vfdeck.backend.vfio import DEVICES
@@ -74,8 +75,9 @@ class Forecast:
         function = snapshot.functions.get(_bdf(act))
         if function is None:
             return None
-        own = frozenset(h.bdf for h in snapshot.holders if h.own)
-        return Told(step, actor, act, snapshot, predict_act(act, Ask(function, snapshot, own)))
+        own, change = frozenset(h.bdf for h in snapshot.holders if h.own), _change(act)
+        seen = look_beside(self.kernel, change, snapshot) if change is not None else NOT_SEEN
+        return Told(step, actor, act, snapshot, predict_act(act, Ask(function, snapshot, own, seen)))
 
     def after(self, told: Told | None, answer: Step) -> None:
         """Compare with the kernel's answer and learn from it."""
@@ -100,12 +102,13 @@ class Forecast:
         mine = {bdf: Holder(bdf, 1, "vfdeck", "", kind, True, Certainty.EXACT) for bdf, kind in self.player.held(actor).items()}
         # on a real kernel all actors are programs of this very process
         others = tuple(dataclasses.replace(h, own=False) for h in held.holders if h.bdf not in mine)
-        tokens = watch.update(seen.functions.values(), {h.bdf for h in others}, seen.taken, moment)
+        tokens = watch.update(seen.functions.values(), others, seen.taken, moment)
         return dataclasses.replace(
             seen,
             holders=(*mine.values(), *others),
             unseen=opened.unseen,
             unattributed=held.unattributed,
+            late=opened.late,
             tokens=tokens,
             problems=(*seen.problems, *held.problems),
         )
@@ -117,7 +120,8 @@ class Forecast:
         if answer["result"] == "OK":
             lessons.success(watch, change, told.snapshot, self.kernel.clock())
         elif "stage" in answer:
-            lessons.refusal(watch, change, told.snapshot, getattr(errno, answer["result"]), Stage(answer["stage"]))
+            number, now = getattr(errno, answer["result"]), self.kernel.clock()
+            lessons.refusal(watch, change, told.snapshot, number, Stage(answer["stage"]), now)
 
     # -- operations as acts ------------------------------------------------------------------------------------------
     def _act(self, step: Step) -> Act | None:
@@ -170,12 +174,14 @@ def _bdf(act: Act) -> str:
 
 
 def _change(act: Act) -> Change | None:
-    """The change that the act carries out as its last or only step, where that teaches something of tokens."""
+    """The change that the act carries out as its last or only step, where more is read for it or it teaches something of tokens."""
     match act:
         case OpenAct():
             return Open(act.bdf, act.token, True, act.path)
         case FeatureAct():
             return SetToken(act.pf, act.token)
+        case Write() if act.path.endswith("/sriov_numvfs"):
+            return SetNumvfs(_bdf(act), int(act.data))
         case Write() if act.path.endswith("/bind"):
             return BindDriver(act.data.decode().strip(), act.path.removeprefix(f"{DRIVERS}/").split("/")[0])
     return None

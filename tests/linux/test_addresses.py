@@ -79,6 +79,19 @@ def test_the_kernel_s_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
         addresses()
 
 
+def test_an_error_of_our_own_is_no_empty_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> list[Address]:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(module, "_ask", fail)
+    failed: list[object] = []
+    monkeypatch.setattr(threading, "excepthook", failed.append)
+    with pytest.raises(OSError, match="vfdeck's own") as refused:
+        addresses(patience=10)
+    assert refused.value.errno == errno.EIO
+    assert module._stuck == []
+
+
 class TestParse:
     def test_addresses_of_both_kinds(self) -> None:
         v4 = message(socket.AF_INET, 24, 2, a1=b"\xc0\0\2\1", a2=b"\xc0\0\2\1", a3=b"eth0\0")
@@ -93,10 +106,27 @@ class TestParse:
         assert parse(message(socket.AF_INET, 24, 2, a1=b"\1\2")) == ([], False)
         assert parse(message(99, 24, 2, a1=b"\1\2\3\4")) == ([], False)
 
+    def test_a_refusal_with_a_number_that_is_none(self) -> None:
+        with pytest.raises(OSError) as refused:  # noqa: PT011  (the errno is what counts)
+            parse(struct.pack("=IHHIIi", 20, 2, 0, 1, 0, -(1 << 31)))
+        assert refused.value.errno == errno.EBADMSG
+
     def test_a_refusal(self) -> None:
         with pytest.raises(OSError, match="Operation not permitted") as refused:
             parse(struct.pack("=IHHIIi", 20, 2, 0, 1, 0, -errno.EPERM))
         assert refused.value.errno == errno.EPERM
+
+    @pytest.mark.parametrize(("told", "number"), [(-errno.EINTR, errno.EINTR), (-(1 << 31), errno.EBADMSG)])
+    def test_a_dump_that_ends_in_an_error(self, told: int, number: int) -> None:
+        """What came before is not all there is."""
+        some = message(socket.AF_INET, 24, 2, a1=b"\xc0\0\2\1")
+        with pytest.raises(OSError) as refused:  # noqa: PT011  (the errno is what counts)
+            parse(some + struct.pack("=IHHIIi", 20, 3, 2, 1, 0, told))
+        assert refused.value.errno == number
+
+    @pytest.mark.parametrize("body", [b"", struct.pack("=i", 0), b"\0\0"])
+    def test_a_dump_that_ends_well(self, body: bytes) -> None:
+        assert parse(struct.pack("=IHHII", 16 + len(body), 3, 2, 1, 0) + body) == ([], True)
 
     @pytest.mark.parametrize(
         "data", [b"", b"\1", DONE[:12], struct.pack("=IHHII", 8, 20, 0, 1, 0), struct.pack("=IHHII", 99, 20, 0, 1, 0)]

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
+import fcntl
 import mmap
 import os
+import shutil
+import subprocess
+import sys
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,9 +19,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vfdeck.backend.kernel import OpenFile, Process
-from vfdeck.backend.linux import holdings, mappings
+from vfdeck.backend.linux import holdings, mappings, mounts, nodes
 from vfdeck.backend.linux.holdings import Found
-from vfdeck.backend.linux.nodes import Nodes
+from vfdeck.backend.linux.nodes import Nodes, nodes_of
 from vfdeck.backend.linux.processes import describe
 from vfdeck.backend.linux.procs import YOUNG, ProcessScan, open_files
 
@@ -24,6 +30,8 @@ SYSPATH = (
     "pos:\t0\nflags:\t02000002\nmnt_id:\t21\nino:\t66\nvfio-device-syspath: /sys/devices/pci0000:00/0000:00:0a.0/0000:01:10.0\n"
 )
 VF = "0000:01:10.0"
+#: The mount of every descriptor of `Proc`, on a file system that answers by itself.
+LOCAL = "7 1 0:5 / /dev rw,nosuid shared:2 - devtmpfs udev rw\n"
 
 
 class Proc:
@@ -132,12 +140,13 @@ def test_the_function_from_fdinfo(proc: Proc) -> None:
 
 
 def test_the_device_number_decides(proc: Proc) -> None:
-    """Another mount namespace may call a node anything; /dev/null and /dev/zero stand for nodes here."""
-    proc.node("vfio/33", numbers("/dev/null"))
-    proc.node("vfio-dev/vfio5", numbers("/dev/zero"), "devices/pci0000:00/0000:01:10.2")
+    """Another mount namespace may call a node anything; /dev/full and /dev/kmsg stand for nodes here."""
+    proc.node("vfio/33", numbers("/dev/full"))
+    proc.node("vfio-dev/vfio5", numbers("/dev/kmsg"), "devices/pci0000:00/0000:01:10.2")
     proc.node("vfio/34", "rubbish\n")
     proc.node("vfio-dev/vfio6", "\n")
-    proc.process(7, "dpdk", {3: "/dev/null", 4: "/dev/zero", 5: "/dev/full", 6: "/etc/passwd"})
+    path = proc.process(7, "dpdk", {3: "/dev/full", 4: "/dev/kmsg", 5: "/dev/null", 6: "/etc/passwd"})
+    (path / "mountinfo").write_text(LOCAL)
     assert sorted(proc.found()) == [(7, "cdev", "vfio5", "0000:01:10.2"), (7, "group", "33", "")]
 
 
@@ -148,6 +157,8 @@ def test_the_device_number_decides(proc: Proc) -> None:
         ("7 1 0:5 / / rw,nodev,relatime - tmpfs tmpfs rw", False),
         ("7 1 0:5 / / rw,relatime - nfs4 server:/x rw", False),
         ("7 1 0:5 / / rw,relatime - fuse.sshfs host:/x rw", False),
+        ("7 1 0:5 / / rw,relatime - overlay overlay rw,lowerdir=/nfs", False),
+        (f"{'7' * 5000} 1 0:5 / / rw,relatime - tmpfs tmpfs rw", False),
         ("8 1 0:5 / / rw,relatime - tmpfs tmpfs rw", False),
         ("rubbish\n\n- - -", False),
     ],
@@ -170,6 +181,85 @@ def test_a_node_of_any_name_in_a_program_that_uses_vfio(
     monkeypatch.setattr(holdings, "_stat", ask)
     assert ((7, "group", "33", "") in proc.found()) == seen
     assert ("4" in asked) == seen
+
+
+NFS = "7 1 0:42 / /dev rw,relatime - nfs4 server:/x rw\n"
+
+
+def test_a_file_on_a_foreign_mount_is_never_asked(proc: Proc, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A container may have /dev, or a part of it, on a server that does not answer any more: its nodes are told by their paths."""
+    proc.node("vfio/33", numbers("/dev/full"))
+    texts = {3: "/dev/full", 4: "/dev/vfio/12", 5: "/dev/vfio/devices/vfio4", 6: "/dev/data", 7: "/srv/vfio/9"}
+    maps = mapped("/dev/vfio/devices/vfio7", inode="00:2a 9705")
+    path = proc.process(7, "dpdk", texts, maps)
+    (path / "mountinfo").write_text(NFS)
+    (path / "map_files").mkdir()
+
+    def ask(name: str, directory: int | None) -> None:
+        pytest.fail(f"{name} is asked")
+
+    monkeypatch.setattr(holdings, "_stat", ask)
+    assert sorted(proc.found()) == [(7, "cdev", "vfio4", ""), (7, "group", "12", ""), (7, "mapping", "vfio7", "")]
+
+
+def test_what_fdinfo_tells_needs_no_question(proc: Proc, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = proc.process(7, "dpdk", {3: "/dev/vfio/devices/vfio4", 4: "/dev/jail7"})
+    (path / "mountinfo").write_text(NFS)
+    for fd in (3, 4):
+        (path / f"fdinfo/{fd}").write_text(SYSPATH)
+    monkeypatch.setattr(holdings, "_stat", lambda name, directory: pytest.fail("asked"))
+    assert sorted(proc.found()) == [(7, "cdev", "", VF), (7, "cdev", "vfio4", VF)]
+
+
+def test_mounts_are_read_once_for_a_process(proc: Proc, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = proc.process(7, "dpdk", dict.fromkeys(range(3, 50), "/dev/vfio/12") | {50: DEVICE, 51: "/etc/passwd"})
+    (path / "mountinfo").write_text(LOCAL)
+    read, really = [], nodes.slurp
+
+    def slurp(path: str) -> bytes:
+        read.append(path)
+        return really(path)
+
+    monkeypatch.setattr(mounts, "slurp", slurp)
+    assert proc.found()
+    assert read == [str(path / "mountinfo")]
+
+
+def test_a_mount_number_without_end(proc: Proc) -> None:
+    path = proc.process(7, "dpdk", {3: "/dev/vfio/12"})
+    (path / "fdinfo/3").write_text("mnt_id:\t" + "7" * 5000)
+    (path / "mountinfo").write_text("7" * 5000 + LOCAL[1:])
+    assert proc.found() == [(7, "group", "12", "")]
+
+
+def test_links_of_a_tree_stay_within_it(proc: Proc, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """An absolute link means the tree's own files, and one that climbs ends at its root, as after chroot(2)."""
+    outside = tmp_path_factory.mktemp("outside")
+    for name in ("33", "34", "35"):
+        (outside / name).mkdir()
+        (outside / name / "dev").write_text("1:7\n")  # not to be found
+    classes = proc.root / "sys/class/vfio"
+    classes.joinpath("33").symlink_to(outside / "33")
+    classes.joinpath("34").symlink_to("../" * 40 + str(outside / "34").lstrip("/"))
+    classes.joinpath("35").mkdir()
+    classes.joinpath("35/dev").symlink_to(outside / "35/dev")
+    inside = proc.root / "sys/devices/36"
+    inside.mkdir(parents=True)
+    inside.joinpath("dev").write_text("9:36\n")
+    classes.joinpath("36").symlink_to("/sys/devices/36")
+    (outside / "class").mkdir()
+    (outside / "class/vfio5").mkdir()
+    (proc.root / "sys/class/vfio-dev").symlink_to(outside / "class")
+    found = nodes_of(str(proc.root))
+    assert found.kinds == {os.makedev(9, 36): ("group", "36")}
+    assert found.functions == {}
+
+
+def test_a_class_outside_of_the_tree_is_none(proc: Proc, tmp_path_factory: pytest.TempPathFactory) -> None:
+    proc.process(7, "dpdk", {3: DEVICE})
+    (proc.root / "sys/class/vfio").rmdir()
+    (proc.root / "sys/class/vfio").symlink_to(tmp_path_factory.mktemp("vfio"))
+    assert proc.found() == []
 
 
 # -- mappings ------------------------------------------------------------------------------------------------------------
@@ -377,6 +467,18 @@ def test_holders_and_newcomers_are_looked_at_every_time(proc: Proc, monkeypatch:
     assert not {77} & watched.look(1, 100)
 
 
+def test_a_look_that_left_somebody_out_says_how_late_it_may_be(proc: Proc) -> None:
+    for pid in range(2, 12):
+        proc.process(pid, "x", {})
+    now = [1000.0]
+    scan = ProcessScan(str(proc.root), lambda: now[0])
+    told = []
+    for after, late in ((0, 10), (1, 10), (0.5, 0), (1, 10), (10, 10)):
+        now[0] += after
+        told.append(scan.look(late).late)
+    assert told == [0, 10, 0, 10, 0]
+
+
 def test_another_process_of_the_same_number_is_a_new_one(proc: Proc, monkeypatch: pytest.MonkeyPatch) -> None:
     for pid in range(2, 40):
         proc.process(pid, "x", {})
@@ -443,13 +545,193 @@ def test_this_machine() -> None:
 
 
 def test_own_descriptors_on_this_machine(tmp_path: Path) -> None:
-    """The real /proc below a made-up root: /dev/null stands for a group."""
+    """The real /proc below a made-up root: /dev/full stands for a group."""
     (tmp_path / "proc").symlink_to("/proc")
     node = tmp_path / "sys/class/vfio/33"
     node.mkdir(parents=True)
-    (node / "dev").write_text(numbers("/dev/null"))
-    with open("/dev/null"):
+    (node / "dev").write_text(numbers("/dev/full"))
+    with open("/dev/full"):
         files = [file for file in open_files(str(tmp_path)).files if file.own]
     assert {file.pid for file in files} == {os.getpid()}
     found: Found = ("group", "33", "")
     assert found in {(file.kind, file.node, file.bdf) for file in files}
+
+
+def deep(folder: Path) -> int:
+    """A descriptor of a file whose path is longer than a page, which the kernel cannot tell (ENAMETOOLONG)."""
+    at = os.open(folder, os.O_RDONLY)
+    for _ in range(25):
+        os.mkdir("x" * 200, dir_fd=at)
+        below = os.open("x" * 200, os.O_RDONLY, dir_fd=at)
+        os.close(at)
+        at = below
+    try:
+        return os.open("file", os.O_RDWR | os.O_CREAT, dir_fd=at)
+    finally:
+        os.close(at)
+
+
+def test_a_path_that_is_too_long_hides_nothing_else(tmp_path: Path) -> None:
+    node = tmp_path / "sys/class/vfio/33"
+    node.mkdir(parents=True)
+    (tmp_path / "proc").symlink_to("/proc")
+    (node / "dev").write_text(numbers("/dev/full"))
+    fd = deep(tmp_path)
+    try:
+        with pytest.raises(OSError, match="too long"):
+            os.readlink(f"/proc/self/fd/{fd}")
+        with open("/dev/full"):
+            found = holdings.holdings("/proc/self", nodes_of(str(tmp_path)))
+        assert found.found == [("group", "33", "")]
+        assert not found.hidden
+    finally:
+        os.close(fd)
+        shutil.rmtree(tmp_path / ("x" * 200))
+
+
+@pytest.mark.parametrize("gaps", [(), (5,), (4, 6, 8, 9), tuple(range(4, 40)), (3,)])
+def test_descriptors_with_and_without_gaps(tmp_path: Path, gaps: tuple[int, ...]) -> None:
+    """Of a real process: by their numbers, or where some were closed by listing."""
+    script = f"""import os
+null = os.open("/dev/null", os.O_RDONLY)
+for fd in range(3, 60): os.dup2(null, fd)
+for fd in {gaps!r}: os.close(fd)
+full = os.open("/dev/full", os.O_RDONLY)
+os.dup2(full, 900)
+os.close(full)
+print(flush=True)
+input()"""
+    with subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        directory = os.open(f"/proc/{child.pid}/fd", os.O_RDONLY)
+        expected = {fd: os.readlink(fd, dir_fd=directory) for fd in os.listdir(directory)}
+        assert holdings._links(directory) == expected
+        assert "/dev/full" in expected.values()
+        os.close(directory)
+        child.communicate(b"\n")
+
+
+def test_gaps_that_fill_under_the_reader_hide_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many as there were are found below the one that matters, which is open all the time."""
+    (directory, *low), extra = [os.open("/proc/self/fd", os.O_RDONLY) for _ in range(6)], list[int]()
+    full = os.open("/dev/full", os.O_RDONLY)
+    high = fcntl.fcntl(full, fcntl.F_DUPFD, 600)
+    for fd in (*low, full):
+        os.close(fd)
+    really = os.readlink
+
+    def readlink(path: str, *, dir_fd: int | None = None) -> str:
+        if not extra:
+            extra.extend(os.open("/dev/null", os.O_RDONLY) for _ in range(20))
+        return really(path, dir_fd=dir_fd)
+
+    monkeypatch.setattr(os, "readlink", readlink)
+    found = holdings._links(directory)
+    for fd in (directory, high, *extra):
+        os.close(fd)
+    assert found[str(high)] == "/dev/full"
+
+
+def test_a_zombie_is_not_unseen(proc: Proc) -> None:
+    """A real one: it has ended, and its parent has not asked how."""
+    child = subprocess.Popen(["/bin/true"])
+    try:
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+        found = holdings.holdings(f"/proc/{child.pid}", nodes_of(str(proc.root)))
+        assert (found.found, found.hidden) == ([], False)
+    finally:
+        child.wait()
+
+
+def test_a_name_with_newlines(proc: Proc) -> None:
+    """Of a node, and of the file of a real mapping, which stands escaped in maps."""
+    proc.process(7, "a\nb", {3: "/dev/vfio/1\n2", 4: "/dev/vfio/\n/dev/vfio/12", 5: DEVICE + "\n", 6: "/dev/vfio/8"})
+    found = [file for file in open_files(str(proc.root)).files if file.pid == 7]
+    assert [(file.kind, file.node) for file in found] == [("group", "8")]
+    assert "\n" not in found[0].process.name
+
+
+def test_out_of_descriptors_is_not_nobody(proc: Proc, monkeypatch: pytest.MonkeyPatch) -> None:
+    proc.process(7, "dpdk", {3: DEVICE})
+    real = os.open
+
+    def fake(path: str, *args: int, **more: int) -> int:
+        if path.endswith("/7/fd"):
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        return real(path, *args, **more)
+
+    monkeypatch.setattr("os.open", fake)
+    result = open_files(str(proc.root))
+    assert (result.files, result.unseen) == ((), 1)
+
+
+def test_the_numbers_of_descriptors_are_told(proc: Proc) -> None:
+    """One thing found for several descriptors that nothing tells apart, with the number of each: they can be duplicated."""
+    path = proc.process(7, "dpdk", {12: DEVICE, 3: "/dev/vfio/5", 9: DEVICE, 20: DEVICE}, "")
+    (path / "fdinfo/20").write_text(SYSPATH)
+    found = {(f.kind, f.bdf): f.fds for f in open_files(str(proc.root)).files}
+    assert found == {("group", ""): (3,), ("device", ""): (9, 12), ("device", VF): (20,)}
+
+
+# -- faults of real processes --------------------------------------------------------------------------------------------
+def real(root: Path) -> Path:
+    """A root with the real /proc, where /dev/full stands for a group."""
+    (root / "proc").symlink_to("/proc")
+    node = root / "sys/class/vfio/33"
+    node.mkdir(parents=True)
+    (node / "dev").write_text(numbers("/dev/full"))
+    return root
+
+
+def test_processes_that_come_and_go_during_looks(tmp_path: Path) -> None:
+    """Each of them holds something for a moment; whoever is told of was there."""
+    scan = ProcessScan(str(real(tmp_path)))
+    stop, started = threading.Event(), set[int]()
+
+    def churn() -> None:
+        while not stop.is_set():
+            with open("/dev/full") as full, subprocess.Popen(["/bin/true"], stdin=full) as child:
+                started.add(child.pid)
+
+    thread = threading.Thread(target=churn)
+    thread.start()
+    try:
+        told = {file.pid: file for _ in range(15) for file in scan.look().files}
+    finally:
+        stop.set()
+        thread.join()
+    assert {file.node for file in told.values()} <= {"33"}
+    assert set(told) <= started | {os.getpid()} | {pid for pid in told if told[pid].process.name != "true"}
+
+
+def test_descriptors_that_close_during_looks(tmp_path: Path) -> None:
+    """One stays open, while others beside it open and close all the time: it is found at every look."""
+    nodes, stop = nodes_of(str(real(tmp_path))), threading.Event()
+
+    def churn() -> None:
+        while not stop.is_set():
+            for fd in [os.open("/dev/null", os.O_RDONLY) for _ in range(30)]:
+                os.close(fd)
+
+    thread = threading.Thread(target=churn)
+    with open("/dev/full"):
+        thread.start()
+        try:
+            found = [holdings.holdings("/proc/self", nodes) for _ in range(50)]
+        finally:
+            stop.set()
+            thread.join()
+    assert all(one.found == [("group", "33", "")] and not one.hidden for one in found)
+
+
+def test_in_a_pid_namespace_others_may_be_there(tmp_path: Path) -> None:
+    command = ["unshare", "--pid", "--fork", "--mount-proc", sys.executable, "-c"]
+    look = f"from vfdeck.backend.linux.procs import open_files; print(open_files({str(real(tmp_path))!r}).unseen)"
+    try:
+        told = subprocess.run([*command, look], capture_output=True, text=True, check=False, timeout=60)
+    except FileNotFoundError:
+        pytest.skip("there is no unshare(1)")
+    if "unshare" in told.stderr:
+        pytest.skip("this user may make no namespaces")
+    assert told.stdout.strip() == "1", told.stderr

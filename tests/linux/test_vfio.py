@@ -59,6 +59,8 @@ def test_names() -> None:
 def test_layouts() -> None:
     assert ctypes.sizeof(vfio.vfio_region_info) == 32
     assert vfio.vfio_region_info.size.offset == 16
+    assert (ctypes.sizeof(vfio.vfio_pci_hot_reset_info), ctypes.sizeof(vfio.vfio_pci_dependent_device)) == (12, 8)
+    assert vfio.vfio_pci_dependent_device.devfn.offset == 7
     assert vfio.vfio_region_info.offset.offset == 24
     assert ctypes.sizeof(vfio.vfio_device_feature) == 8
     assert ctypes.sizeof(vfio.vfio_device_bind_iommufd) == BIND_ARGSZ_TOKEN
@@ -97,6 +99,44 @@ def test_container_by_pointer_and_type_by_value(calls: Calls) -> None:
         (5, vfio.VFIO_GROUP_SET_CONTAINER, struct.pack("=i", -1)),
         (6, vfio.VFIO_SET_IOMMU, (8).to_bytes(8, "little")),
     ]
+
+
+class Bus:
+    """Stands for fcntl.ioctl: a kernel that tells the functions on a bus, as vfio_pci_ioctl_get_pci_hot_reset_info does."""
+
+    def __init__(self, functions: int) -> None:
+        self.entries = [struct.pack("=IHBB", 7, 0x10, 0x3B, n % 256) for n in range(functions)]
+        self.sizes: list[int] = []
+
+    def __call__(self, _: int, number: int, argument: bytearray) -> int:
+        assert number == 0x3B70 or os.uname().machine != "x86_64"
+        (argsz,) = struct.unpack_from("=I", argument)
+        assert argsz == len(argument)
+        self.sizes.append(argsz)
+        struct.pack_into("=I", argument, 8, len(self.entries))
+        if argsz < 12 + 8 * len(self.entries):
+            raise OSError(errno.ENOSPC, "")
+        argument[12 : 12 + 8 * len(self.entries)] = b"".join(self.entries)
+        return 0
+
+
+@pytest.mark.parametrize(("functions", "calls"), [(1, 1), (2, 1), (256, 1), (300, 2)])
+def test_reset_domain(functions: int, calls: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    bus = Bus(functions)
+    monkeypatch.setattr("fcntl.ioctl", bus)
+    found = LinuxKernel().reset_domain(5)
+    assert len(found) == functions
+    assert found[:2] == ("0010:3b:00.0", "0010:3b:00.1")[:functions]
+    assert len(bus.sizes) == calls
+
+
+def test_reset_domain_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: int, __: int, argument: bytearray) -> int:
+        raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
+
+    monkeypatch.setattr("fcntl.ioctl", refuse)
+    with pytest.raises(OSError, match=os.strerror(errno.ENODEV)):
+        LinuxKernel().reset_domain(5)
 
 
 @pytest.mark.parametrize(("argsz", "told", "length"), [(None, 24, 24), (7, 7, 24), (64, 64, 64), (2**31, 2**31, 4096)])

@@ -11,6 +11,8 @@ from textual.pilot import Pilot
 
 from tests.fake_host import FakeHost
 from vfdeck.app.dashboard.app import DashboardApp
+from vfdeck.app.dashboard.dialogs.base import Page
+from vfdeck.app.dashboard.dialogs.numvfs import NumvfsDialog
 from vfdeck.app.dashboard.screen import Dashboard
 from vfdeck.backend.host import Host
 from vfdeck.widgets.bars import JobLine
@@ -48,8 +50,10 @@ class Deck:
 
     @property
     def dialog(self) -> str:
-        """The name of the dialog on top; "" for none."""
-        return "" if self.app.screen is self.main else type(self.app.screen).__name__
+        """The name of the dialog on top, for every page "Page"; "" for none."""
+        if self.app.screen is self.main:
+            return ""
+        return "Page" if isinstance(self.app.screen, Page) else type(self.app.screen).__name__
 
     @property
     def page(self) -> str:
@@ -62,9 +66,22 @@ class Deck:
         return "\n".join(strip.text.rstrip() for strip in self.app.screen._compositor.render_strips())
 
     async def press(self, *keys: str) -> None:
-        """Press keys, and let what follows from them happen."""
+        """Press keys one after the other, each once what followed from the one before has happened, look-ups too."""
+        for key in keys:
+            await self.hit(key)
+            if self.is_busy:
+                await self.until(lambda: not self.is_busy)
+
+    async def hit(self, *keys: str) -> None:
+        """Press keys without waiting for anything that is looked up."""
         await self.pilot.press(*keys)
         await self.pilot.pause()
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether something is looked up: a plan, a check, what a number of VFs would bring."""
+        top = self.app.screen
+        return self.main.is_looking_up or (isinstance(top, NumvfsDialog) and top.is_judging)
 
     async def paste(self, text: str) -> None:
         """Paste a text into what has the focus."""

@@ -93,6 +93,47 @@ async def test_a_search_jumps_and_opens_folds_and_escape_returns() -> None:
         assert view(deck) == ""
 
 
+async def test_what_a_search_opened_is_folded_when_it_ends() -> None:
+    async with running(FakeHost(many()), FakeHost(dataclasses.replace(many(), host=values.make_host(name="other")))) as deck:
+        await deck.press("slash", *VFS[6][5:])
+        await deck.press("enter")
+        assert VFS[7] in deck.text
+        await deck.press("home", "escape")
+        assert VFS[7] not in deck.text
+        assert len(deck.tree.rows) == 14
+
+
+async def test_what_the_cursor_stands_in_stays_open_when_a_search_ends() -> None:
+    async with running(FakeHost(many())) as deck:
+        await deck.press("minus", "slash", *VFS[6][5:])
+        await deck.press("enter", "escape")
+        assert deck.tree.row_id == RowId("fake", VFS[6])
+        assert VFS[7] in deck.text
+
+
+async def test_what_the_operator_opened_stays_open_when_a_search_ends() -> None:
+    async with running(FakeHost(many())) as deck:
+        await deck.press("end", "up", "right")  # the run of VF 3 to 7
+        await deck.press("slash", *VFS[6][5:])
+        await deck.press("enter", "home", "escape")
+        assert VFS[7] in deck.text
+        await deck.press("end", "up", "left")
+        assert VFS[7] not in deck.text
+        await deck.press("slash", *VFS[6][5:])
+        await deck.press("enter", "left", "right", "home", "escape")  # folded and unfolded by hand
+        assert VFS[7] in deck.text
+
+
+async def test_a_second_search_that_is_given_up_leaves_nothing_open() -> None:
+    async with running(FakeHost(many())) as deck:
+        await deck.press("slash", *VFS[6][5:])
+        await deck.press("enter", "home")
+        assert VFS[7] in deck.text
+        await deck.press("slash", *"nvme", "escape")
+        assert VFS[7] not in deck.text
+        assert deck.tree.row_id == RowId("fake")
+
+
 async def test_n_goes_on_and_around() -> None:
     async with running() as deck:
         await deck.press("slash", *"role:vf")

@@ -96,12 +96,12 @@ async def test_enter_without_a_token_says_what_is_expected() -> None:
 
 
 async def test_the_token_dialog_says_at_once_that_none_can_be_set() -> None:
-    held = (values.make_holder(VF), values.make_holder(NIC, 77, "dpdk"))
+    held = (values.make_holder(VF), values.make_holder(NIC, 77, "dpdk", kind="group"))  # its group only: no fd to borrow
     async with running(FakeHost(values.snapshot(*values.make_fleet(1, NIC), holders=held)), size=(200, 40)) as deck:
         await deck.press("t")
         said = " ".join(str(line.render()) for line in deck.app.screen.query(Static))
         assert "Can't be set now: VFs are in use (qemu-system-x86 (4242)" in said
-        assert f"The PF itself is held: dpdk (77) on {NIC}" in said
+        assert f"the group of {NIC} is taken by dpdk (77) on {NIC}" in said
         assert "Hand it on" not in said
         await deck.pilot.resize_terminal(80, 24)
         await deck.press("g")
@@ -499,6 +499,14 @@ async def test_a_plan_that_changed_while_it_was_read_is_shown_again() -> None:
         assert host.performed == []
         await deck.press("Y")
         await deck.until(lambda: host.performed)
+
+
+async def test_the_host_is_told_what_was_confirmed() -> None:
+    host = FakeHost()
+    async with running(host) as deck:
+        await deck.press("u")
+        change = await confirm(deck, host)
+        assert host.confirmed == [host.plan(change, host.view)]
 
 
 async def test_a_success_that_is_none_is_told_at_once() -> None:

@@ -13,7 +13,19 @@ from tests.fake_host import NIC, NVME, FakeHost, done, refused, small_fleet
 from tests.pilot.driving import Deck, running
 from tests.pilot.test_finding import VFS, many, view
 from vfdeck.app.dashboard.batch import AT_ONCE
-from vfdeck.backend.changes import BindDriver, Change, Close, Open, Outcome, Plan, SetNumvfs, SetToken, UnbindDriver, target_of
+from vfdeck.backend.changes import (
+    BindDriver,
+    Change,
+    Close,
+    Open,
+    Outcome,
+    Plan,
+    SetAutoprobe,
+    SetNumvfs,
+    SetToken,
+    UnbindDriver,
+    target_of,
+)
 from vfdeck.backend.model import Job, JobState, Snapshot
 from vfdeck.backend.token import Token
 from vfdeck.widgets.painting import MARK
@@ -217,7 +229,7 @@ class _Slow(FakeHost):
         super().__init__(snapshot)
         self.gates = {bdf: threading.Event() for bdf in snapshot.functions}
 
-    def perform(self, change: Change) -> Outcome:
+    def perform(self, change: Change, confirmed: Plan | None = None) -> Outcome:
         """Wait for the gate."""
         self.performed.append(change)
         self.gates[target_of(change)].wait()
@@ -249,3 +261,102 @@ async def test_a_second_key_opens_no_second_dialog(key: str) -> None:
         deck.app.simulate_key(key)
         await deck.pilot.pause()
         assert len(deck.app.screen_stack) == 2
+
+
+# -- marks and filters -----------------------------------------------------------------------------------------------------
+async def filtered(deck: Deck) -> None:
+    """Mark VFs 1 and 2 and the NVMe PF, then show held functions only: of the three VF 2."""
+    await deck.press("down", "down", "m", "m", "end", "m", "f", *"held:yes", "enter")
+    await deck.until(lambda: "1 of 10" in view(deck))
+
+
+async def test_marks_that_a_filter_hides_are_named_before_anything_is_done() -> None:
+    host = FakeHost(many())
+    host.script = done
+    async with running(host) as deck:
+        await filtered(deck)
+        await deck.press("u")
+        await deck.until(lambda: deck.dialog == "ConfirmDialog")
+        assert "2 marked rows that the filter hides are among them" in deck.text
+        assert "Only 1 in sight  v" in deck.text
+        assert await confirm(deck, host, 3) == [UnbindDriver(VFS[1]), UnbindDriver(VFS[2]), UnbindDriver(NVME)]
+        await deck.until(lambda: not deck.tree.marks)
+
+
+async def test_only_what_is_in_sight() -> None:
+    host = FakeHost(many())
+    host.script = done
+    async with running(host) as deck:
+        await filtered(deck)
+        await deck.press("u", "v")
+        await deck.until(lambda: "1 function" in deck.text)
+        assert "the filter hides" not in deck.text
+        assert "in sight" not in deck.text
+        assert host.performed == []
+        assert await confirm(deck, host, 1) == [UnbindDriver(VFS[2])]
+        await deck.until(lambda: deck.tree.marks == {RowId("fake", VFS[1]), RowId("fake", NVME)})
+
+
+async def test_without_a_hidden_mark_nothing_is_said_of_it() -> None:
+    host = FakeHost(many())
+    async with running(host) as deck:
+        await deck.press("down", "m", "m", "u")
+        await deck.until(lambda: deck.dialog == "ConfirmDialog")
+        assert "filter" not in deck.text
+        await deck.press("v")
+        assert deck.dialog == "ConfirmDialog"
+
+
+async def test_marks_of_what_is_gone_are_dropped_and_said() -> None:
+    host = FakeHost(many())
+    async with running(host) as deck:
+        await deck.press("down", "m", "end", "m")
+        whole, host.view = host.view, values.without(host.view, NVME)
+        await deck.press("r")
+        await deck.until(lambda: "1 mark dropped" in deck.line)
+        assert f"{NVME} is gone" in deck.line
+        host.view = whole
+        await deck.press("r")
+        await deck.until(lambda: NVME in deck.text)
+        assert deck.tree.marks == {RowId("fake", VFS[0])}
+
+
+# -- autoprobe -------------------------------------------------------------------------------------------------------------
+def probing(*states: bool | None) -> Snapshot:
+    """Two PFs whose autoprobe is this."""
+    view = two_pfs()
+    functions = dict(view.functions)
+    for bdf, state in zip((NIC, OTHER), states, strict=True):
+        sriov = functions[bdf].sriov
+        assert sriov is not None
+        functions[bdf] = dataclasses.replace(functions[bdf], sriov=dataclasses.replace(sriov, autoprobe=state))
+    return dataclasses.replace(view, functions=functions)
+
+
+@pytest.mark.parametrize("states", [(True, False), (False, None), (None, None)])
+@pytest.mark.parametrize("on", [True, False])
+async def test_autoprobe_that_differs_is_set_and_not_flipped(states: tuple[bool | None, bool | None], on: bool) -> None:
+    host = FakeHost(probing(*states))
+    async with running(host) as deck:
+        await deck.press("m", "right_square_bracket", "m", "a")
+        assert deck.dialog == "AutoprobeDialog"
+        assert "and 1 more" in deck.text
+        await deck.press(*(["enter"] if on else ["down", "enter"]))
+        assert await confirm(deck, host, 2) == [SetAutoprobe(NIC, on), SetAutoprobe(OTHER, on)]
+
+
+@pytest.mark.parametrize("state", [True, False])
+async def test_autoprobe_that_is_alike_needs_no_question(state: bool) -> None:
+    host = FakeHost(probing(state, state))
+    async with running(host) as deck:
+        await deck.press("m", "right_square_bracket", "m", "a")
+        assert await confirm(deck, host, 2) == [SetAutoprobe(NIC, not state), SetAutoprobe(OTHER, not state)]
+
+
+async def test_autoprobe_that_could_not_be_read_is_asked_for() -> None:
+    host = FakeHost(probing(None, True))
+    async with running(host) as deck:
+        await deck.press("a")
+        assert deck.dialog == "AutoprobeDialog"
+        await deck.press("down", "enter")
+        assert await confirm(deck, host, 1) == [SetAutoprobe(NIC, False)]

@@ -196,7 +196,7 @@ async def test_quitting_does_not_wait_for_the_kernel() -> None:
     async with running(host) as deck:
         await deck.press("u", "y")
         await deck.until(lambda: host.performed)
-        await deck.press("q")
+        await deck.press("q", "y")
         await deck.until(lambda: not deck.app.is_running)
     assert all(thread.daemon for thread in threading.enumerate() if thread.name.startswith(("changes", "feed", "look")))
     host.gate.set()
@@ -253,14 +253,14 @@ def test_a_host_is_closed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
     monkeypatch.setattr(DashboardApp, "run", lambda self: None)
     host = FakeHost()
-    assert run(host) == 0
+    assert run([host]) == 0
     assert host.closed == 0
-    assert show(host) == 0
+    assert show([host]) == 0
     assert host.closed == 1
 
 
 def test_without_a_terminal_it_says_so(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(FakeHost()) == 64
+    assert run([FakeHost()]) == 64
     assert "needs a terminal" in capsys.readouterr().err
 
 
@@ -318,9 +318,9 @@ async def test_random_keys_change_nothing_unconfirmed(seed: int) -> None:
     host.script = done
     host.plans = {kind: {"destructive": True} for kind in get_args(Change)}
     keys = [
-        *"tvbuuuocardepgy1",
+        *"tvbuuuocarwdepgy1",
         *("slash", "f", "s", "m", "n", "N", "right_square_bracket", "left_curly_bracket", "backspace"),
-        *("minus", "plus", "left", "right", "up", "down", "enter", "escape", "home", "end", "space", "question_mark"),
+        *("minus", "plus", "left", "right", "up", "down", "enter", "escape", "escape", "home", "end", "space", "question_mark"),
     ]
     chance = random.Random(seed)
     async with running(host) as deck:

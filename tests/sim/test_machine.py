@@ -193,6 +193,13 @@ def test_denylisted_functions() -> None:
             assert f"vfio-pci {ONE}: device denylist disabled - allowing device 8086:37c8." in bed.take_log()
 
 
+@pytest.mark.parametrize(("release", "denied"), [("6.1", False), ("6.12", True)])
+def test_functions_that_only_newer_kernels_refuse(release: str, denied: bool) -> None:
+    made = hardware(release)
+    made.add(Function(ONE, 0x8086, 0x0B25, 0x088000))
+    assert SimulatedBed(release, made).bind(ONE) == ("EINVAL" if denied else "OK")
+
+
 def test_bridges_are_refused() -> None:
     made = hardware("6.12")
     made.add(Function(ONE, 0x8086, 0x1234, 0x060400, header=1))

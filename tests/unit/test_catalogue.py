@@ -7,6 +7,8 @@ import errno
 
 import pytest
 
+from vfdeck.app.cli import parser
+from vfdeck.app.dashboard.actions import BY_ID
 from vfdeck.backend import catalogue
 from vfdeck.backend.catalogue import Entry, entries, entry, fill, placeholders
 from vfdeck.backend.causes import entry_ids
@@ -76,6 +78,19 @@ class TestSchema:
         for text in (*texts(e), e.mistaken_for, e.kernels, e.correction, *e.sources):
             for name in ("kernel-semantics", "field catalogue", "host's agent", "vfdeck's journal"):
                 assert name not in text.lower(), text
+
+    def test_what_vfdeck_can_do_is_an_action(self, e: Entry) -> None:
+        for name in e.actions:
+            assert BY_ID[name].change or BY_ID[name].dialog, name
+        assert len(set(e.actions)) == len(e.actions)
+
+    def test_commands_of_vfdeck_are_understood(self, e: Entry) -> None:
+        """What stands there to be typed can be typed."""
+        words = dict.fromkeys(catalogue.PLACEHOLDERS, "0000:03:00.0") | {"count": "4", "errno": "EACCES", "stage": "get_device_fd"}
+        for text in (*e.check, *e.do):
+            if text.startswith("vfdeck "):
+                parser().parse_args(fill(text, words).split(" (")[0].split()[1:])
+            assert "vfdeck's facts panel" not in text  # words of the dashboard mean nothing on a command line
 
     def test_it_names_no_other_entry_that_is_missing(self, e: Entry) -> None:
         import re

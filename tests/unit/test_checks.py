@@ -285,6 +285,39 @@ def test_an_interface_is_up_by_its_flags(tmp_path: Path, flags: dict[str, str | 
     assert enabled(etc(tmp_path), 4, values.make_pf(driver="bnxt_en", interfaces=("eth0",)))["A18"] is verdict
 
 
+@pytest.mark.parametrize(
+    ("chips", "type1", "iommufd", "verdict", "said"),
+    [
+        ("IR-PCI-MSI-0000:03:00.0", "N", None, YES, "remaps"),
+        ("IR-PCI-MSI-0000:03:00.0", "Y", "N", NO, "of vfio_iommu_type1 is Y: containers"),
+        ("IR-PCI-MSI-0000:03:00.0", None, "Y", NO, "of iommufd is Y: opens on the cdev path"),
+        ("PCI-MSIX-0000:03:00.0", "N", "N", NO, "no remapping"),
+        ("GICv3", "N", "Y", UNKNOWN, "of iommufd is Y"),
+    ],
+)
+def test_both_switches_of_unsafe_interrupts_count(
+    tmp_path: Path, chips: str, type1: str | None, iommufd: str | None, verdict: Verdict, said: str
+) -> None:
+    files = {"proc/interrupts": f" 24: 0 {chips} eth0\n"}
+    names = {"vfio_iommu_type1": type1, "iommufd": iommufd}
+    files |= {f"sys/module/{name}/parameters/allow_unsafe_interrupts": text for name, text in names.items() if text}
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(f"{text}\n")
+    report = ask(WholeHost(), etc(tmp_path), values.snapshot(values.make_pf(), host={"iommu": True}))
+    found = next(c for c in report.checks if c.entry == "C12")
+    assert found.verdict is verdict
+    assert said in " ".join(found.evidence)
+    assert any("echo N" in text for text in found.do) is (found.verdict is NO and chips.startswith("IR"))
+
+
+@pytest.mark.parametrize(("release", "verdict"), [("6.12.0", NO), ("6.6.20", UNKNOWN), ("5.4.0", YES)])
+def test_a_model_that_only_newer_kernels_refuse(tmp_path: Path, release: str, verdict: Verdict) -> None:
+    view = values.snapshot(values.make_plain(vendor_id=0x8086, device_id=0x0CFE, driver=None), host={"kernel": release})
+    report = ask(CanBind("0000:04:00.0"), etc(tmp_path), view)
+    assert next(c for c in report.checks if c.entry == "B3").verdict is verdict
+
+
 @pytest.mark.parametrize("count", [0, 2])
 def test_the_number_there_is_needs_no_driver(tmp_path: Path, count: int) -> None:
     report = ask(CanEnable(values.PF, count), etc(tmp_path), values.snapshot(values.make_pf(vfs=count, driver=None)))

@@ -17,7 +17,7 @@ from vfdeck.backend.evidence import (
     bridge_above,
     bus_range,
     gather,
-    interface_states,
+    interfaces_up,
     lockdown,
     mount_options,
     node_numbers,
@@ -142,7 +142,9 @@ class TestModes:
     ROOT = Rights(0, frozenset({0}), DAC, user_namespace=False)
     BARE_ROOT = Rights(0, frozenset({0}), 0, user_namespace=False)
     GUEST_ROOT = Rights(0, frozenset({0}), DAC, user_namespace=True)
+    ROOT_SOMEWHERE = Rights(0, frozenset({0}), DAC, user_namespace=None)
     USER = Rights(1000, frozenset({1000, 104}), 0, user_namespace=False)
+    USER_SOMEWHERE = Rights(1000, frozenset({1000}), 0, user_namespace=None)
 
     @pytest.mark.parametrize(
         ("mode", "owner", "group", "acl", "who", "allowed"),
@@ -160,6 +162,10 @@ class TestModes:
             (0o660, 0, 0, True, USER, None),
             (0o640, 0, 0, True, USER, False),  # the group's bits are the mask of an access list
             (0o600, 1, 1, False, GUEST_ROOT, None),
+            (0o600, 1, 1, False, ROOT_SOMEWHERE, None),
+            (0o640, 1, 0, True, GUEST_ROOT, None),  # what the list forbids, the capability may allow
+            (0o600, 0, 0, False, ROOT_SOMEWHERE, True),
+            (0o600, 1, 1, False, USER_SOMEWHERE, False),  # no capability, wherever it is
         ],
     )
     def test_who_may(self, mode: int, owner: int, group: int, acl: bool, who: Rights, allowed: bool | None) -> None:
@@ -201,21 +207,34 @@ class TestSurroundings:
         assert lockdown(kernel) == "integrity"
         assert security_modules(kernel) == ("lockdown", "capability", "selinux")
 
-    def test_parameters_regions_links_and_numbers(self, tmp_path: Path) -> None:
+    def test_parameters_regions_and_numbers(self, tmp_path: Path) -> None:
         files = {
             "sys/module/vfio_pci/parameters/enable_sriov": "Y\n",
             "sys/module/vfio_pci/parameters/disable_denylist": "?\n",
             "sys/kernel/iommu_groups/4/reserved_regions": "0x0 0x1 direct\n0x2 0x3 msi\n",
-            f"sys/bus/pci/devices/{PF}/net/eth0/operstate": "down\n",
             "sys/class/vfio/4/dev": "240:7\n",
         }
         kernel = tree(tmp_path, files)
         assert parameter(kernel, "vfio_pci", "enable_sriov") is True
         assert "neither Y nor N" in why(parameter(kernel, "vfio_pci", "disable_denylist"))
         assert reserved_regions(kernel, 4) == ("direct", "msi")
-        assert interface_states(kernel, PF) == {"eth0": "down"}
         assert node_numbers(kernel, "/dev/vfio/4") == (240, 7)
         assert "no node" in why(node_numbers(kernel, "/dev/vfio/vfio"))
+
+
+def test_an_interface_is_up_by_its_flags_not_by_its_cable(tmp_path: Path) -> None:
+    net = f"sys/bus/pci/devices/{PF}/net"
+    files = {
+        "no_cable/operstate": "down",
+        "no_cable/flags": "0x1003",
+        "off/operstate": "down",
+        "off/flags": "0x1002",
+        "odd/flags": "up",
+    }
+    found = interfaces_up(tree(tmp_path, {f"{net}/{name}": f"{text}\n" for name, text in files.items()}), PF)
+    assert not isinstance(found, Unread)
+    assert (found["no_cable"], found["off"]) == (True, False)
+    assert "no hexadecimal number" in why(found["odd"])
 
 
 def test_gathering_in_an_empty_tree_reads_nothing_and_raises_nothing(tmp_path: Path) -> None:

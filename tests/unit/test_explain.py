@@ -8,7 +8,11 @@ from typing import Any
 import pytest
 
 from tests.values import (
+    OTHER,
     PF,
+    PLAIN,
+    TOKEN,
+    VF,
     make_fleet,
     make_holder,
     make_knowledge,
@@ -26,11 +30,6 @@ from vfdeck.backend.facts import Facts
 from vfdeck.backend.kernel import Stage
 from vfdeck.backend.model import Snapshot, TokenState
 from vfdeck.backend.token import Token
-
-VF = vf_address(PF, 0)
-PLAIN = "0000:04:00.0"
-TOKEN = Token.parse("bd8d9d2b-5a5f-4f5a-a211-f591514ba1f3")
-OTHER = Token.parse("6b1f2c3d-0000-4000-8000-00000000abcd")
 
 
 def asked(view: Snapshot, change: Change, stage: Stage, answer: str, **fields: Any) -> list[Explanation]:
@@ -397,7 +396,9 @@ class TestCdevPath:
         found = asked(view, Open(PLAIN, path=OpenPath.CDEV), Stage.BIND_IOMMUFD, "EINVAL")[0]
         assert found.entry == "E2"
         assert "qemu-system-x86 (4242)" in found.why
-        assert "ls -l /proc/*/fd 2>/dev/null | grep /dev/vfio/devices/vfio3" in found.check
+        assert "ls -l /proc/*/fd/* 2>/dev/null | grep /dev/vfio/devices/vfio3" in found.check
+        assert f"vfdeck holders {PLAIN}" in found.check
+        assert found.actions == ("close",)
 
     def test_a_holder_that_may_be_hidden_is_named_first(self) -> None:
         view = snapshot(make_plain(cdev="vfio3"), unseen=2)

@@ -9,6 +9,7 @@ import pytest
 
 from vfdeck.app.cli import main
 from vfdeck.backend.catalogue import entries
+from vfdeck.backend.checks.advice import data
 
 
 def test_one_entry_whole(capsys: pytest.CaptureFixture[str]) -> None:
@@ -22,6 +23,53 @@ def test_one_entry_whole(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_fault_is_named_after_its_entry(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["explain", "A4.old"]) == 0
     assert capsys.readouterr().out.startswith("A4  ")
+
+
+def ids(text: str) -> list[str]:
+    """The entries that were listed."""
+    return [line.split()[0] for line in text.splitlines()]
+
+
+@pytest.mark.parametrize(("badge", "entry"), [(a["badge"], a["id"]) for a in data()["advice"] if a["badge"]])
+def test_the_words_of_the_dashboard_s_badge(badge: str, entry: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever sees it in the header types it as it stands there, in quotes or not."""
+    for words in ([badge], badge.split()):
+        assert main(["explain", *words]) == 0
+        text = capsys.readouterr().out
+        assert text.startswith(f"{entry}  ")
+        assert f'"{badge}"' in text
+
+
+def test_a_line_of_the_kernel_s_log(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["explain", "vfio-pci 0000:03:10.0: VF token required to access device"]) == 0
+    assert ids(capsys.readouterr().out) == ["D1", "D6", "E6"]
+
+
+@pytest.mark.parametrize(
+    ("words", "found", "absent"), [("interrupt remapping", "C12", "D1"), ("Denylist", "B3", "A1"), ("libvirt", "D15", "A1")]
+)
+def test_words_find_what_they_stand_in(words: str, found: str, absent: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["explain", *words.split()]) == 0
+    text = capsys.readouterr().out
+    assert found in ids(text)
+    assert absent not in ids(text)
+
+
+def test_what_vfdeck_can_do_about_it(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["explain", "D3"]) == 0
+    assert "t in the dashboard (Set the PF's VF token), or vfdeck token set <pf>" in " ".join(capsys.readouterr().out.split())
+    assert main(["explain", "B5"]) == 0
+    assert "with vfdeck" not in capsys.readouterr().out
+
+
+def test_commands_for_actions_are_understood() -> None:
+    from vfdeck.app.cli import parser
+    from vfdeck.app.commands.ways import COMMANDS
+    from vfdeck.app.dashboard.actions import BY_ID
+
+    assert COMMANDS.keys() <= BY_ID.keys()
+    for command in COMMANDS.values():
+        parser().parse_args(command.format(bdf="0000:03:10.0", pf="0000:03:00.0").split()[1:])
 
 
 def test_by_errno_and_stage(capsys: pytest.CaptureFixture[str]) -> None:
@@ -74,7 +122,12 @@ def test_what_the_unknown_entry_tells_one_to_type_is_understood() -> None:
     words = {"errno": "EXDEV", "stage": "sriov_numvfs", "bdf": "0000:03:00.0"}
     command = fill(entry("unknown").do[0], words).split(" (")[0].split()
     options = parser().parse_args(command[1:])
-    assert (options.what, options.stage, options.about, options.bundle) == ("EXDEV", "sriov_numvfs", "0000:03:00.0", "report.json")
+    assert (" ".join(options.what), options.stage, options.about, options.bundle) == (
+        "EXDEV",
+        "sriov_numvfs",
+        "0000:03:00.0",
+        "report.json",
+    )
 
 
 @pytest.mark.parametrize("form", ["markdown", "man"])

@@ -6,18 +6,14 @@ import errno
 
 import pytest
 
-from tests.values import PF, make_fleet, make_holder, make_knowledge, make_pf, make_plain, snapshot, vf_address
+from tests.values import PF, PLAIN, TOKEN, VF, make_fleet, make_holder, make_knowledge, make_pf, make_plain, snapshot
 from vfdeck.backend.causes import ANY_ANSWER, ANY_FILE, TABLE
 from vfdeck.backend.changes import BindDriver, Change, Open, OpenPath, SetAutoprobe, SetNumvfs, UnbindDriver
 from vfdeck.backend.explain import diagnose
 from vfdeck.backend.facts import Facts
 from vfdeck.backend.kernel import Stage
 from vfdeck.backend.model import Snapshot, TokenState
-from vfdeck.backend.token import Token
 
-VF = vf_address(PF, 0)
-PLAIN = "0000:04:00.0"
-TOKEN = Token.parse("bd8d9d2b-5a5f-4f5a-a211-f591514ba1f3")
 STAGES = {stage.value for stage in Stage}
 
 ONE = snapshot(make_pf())

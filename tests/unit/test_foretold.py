@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 
 import pytest
 
+from tests.contract.bed import IGB, NVME, machine
 from tests.unit.test_local_host import FREE_VF, GUARDED, HELD_VF, IDLE, IDLE_VF, KERNEL_PF, TOKEN, in_thread, wait_for
 from tests.values import PF, make_pf, snapshot
 from vfdeck.app.dashboard.dialogs.confirm import plan_sections
@@ -21,12 +23,14 @@ from vfdeck.backend.changes import (
     SetToken,
     UnbindDriver,
 )
-from vfdeck.backend.kernel import Stage
+from vfdeck.backend.kernel import OpenFiles, Stage
+from vfdeck.backend.local_host import LocalHost
 from vfdeck.backend.model import Certainty, Scores
 from vfdeck.backend.plan import plan
+from vfdeck.backend.sim.kernel import SimulatedKernel
 from vfdeck.backend.sim.machine import Fault
 from vfdeck.backend.sim.scenario import SimulatedHost, load
-from vfdeck.widgets.facts import host_facts
+from vfdeck.widgets.host_facts import host_facts
 from vfdeck.widgets.report import report
 from vfdeck.widgets.sections import plain_text
 
@@ -85,6 +89,48 @@ def test_what_is_not_attempted_is_not_counted(host: SimulatedHost) -> None:
     assert outcome.as_predicted is None
     assert host.snapshot().scores == Scores()
     assert "foretold" not in plain_text(host_facts(host.snapshot()))
+
+
+@pytest.mark.parametrize(
+    ("driver", "pf", "left"),
+    [("igb", IGB, []), ("nvme", NVME, ["0000:03:00.1", "0000:03:00.2"])],
+)
+def test_a_pf_with_vfs_goes_to_vfio_where_its_driver_takes_them_along(driver: str, pf: str, left: list[str]) -> None:
+    hardware = machine("6.12.107")
+    for name in ("vfio-pci", driver):
+        hardware.load_driver(name)
+    host = LocalHost(SimulatedKernel(hardware))
+    for change in (BindDriver(pf, driver), SetNumvfs(pf, 2)):
+        assert host.perform(change).ok
+    outcome = host.perform(BindDriver(pf, "vfio-pci"))
+    assert outcome.attempted == (not left)
+    if left:
+        assert outcome.explanation is not None
+        assert f"{pf} has 2 VFs, and vfio-pci takes no PF with VFs" in outcome.explanation.rule
+        assert host.perform(UnbindDriver(pf)).as_predicted
+    else:
+        assert outcome.as_predicted
+    assert [vf.bdf for vf in host.snapshot().vfs_of(pf)] == left
+
+
+class LateKernel(SimulatedKernel):
+    """Leaves programs for another look, wherever it may."""
+
+    def open_files(self, late: float = 0.0) -> OpenFiles:
+        return dataclasses.replace(super().open_files(late), late=late)
+
+
+def test_nothing_is_certain_that_rests_on_a_look_that_may_be_late() -> None:
+    hardware = machine("6.12.107")
+    hardware.load_driver("vfio-pci")
+    change = SetNumvfs(IGB, 1)
+    for kernel, certainty in ((SimulatedKernel(hardware), Certainty.EXACT), (LateKernel(hardware), Certainty.INFERRED)):
+        host = LocalHost(kernel)
+        view = host.snapshot()
+        predicted = host.plan(change, view).predicted
+        assert predicted is not None
+        assert (view.late > 0, predicted.answer) == (certainty is Certainty.INFERRED, "ENOENT at sriov_numvfs")
+        assert predicted.certainty is certainty
 
 
 def test_the_report_says_so() -> None:

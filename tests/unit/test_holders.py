@@ -24,8 +24,8 @@ FLEET = {f.bdf: f for f in values.make_fleet(2)}
 SHARED = {f.bdf: f for f in (values.make_pf(vfs=2), *(values.make_vf(index=i, iommu_group=20, cdev=f"vfio{i}") for i in (0, 1)))}
 
 
-def file(kind: str, node: str = "", bdf: str = "", pid: int = 7) -> OpenFile:
-    return OpenFile(Process(pid, f"program-{pid}", "user", 5.0, "line", "vm", "pod"), kind, node, bdf)
+def file(kind: str, node: str = "", bdf: str = "", pid: int = 7, fds: tuple[int, ...] = ()) -> OpenFile:
+    return OpenFile(Process(pid, f"program-{pid}", "user", 5.0, "line", "vm", "pod"), kind, node, bdf, fds=fds)
 
 
 def attributed(functions: dict[str, Function], *files: OpenFile) -> set[tuple[str, str, Certainty]]:
@@ -45,6 +45,10 @@ def attributed(functions: dict[str, Function], *files: OpenFile) -> set[tuple[st
         (SHARED, [file("mapping", "vfio1")], {(OTHER, "mapping", EXACT)}),
         # the group tells
         (FLEET, [file("device"), file("group", "20"), file("container")], {(VF, "device", INFERRED)}),
+        (FLEET, [file("device", fds=(5, 6, 7)), file("group", "20")], {(VF, "device", INFERRED)}),
+        (FLEET, [file("device"), file("device"), file("group", "20")], {(VF, "device", INFERRED)}),
+        (FLEET, [file("device"), file("group", "20"), file("group", "99")], {(VF, "device", INFERRED)}),
+        (SHARED, [file("device", fds=(5, 6)), file("group", "20")], {(VF, "device", INFERRED), (OTHER, "device", INFERRED)}),
         (
             FLEET,
             [file("device"), file("group", "20"), file("group", "21")],
@@ -65,6 +69,17 @@ def attributed(functions: dict[str, Function], *files: OpenFile) -> set[tuple[st
             FLEET,
             [file("mapping", bdf=VF), file("device"), file("group", "20"), file("group", "21")],
             {(VF, "device", INFERRED), (OTHER, "device", INFERRED)},
+        ),
+        (
+            SHARED,
+            [file("mapping", bdf=VF), file("device", fds=(5, 6)), file("group", "20")],
+            {(VF, "device", INFERRED), (OTHER, "device", INFERRED)},
+        ),
+        # one told by the kernel and one not: the group stays the only origin of the latter
+        (
+            SHARED,
+            [file("device", bdf=VF), file("device"), file("group", "20")],
+            {(VF, "device", EXACT), (OTHER, "device", INFERRED)},
         ),
         # not ours
         (FLEET, [file("group", "99"), file("device"), file("container"), file("iommufd")], set()),

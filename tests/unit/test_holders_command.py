@@ -132,6 +132,21 @@ def test_changes_as_they_happen(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     ]
 
 
+def test_a_holder_that_goes_on_from_the_group_to_the_device(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = dataclasses.replace(HELD, holders=(values.make_holder(VF, kind="group", certainty=Certainty.INFERRED),))
+    then = dataclasses.replace(HELD, holders=(values.make_holder(VF),))
+    on(monkeypatch, first, then, then)
+    assert main(["holders", "--watch"]) == 130
+    said = capsys.readouterr().out.splitlines()
+    assert [line.split()[1] for line in said] == ["=", "1", "~"]
+    assert "device open [exact]" in said[-1]
+    on(monkeypatch, first, then, then)
+    assert main(["holders", "--watch", "--json"]) == 130
+    assert [validated(line)["change"] for line in capsys.readouterr().out.splitlines()] == ["held", "changed"]
+
+
 def test_changes_as_json(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     on(monkeypatch, HELD, NOTHING)
     assert main(["holders", "--watch", "--json"]) == 130
@@ -155,7 +170,7 @@ def test_a_tree_on_disk(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     pf = with_vfs(Fake("0000:01:00.0", driver="vfio-pci", group=14, totalvfs=8), 2, driver="vfio-pci", group=20)
     root = build(tmp_path, [pf])
     (root / "sys/class/vfio/20").mkdir(parents=True)
-    for pid, fds in ((1, ()), (7, ("/dev/vfio/20", "anon_inode:[vfio-device]"))):
+    for pid, fds in ((1, ()), (7, ("/dev/vfio/20", "anon_inode:[vfio-device]", "/dev/vfio/99"))):
         (root / f"proc/{pid}/fd").mkdir(parents=True)
         (root / f"proc/{pid}/comm").write_text("spdk_tgt\n")
         (root / f"proc/{pid}/maps").write_text("")

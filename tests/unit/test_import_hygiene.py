@@ -30,7 +30,9 @@ def modules(*arguments: str) -> set[str]:
     return set(names)
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["tree", "--help"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["--version"], ["tree", "--help"], ["token", "set", "--help"], ["open", "--help"]]
+)
 def test_help_imports_next_to_nothing(arguments: list[str]) -> None:
     assert not modules(*arguments) & (HEAVY | {"dataclasses", "json", "ctypes", "hashlib", "tomllib", "subprocess"})
 
@@ -45,6 +47,8 @@ def test_the_tree_of_this_host_and_of_the_demo() -> None:
     assert not modules("tree") & {"textual", "rich"}
     assert not modules("holders", "--demo") & HEAVY
     assert not modules("tree", "--demo") & HEAVY
+    assert not modules("token", "set", "0000:af:00.0", "--generate", "--dry-run", "--demo") & HEAVY
+    assert not modules("open", "0000:af:00.0", "--yes", "--demo") & HEAVY
     assert not modules("tree", "--demo", "--filter", "held:yes x710") & HEAVY
 
 

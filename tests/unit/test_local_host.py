@@ -24,7 +24,7 @@ from vfdeck.backend.changes import (
 from vfdeck.backend.kernel import Refusal, Stage
 from vfdeck.backend.model import Certainty, TokenState
 from vfdeck.backend.sim.kernel import SimulatedKernel
-from vfdeck.backend.sim.scenario import SimulatedHost, UnknownScenario, load, names
+from vfdeck.backend.sim.scenario import SimulatedHost, UnknownScenario, load
 from vfdeck.backend.token import Token
 from vfdeck.backend.token_rules import format_argument
 
@@ -48,10 +48,8 @@ def entry(outcome: Outcome) -> str:
     return outcome.explanation.entry if outcome.explanation else ""
 
 
-def test_every_scenario_loads_and_unknown_ones_are_named() -> None:
-    for name in names():
-        assert not load(name, 3).snapshot().problems
-    with pytest.raises(UnknownScenario, match="card, default"):
+def test_unknown_scenarios_are_named() -> None:
+    with pytest.raises(UnknownScenario, match=r"card, datacentre, default, none"):
         load("nosuch")
 
 

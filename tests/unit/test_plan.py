@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from tests.values import (
+    FLEET,
+    HELD,
     PF,
+    PLAIN,
+    TOKEN,
+    VF,
     make_fleet,
     make_holder,
+    make_job,
     make_knowledge,
     make_pf,
     make_plain,
     make_vf,
     own_holder,
     snapshot,
-    vf_address,
 )
-from vfdeck.backend.acts import CloseAct, FeatureAct, OpenAct, Write, steps
+from vfdeck.backend.acts import CloseAct, FeatureAct, OpenAct, VerifyAct, Write, steps
 from vfdeck.backend.changes import (
     BindDriver,
     Change,
@@ -29,19 +36,13 @@ from vfdeck.backend.changes import (
     SetToken,
     UnbindDriver,
 )
-from vfdeck.backend.model import Job, JobState, Snapshot, TokenState
+from vfdeck.backend.model import Snapshot, TokenState
 from vfdeck.backend.plan import plan
 from vfdeck.backend.token import Token
 
-VF = vf_address(PF, 0)
-PLAIN = "0000:04:00.0"
-TOKEN = Token.parse("bd8d9d2b-5a5f-4f5a-a211-f591514ba1f3")
-OTHER = Token.parse("6b1f2c3d-0000-4000-8000-00000000abcd")
 DEV = f"/sys/bus/pci/devices/{PF}"
 DRIVERS = "/sys/bus/pci/drivers"
-FLEET = snapshot(*make_fleet(4))
 BESIDE_A_USER = snapshot(make_plain(), make_plain("0000:04:00.1"), holders=(make_holder("0000:04:00.1"),))
-HELD = snapshot(*make_fleet(4), holders=(make_holder(VF), make_holder(vf_address(PF, 1), 77, "dpdk")))
 
 
 def writes(change: Change, view: Snapshot) -> list[tuple[str, bytes]]:
@@ -87,7 +88,9 @@ class TestSteps:
         assert writes(SetAutoprobe(PF, False), FLEET) == [(f"{DEV}/sriov_drivers_autoprobe", b"0\n")]
 
     def test_token_through_an_open_fd_or_by_opening(self) -> None:
-        assert steps(SetToken(PF, TOKEN), FLEET, frozenset({PF})) == (FeatureAct(PF, TOKEN),)
+        setting, asking = steps(SetToken(PF, TOKEN), FLEET, frozenset({PF}))
+        assert setting == FeatureAct(PF, TOKEN)
+        assert asking == VerifyAct(VF, TOKEN, OpenPath.GROUP, "/dev/vfio/20", after=True)
         opened, closed = steps(SetToken(PF, TOKEN), FLEET)
         assert opened == OpenAct(PF, TOKEN, OpenPath.GROUP, "/dev/vfio/10")
         assert closed == CloseAct(PF, just_opened=True)
@@ -121,10 +124,6 @@ class TestSteps:
         assert [(s.text, s.shell) for s in result.steps] == [(a.text, a.shell) for a in steps(SetNumvfs(PF, 8), FLEET)]
 
 
-def running_job(target: str = PF) -> Job:
-    return Job(1, "0000:03:00.0: 0 -> 4 VFs", target, JobState.RUNNING, "give", 0.0)
-
-
 IMPOSSIBLE: list[tuple[Change, Snapshot, str]] = [
     (SetNumvfs("0000:09:00.0", 1), FLEET, "not there"),
     (SetNumvfs(VF, 1), FLEET, f"{VF} is a VF of {PF}: only a PF has VFs"),
@@ -137,13 +136,13 @@ IMPOSSIBLE: list[tuple[Change, Snapshot, str]] = [
     (SetNumvfs(PF, 4), snapshot(make_pf(), host={"enable_sriov": False}), "enable_sriov is N"),
     (SetNumvfs(PF, 4), snapshot(make_pf(), host={"enable_sriov": None}), "has no enable_sriov"),
     (SetNumvfs(PF, 0), snapshot(*make_fleet(2), holders=(own_holder(VF),)), f"vfdeck itself holds {VF}"),
-    (SetNumvfs(PF, 4), snapshot(make_pf(), jobs=(running_job(),)), "under way"),
+    (SetNumvfs(PF, 4), snapshot(make_pf(), jobs=(make_job(),)), "under way"),
     (BindDriver(PF, "vfio-pci"), FLEET, "on vfio-pci already"),
     (BindDriver(PF, "../../x"), FLEET, "no name of a driver"),
     (BindDriver(PF, ".."), FLEET, "no name of a driver"),
     (BindDriver(PF, "a\nb"), FLEET, "no name of a driver"),
     (BindDriver(PF, ""), FLEET, "no name of a driver"),
-    (BindDriver(PF, "vfio-pci"), snapshot(*make_fleet(2, driver="igb")), "takes no PF with VFs: the kernel would answer EBUSY"),
+    (BindDriver(PF, "vfio-pci"), snapshot(*make_fleet(2, driver="nvme")), "takes no PF with VFs: the kernel would answer EBUSY"),
     (
         BindDriver(PF, "vfio-pci"),
         snapshot(make_pf(driver="igb", iommu_group=None)),
@@ -159,7 +158,7 @@ IMPOSSIBLE: list[tuple[Change, Snapshot, str]] = [
     (SetToken(PF, TOKEN), snapshot(make_pf(driver="igb")), "is on igb: only a PF on vfio-pci"),
     (SetToken(PF, TOKEN), snapshot(make_pf(), host={"kernel": "5.4.0"}), "no VF tokens"),
     (SetToken(PF, TOKEN), HELD, "would only compare"),
-    (SetToken(PF, TOKEN), snapshot(make_pf(), holders=(make_holder(PF),)), "taken by qemu-system-x86 (4242)"),
+    (SetToken(PF, TOKEN), snapshot(make_pf(), holders=(make_holder(PF, kind="group"),)), "taken by qemu-system-x86 (4242)"),
     (SetToken(PF, TOKEN), snapshot(make_pf(iommu_group=None)), "no IOMMU group"),
     (Open("0000:09:00.0"), FLEET, "not there"),
     (Close(PF), FLEET, "does not hold"),
@@ -175,7 +174,14 @@ def test_impossible(change: Change, view: Snapshot, reason: str) -> None:
     assert result.steps == ()
 
 
+@pytest.mark.parametrize(("change", "view", "reason"), IMPOSSIBLE)
+def test_a_look_that_may_be_late_changes_nothing_of_that(change: Change, view: Snapshot, reason: str) -> None:
+    assert reason in plan(change, dataclasses.replace(view, late=10.0)).impossible
+
+
 POSSIBLE: list[tuple[Change, Snapshot]] = [
+    (BindDriver(PF, "vfio-pci"), snapshot(*make_fleet(2, driver="igb"))),
+    (BindDriver(PF, "vfio-pci"), snapshot(*make_fleet(2, driver="qede"))),
     (BindDriver(PF, "vfio-pci"), snapshot(*make_fleet(2, driver="igb"), host={"kernel": "5.4.0"})),
     (BindDriver(PF, "vfio-pci"), snapshot(make_pf(driver="igb", iommu_group=None), host={"noiommu": True})),
     (SetToken(PF, TOKEN), snapshot(*make_fleet(2), holders=(own_holder(PF), make_holder(VF)))),
@@ -198,7 +204,7 @@ def test_possible(change: Change, view: Snapshot) -> None:
 
 
 def test_an_open_beside_a_running_change_where_both_would_hang() -> None:
-    jobs = (running_job(),)
+    jobs = (make_job(),)
     assert "hang" in plan(Open(PF), snapshot(make_pf(), jobs=jobs, host={"kernel": "6.14.0"})).impossible
     fine = plan(Open(PF), snapshot(make_pf(), jobs=jobs, host={"kernel": "7.3.4"}))
     assert not fine.impossible
@@ -242,12 +248,50 @@ class TestBlastRadius:
         assert "takes the VFs with it: all 2 VFs vanish" in text
         assert f"token #{TOKEN.fingerprint} is lost" in text
 
-    def test_pf_on_its_own_driver_leaves(self) -> None:
-        view = snapshot(*make_fleet(2, driver="igb"), holders=(make_holder(VF),))
-        result = plan(UnbindDriver(PF), view)
+    @pytest.mark.parametrize("change", [UnbindDriver(PF), BindDriver(PF, "vfio-pci")])
+    @pytest.mark.parametrize(
+        ("driver", "words"),
+        [
+            ("igb", "igb takes the VFs with it: all 2 VFs vanish"),
+            ("qede", "qede may leave its VFs behind, or take them with it: then all 2 VFs vanish"),
+        ],
+    )
+    def test_pf_on_its_own_driver_leaves(self, change: Change, driver: str, words: str) -> None:
+        view = snapshot(*make_fleet(2, driver=driver), holders=(make_holder(VF),))
+        result = plan(change, view)
+        assert not result.impossible
         assert result.destructive
-        assert "may remove them" in said(result)
-        assert "until qemu-system-x86 (4242)" in said(result)
+        assert words in said(result)
+        assert f"in use: qemu-system-x86 (4242) on {VF}" in said(result)
+        doubt = "if its VFs go: " if driver == "qede" else ""
+        assert f"{doubt}MAC addresses, VLANs and other settings of these VFs are lost (G4)" in result.warnings
+        assert f"{doubt}the kernel waits, without limit, until qemu-system-x86 (4242) on {VF} lets go" in result.warnings
+        assert ("expected:" in said(result)) == (driver == "qede")  # what cannot be known is said
+
+    def test_pf_on_a_driver_that_leaves_its_vfs_behind(self) -> None:
+        view = snapshot(*make_fleet(2, driver="nvme"), holders=(make_holder(VF),))
+        text = said(plan(UnbindDriver(PF), view))
+        assert f"nvme leaves the 2 VFs of {PF} behind" in text
+        assert "vanish" not in text
+        assert "until" not in text
+
+    @pytest.mark.parametrize(
+        ("change", "view"),
+        [
+            (UnbindDriver(PLAIN), snapshot(make_plain(), unseen=3)),
+            (BindDriver(PLAIN, "e1000e"), snapshot(make_plain(), unseen=3)),
+            (UnbindDriver(VF), snapshot(*make_fleet(2), unseen=3)),
+            (UnbindDriver(PF), snapshot(*make_fleet(2), unseen=3)),
+            (SetNumvfs(PF, 0), snapshot(*make_fleet(2), unseen=3)),
+        ],
+    )
+    def test_who_could_not_be_looked_at_may_hold_it(self, change: Change, view: Snapshot) -> None:
+        result = plan(change, view)
+        assert result.destructive
+        assert "3 processes could not be looked at: there may be holders, and then the kernel waits for them" in said(result)
+
+    def test_nobody_holds_by_vfio_what_is_on_another_driver(self) -> None:
+        assert not plan(UnbindDriver(PLAIN), snapshot(make_plain(driver="e1000e"), unseen=3)).destructive
 
     def test_company_in_the_group(self) -> None:
         view = snapshot(make_plain(driver="e1000e"), make_plain("0000:04:00.1", driver="snd_hda_intel"))

@@ -10,10 +10,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.unit.test_predict_opens import EXACT, LIKELY, UNKNOWN, told
 from tests.values import (
+    FLEET,
+    HELD,
+    OTHER,
     PF,
+    PLAIN,
+    TOKEN,
+    VF,
     make_fleet,
     make_holder,
+    make_job,
     make_knowledge,
     make_pf,
     make_plain,
@@ -22,6 +30,7 @@ from tests.values import (
     snapshot,
     vf_address,
 )
+from vfdeck.backend import leaving
 from vfdeck.backend.acts import Write
 from vfdeck.backend.changes import (
     BindDriver,
@@ -36,185 +45,20 @@ from vfdeck.backend.changes import (
     SetToken,
     UnbindDriver,
 )
+from vfdeck.backend.evidence import Unread, Window
 from vfdeck.backend.kernel import Stage
-from vfdeck.backend.model import Certainty, Job, JobState, Problem, Scores, Snapshot, TokenState
+from vfdeck.backend.model import Certainty, Function, Scores, Snapshot, Sriov, TokenState
 from vfdeck.backend.plan import plan
 from vfdeck.backend.predict import predict, predict_act
 from vfdeck.backend.predict.ask import Ask
+from vfdeck.backend.predict.seen import Seen
 from vfdeck.backend.profile import named_profiles
-from vfdeck.backend.token import Token
-
-VF = vf_address(PF, 0)
-PLAIN = "0000:04:00.0"
-TOKEN = Token.parse("bd8d9d2b-5a5f-4f5a-a211-f591514ba1f3")
-OTHER = Token.parse("6b1f2c3d-0000-4000-8000-00000000abcd")
-FLEET = snapshot(*make_fleet(4))
-HELD = snapshot(*make_fleet(4), holders=(make_holder(VF), make_holder(vf_address(PF, 1), 77, "dpdk")))
-EXACT, LIKELY, UNKNOWN = Certainty.EXACT, Certainty.INFERRED, Certainty.UNKNOWN
-
-
-def told(change: Change, view: Snapshot, own: frozenset[str] = frozenset()) -> tuple[str, Certainty]:
-    """The answer foretold, and how certain it is."""
-    found = predict(change, view, own)
-    assert found is not None
-    return found.answer, found.certainty
-
-
-def job(target: str = PF, **fields: Any) -> Job:
-    """A change under way."""
-    return Job(1, f"{target}: 4 -> 0 VFs", target, JobState.RUNNING, "", 0.0, **fields)
-
-
-ELSEWHERE = job("0000:07:00.0", waits_for="qemu (7)")
-
-
-# -- opens -----------------------------------------------------------------------------------------------------------------
-def expected(view: Snapshot, bdf: str, token: Token | None = None, **fields: Any) -> str:
-    found = predict(Open(bdf, token, **fields), view)
-    assert found is not None
-    return str(found)
-
-
-class TestPrediction:
-    def test_vf_without_token(self) -> None:
-        assert expected(FLEET, VF) == "EACCES at get_device_fd (VF token required)"
-
-    def test_plan_says_so(self) -> None:
-        assert "expected: EACCES at get_device_fd (VF token required)" in plan(Open(VF), FLEET).warnings
-
-    @pytest.mark.parametrize(
-        ("state", "fingerprint", "answer", "certainty"),
-        [
-            (TokenState.SET, TOKEN.fingerprint, 0, Certainty.INFERRED),
-            (TokenState.SET, OTHER.fingerprint, errno.EACCES, Certainty.INFERRED),
-            (TokenState.UNSET, "", errno.EACCES, Certainty.INFERRED),
-            (TokenState.UNKNOWN, "", errno.EACCES, Certainty.UNKNOWN),
-        ],
-    )
-    def test_vf_with_token_by_what_is_known(self, state: TokenState, fingerprint: str, answer: int, certainty: Certainty) -> None:
-        view = snapshot(*make_fleet(1), tokens=[make_knowledge(state=state, fingerprint=fingerprint)])
-        found = predict(Open(VF, TOKEN), view)
-        assert found is not None
-        assert (found.errno, found.certainty) == (answer, certainty)
-
-    def test_pf(self) -> None:
-        assert "stays as it was" in expected(FLEET, PF)
-        assert "becomes the PF's token" in expected(FLEET, PF, TOKEN)
-        assert "EACCES at get_device_fd (The PF's VFs are in use)" in expected(HELD, PF)
-        assert "cannot be known" in expected(snapshot(*make_fleet(1), unseen=1), PF)
-
-    @pytest.mark.parametrize(
-        ("view", "token", "answer", "stage"),
-        [
-            (snapshot(make_plain()), TOKEN, "EINVAL", Stage.GET_DEVICE_FD),
-            (snapshot(make_plain(driver=None)), None, "ENOENT", Stage.OPEN_GROUP),
-            (snapshot(make_plain(iommu_group=None)), None, "ENOENT", Stage.IOMMU_GROUP),
-            (snapshot(make_plain(), holders=(make_holder(PLAIN),)), None, "EBUSY", Stage.OPEN_GROUP),
-            (snapshot(make_plain(), make_plain("0000:04:00.1", driver="nvme")), None, "EPERM", Stage.SET_CONTAINER),
-            (snapshot(make_plain(driver=None), make_plain("0000:04:00.1")), None, "ENODEV", Stage.GET_DEVICE_FD),
-            (snapshot(make_plain(), host={"kernel": "5.4.0"}), TOKEN, "ENODEV", Stage.GET_DEVICE_FD),
-            (snapshot(make_plain(), host={"privileged": False}), None, "EACCES", Stage.OPEN_GROUP),
-        ],
-    )
-    def test_group_ladder(self, view: Snapshot, token: Token | None, answer: str, stage: Stage) -> None:
-        assert expected(view, PLAIN, token).startswith(f"{answer} at {stage}")
-
-    def test_vf_of_a_kernel_pf_takes_no_token(self) -> None:
-        view = snapshot(*make_fleet(1, driver="igb"))
-        assert expected(view, VF, TOKEN).startswith("EINVAL at get_device_fd")
-        assert expected(view, VF).startswith("it opens")
-
-    @pytest.mark.parametrize(
-        ("kernel", "token", "answer"),
-        [
-            ("6.14.0", None, "it opens"),
-            ("6.14.0", TOKEN, "EINVAL at bind_iommufd"),
-            ("6.17.0", TOKEN, "E2BIG at bind_iommufd"),
-            ("6.18.3", None, "EACCES at bind_iommufd"),
-        ],
-    )
-    def test_cdev_ladder(self, kernel: str, token: Token | None, answer: str) -> None:
-        view = snapshot(*make_fleet(1, vf={"cdev": "vfio0"}), host={"kernel": kernel})
-        assert expected(view, VF, token, path=OpenPath.CDEV).startswith(answer)
-
-    def test_cdev_hole_is_told(self) -> None:
-        view = snapshot(*make_fleet(1, vf={"cdev": "vfio0"}), host={"kernel": "6.14.0"})
-        assert "asks for no token on this path" in "".join(plan(Open(VF, path=OpenPath.CDEV), view).warnings)
-
-    def test_cdev_in_use(self) -> None:
-        view = snapshot(make_plain(cdev="vfio0"), holders=(make_holder(PLAIN, kind="cdev"),))
-        assert expected(view, PLAIN, path=OpenPath.CDEV).startswith("EINVAL at bind_iommufd")
-        assert expected(view, PLAIN).startswith("EBUSY at open_group")
-
-    def test_a_function_that_is_gone(self) -> None:
-        assert predict(Open("0000:09:00.0"), FLEET) is None
-
-
-EXACT_OPENS: list[tuple[Open, Snapshot, str]] = [
-    (Open(VF), FLEET, "EACCES at get_device_fd"),
-    (Open(PLAIN, TOKEN), snapshot(make_plain()), "EINVAL at get_device_fd"),
-    (Open(VF, TOKEN), snapshot(*make_fleet(1, driver="igb")), "EINVAL at get_device_fd"),
-    (Open(PF), HELD, "EACCES at get_device_fd"),
-    (Open(PLAIN), snapshot(make_plain(driver="e1000e")), "ENOENT at open_group"),
-    (Open(PLAIN), snapshot(make_plain(iommu_group=None)), "ENOENT at iommu_group"),
-    (Open(PLAIN), snapshot(make_plain(driver=None), make_plain("0000:04:00.1")), "ENODEV at get_device_fd"),
-    (Open(PLAIN, path=OpenPath.CDEV), snapshot(make_plain(driver=None)), "ENOENT at cdev_node"),
-    (Open(PLAIN, path=OpenPath.CDEV), snapshot(make_plain()), "ENOENT at open_cdev"),
-]
-
-
-@pytest.mark.parametrize(("change", "view", "answer"), EXACT_OPENS)
-class TestExactOpens:
-    def test_certain_where_nothing_unseen_can_change_it(self, change: Open, view: Snapshot, answer: str) -> None:
-        assert told(change, view) == (answer, EXACT)
-
-    def test_a_file_that_could_not_be_read_takes_the_certainty(self, change: Open, view: Snapshot, answer: str) -> None:
-        unread = (Problem(f"/sys/bus/pci/devices/{change.bdf}/uevent", "EIO"),)
-        assert told(change, dataclasses.replace(view, problems=unread)) == (answer, LIKELY)
-
-
-@pytest.mark.parametrize(
-    "doubt",
-    [
-        {"unseen": 3},
-        {"unattributed": 1},
-        {"jobs": (job(VF),)},
-        {"host": {"kernel": "6.1.0-very-odd"}, "holders": (make_holder(VF, kind="cdev"),)},
-        {"host": {"kernel": "unreadable"}},
-    ],
-    ids=["a process unseen", "a device that cannot be told", "a change under way", "a holder", "no release"],
-)
-def test_doubts_about_a_guarded_vf(doubt: dict[str, Any]) -> None:
-    found = predict(Open(VF), snapshot(*make_fleet(2), **doubt))
-    assert found is not None
-    assert found.certainty is LIKELY
-    assert found.errno in (errno.EACCES, errno.EBUSY)
-
-
-def test_who_holds_the_pf_may_have_set_another_token() -> None:
-    ours = make_knowledge(fingerprint=TOKEN.fingerprint)
-    for held, answer in ((PF, UNKNOWN), (vf_address(PF, 3), LIKELY)):
-        view = snapshot(*make_fleet(4), tokens=[ours], holders=(make_holder(held),))
-        assert told(Open(VF, TOKEN), view) == ("OK", LIKELY)
-        assert told(Open(VF, OTHER), view) == ("EACCES at get_device_fd", answer)
-
-
-def test_a_group_of_our_own_is_not_opened_again() -> None:
-    pair = (make_plain(), make_plain("0000:04:00.1"))
-    ours = snapshot(*pair, holders=(own_holder(PLAIN),), host={"privileged": False})
-    assert told(Open("0000:04:00.1", TOKEN), ours) == ("EINVAL at get_device_fd", EXACT)
-    by_cdev = snapshot(*pair, holders=(own_holder(PLAIN, kind="cdev"),))
-    assert told(Open("0000:04:00.1"), by_cdev) == ("EBUSY at open_group", LIKELY)
-
-
-def test_a_vf_on_another_vfio_driver_than_its_pf() -> None:
-    """5.15.0 to 5.15.34 and 5.16, 5.17 ask it for no token; distributions carry the mend."""
-    for kernel, answer in (("5.17.0", "OK"), ("5.18.0", "EACCES at get_device_fd")):
-        view = snapshot(*make_fleet(1, vf={"driver": "mlx5_vfio_pci"}), host={"kernel": kernel})
-        assert told(Open(VF), view) == (answer, LIKELY if answer == "OK" else EXACT)
-
+from vfdeck.backend.sim.drivers import load
 
 # -- writes ----------------------------------------------------------------------------------------------------------------
+#: A function on a variant of vfio-pci: the driver is there.
+VARIANT = make_plain("0000:0a:00.0", driver="mlx5_vfio_pci", iommu_group=50)
+
 WRITES: list[tuple[Change, Snapshot, str, Certainty]] = [
     # sriov_numvfs, in the kernel's order
     (SetNumvfs(VF, 1), FLEET, "ENOENT at sriov_numvfs", EXACT),
@@ -237,28 +81,35 @@ WRITES: list[tuple[Change, Snapshot, str, Certainty]] = [
     (SetNumvfs(PF, 0), snapshot(*make_fleet(1), holders=(make_holder(VF, kind="group"),)), "OK", LIKELY),
     (SetNumvfs(PF, 0), snapshot(*make_fleet(1, vf={"driver": "igbvf"}), holders=(make_holder(VF),)), "OK", LIKELY),
     (SetNumvfs(PF, 0), snapshot(*make_fleet(1, driver="igb"), holders=(make_holder(VF),)), "BLOCKED", LIKELY),
-    (SetNumvfs(PF, 0), snapshot(*make_fleet(1), jobs=(job(),)), "BLOCKED", LIKELY),
+    (SetNumvfs(PF, 0), snapshot(*make_fleet(1), jobs=(make_job(),)), "BLOCKED", LIKELY),
     (
         SetNumvfs(PF, 1),
-        snapshot(make_pf(), jobs=(job("0000:07:00.0", waits_for="x"),), host={"kernel": "7.3.4"}),
+        snapshot(make_pf(), jobs=(make_job("0000:07:00.0", waits_for="x"),), host={"kernel": "7.3.4"}),
         "BLOCKED",
         LIKELY,
     ),
     # bind
     (BindDriver(PLAIN, "vfio-pci"), snapshot(make_plain(driver=None)), "OK", LIKELY),
     (BindDriver(PF, "vfio-pci"), snapshot(*make_fleet(1, driver=None)), "EBUSY at bind", EXACT),
-    (BindDriver(PF, "vfio-pci"), snapshot(*make_fleet(1, driver="igb")), "EBUSY at bind", LIKELY),
+    (BindDriver(PF, "mlx5_vfio_pci"), snapshot(*make_fleet(1, driver=None), VARIANT), "EBUSY at bind", LIKELY),
+    (BindDriver(PF, "vfio-pci"), snapshot(*make_fleet(1, driver="igb")), "OK", LIKELY),  # it takes its VFs along
+    (BindDriver(PF, "vfio-pci"), snapshot(*make_fleet(1, driver="nvme")), "EBUSY at bind", LIKELY),  # it leaves them
+    (BindDriver(PF, "vfio-pci"), snapshot(*make_fleet(1, driver="qede")), "EBUSY at bind", UNKNOWN),
     (BindDriver(PF, "vfio-pci"), snapshot(*make_fleet(1, driver=None), host={"kernel": "5.10.0"}), "ENODEV at bind", LIKELY),
     (BindDriver(PLAIN, "vfio-pci"), snapshot(make_plain(driver=None, iommu_group=None)), "EINVAL at bind", EXACT),
+    (BindDriver(PLAIN, "mlx5_vfio_pci"), snapshot(make_plain(driver=None, iommu_group=None), VARIANT), "EINVAL at bind", LIKELY),
     (BindDriver(PLAIN, "vfio-pci"), snapshot(make_plain(driver=None, class_code=0x060400)), "EINVAL at bind", LIKELY),
     (BindDriver(PLAIN, "vfio-pci"), snapshot(make_plain(driver=None, device_id=0x37C8)), "EINVAL at bind", UNKNOWN),
-    (BindDriver(PLAIN, "vfio-pci"), snapshot(make_plain(driver="e1000e"), jobs=(job(PLAIN),)), "BLOCKED", LIKELY),
+    (BindDriver(PLAIN, "vfio-pci"), snapshot(make_plain(driver="e1000e"), jobs=(make_job(PLAIN),)), "BLOCKED", LIKELY),
     (BindDriver(PLAIN, None), snapshot(make_plain()), "OK", LIKELY),
     # unbind
     (UnbindDriver(PLAIN), snapshot(make_plain()), "OK", LIKELY),
     (UnbindDriver(VF), HELD, "BLOCKED", EXACT),
     (UnbindDriver(PF), HELD, "BLOCKED", EXACT),
-    (UnbindDriver(PF), snapshot(*make_fleet(1, driver="igb"), holders=(make_holder(VF),)), "BLOCKED", UNKNOWN),
+    (UnbindDriver(VARIANT.bdf), snapshot(VARIANT, holders=(make_holder(VARIANT.bdf),)), "BLOCKED", LIKELY),
+    (UnbindDriver(PF), snapshot(*make_fleet(1, driver="igb"), holders=(make_holder(VF),)), "BLOCKED", LIKELY),
+    (UnbindDriver(PF), snapshot(*make_fleet(1, driver="nvme"), holders=(make_holder(VF),)), "OK", LIKELY),
+    (UnbindDriver(PF), snapshot(*make_fleet(1, driver="qede"), holders=(make_holder(VF),)), "BLOCKED", UNKNOWN),
     (UnbindDriver(PF), snapshot(*make_fleet(1, driver="igb")), "OK", LIKELY),
     # the rest
     (SetAutoprobe(PF, False), FLEET, "OK", EXACT),
@@ -272,6 +123,38 @@ WRITES: list[tuple[Change, Snapshot, str, Certainty]] = [
 @pytest.mark.parametrize(("change", "view", "answer", "certainty"), WRITES)
 def test_rules(change: Change, view: Snapshot, answer: str, certainty: Certainty) -> None:
     assert told(change, view) == (answer, certainty)
+
+
+WINDOW, UNSET = Window(0x1000, 0x1FFF, 0x40200), Window(0x0, 0xFFF, 0x20040200)
+FAR = Sriov(8, (), True, 384, 2, 0x10CA)  # the VFs are one bus further
+
+
+@pytest.mark.parametrize(
+    ("pf", "seen", "answer"),
+    [
+        (make_pf(), Seen(windows=(WINDOW, WINDOW), buses=range(3, 4)), "OK"),
+        (make_pf(), Seen(windows=(WINDOW, UNSET), buses=range(3, 4)), "ENOMEM at sriov_numvfs"),
+        (make_pf(), Seen(windows=()), "ENOMEM at sriov_numvfs"),
+        (make_pf(sriov=FAR), Seen(windows=(WINDOW,), buses=range(3, 4)), "ENOMEM at sriov_numvfs"),
+        (make_pf(sriov=FAR), Seen(windows=(WINDOW,), buses=range(3, 5)), "OK"),
+        (make_pf(sriov=FAR), Seen(windows=Unread("no"), buses=Unread("no")), "OK"),
+        (make_pf("0000:ff:00.0", sriov=FAR), Seen(), "ENOMEM at sriov_numvfs"),
+        (make_pf(driver="igb"), Seen(windows=(UNSET,)), "ENOMEM at sriov_numvfs"),
+    ],
+)
+def test_room_for_vfs(pf: Function, seen: Seen, answer: str) -> None:
+    found = predict(SetNumvfs(pf.bdf, 2), snapshot(pf), seen=seen)
+    assert found is not None
+    assert (found.answer, found.certainty) == (answer, LIKELY)
+
+
+@pytest.mark.parametrize("change", [SetNumvfs(PF, 1), BindDriver(PF, "igb"), UnbindDriver(PF), SetAutoprobe(PF, False)])
+def test_in_a_container_sysfs_may_be_read_only(change: Change) -> None:
+    seen = Seen(sysfs=frozenset({"ro", "nosuid"}))
+    for view in (snapshot(make_pf()), snapshot(make_pf(), host={"enable_sriov": False})):
+        found = predict(change, view, seen=seen)
+        assert found is not None
+        assert (found.errno, found.certainty) == (errno.EROFS, LIKELY)
 
 
 def told_of_write(path: str, data: str, bdf: str, view: Snapshot) -> tuple[str, Certainty]:
@@ -321,6 +204,11 @@ def test_an_answer_after_a_wait_is_foretold_as_both() -> None:
     """The function's user goes first, then vfio refuses."""
     view = snapshot(make_plain(driver="mlx5_vfio_pci", iommu_group=None), holders=(make_holder(PLAIN),))
     assert told(BindDriver(PLAIN, "vfio-pci"), view) == ("BLOCKED, then EINVAL at bind", LIKELY)
+
+
+def test_the_simulated_drivers_do_with_their_vfs_what_is_known_of_them() -> None:
+    assert {name for name in leaving.TAKING if not load(name).frees} == set()
+    assert {name for name in leaving.LEAVING if load(name).frees or not load(name).sriov} == set()
 
 
 # -- what came of it -------------------------------------------------------------------------------------------------------
@@ -402,7 +290,7 @@ def hosts(draw: st.DrawFn) -> Snapshot:
     release = draw(st.sampled_from([*named_profiles(), "odd"]))
     host = {"kernel": release, "enable_sriov": draw(st.sampled_from([None, True, False])), "privileged": draw(st.booleans())}
     known = [make_knowledge(PF, draw(st.sampled_from(TokenState)), TOKEN.fingerprint)] if draw(st.booleans()) else []
-    jobs = tuple(job(draw(BDFS), waits_for=draw(st.sampled_from(["", "x (1)"]))) for _ in range(draw(st.integers(0, 1))))
+    jobs = tuple(make_job(draw(BDFS), waits_for=draw(st.sampled_from(["", "x (1)"]))) for _ in range(draw(st.integers(0, 1))))
     return snapshot(*functions, host=host, holders=tuple(held), unseen=draw(st.integers(0, 1)), tokens=known, jobs=jobs)
 
 

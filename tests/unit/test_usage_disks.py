@@ -102,7 +102,7 @@ class TestBuiltOn:
         assert said[-1] == "one device is built on it, and may be in use: vg0-thin (LVM) on sdx (B15)"
 
     def test_a_mirror_goes_on_without_one_disk(self, host: HostTree) -> None:
-        host.built("md0", "sdx1", "sdy1", number="9:0", md__level="raid1")
+        host.built("md0", "sdx1", "sdy1", number="9:0", md__level="raid1", md__raid_disks="2", md__degraded="0")
         host.put("proc/self/mountinfo", "")
         host.mount("9:0", "/")
         assert uses(host) == [("mount", "/", "md0 (raid1)", True)]
@@ -115,12 +115,77 @@ class TestBuiltOn:
         both = look_up(host.kernel(), [*GOING, make_plain(OTHER, driver="ahci", class_code=0x010601)])
         assert [use.spared for disk in both.disks for use in disk.uses] == [False, False]
 
-    @pytest.mark.parametrize(("level", "spared"), [("raid0", False), ("linear", False), ("raid6", True)])
+    @pytest.mark.parametrize(("level", "spared"), [("raid0", False), ("linear", False), ("raid6", True), ("raid5", True)])
     def test_raids_by_level(self, host: HostTree, level: str, spared: bool) -> None:
-        host.built("md0", "sdx1", "sdy1", number="9:0", md__level=level)
+        host.built("md0", "sdx1", "sdy1", number="9:0", md__level=level, md__degraded="0")
         assert uses(host) == [("part of", f"md0 ({level})", f"md0 ({level})", spared)]
         host.built("dm-0", "md0", number="254:0", dm__name="top", dm__uuid=LVM)
         assert uses(host) == [("part of", "top (LVM)", "top (LVM)", spared)]
+
+    @pytest.mark.parametrize(
+        ("level", "degraded", "disks", "going", "spared"),
+        [
+            ("raid5", "0", "4", 1, True),
+            ("raid5", "0", "4", 2, False),
+            ("raid5", "1", "4", 1, False),
+            ("raid6", "0", "4", 2, True),
+            ("raid6", "1", "4", 1, True),
+            ("raid6", "1", "4", 2, False),
+            ("raid4", "1", "4", 1, False),
+            ("raid1", "0", "4", 3, True),
+            ("raid1", "1", "4", 3, False),
+            ("raid1", "0", "5 (4)", 3, True),
+        ],
+    )
+    def test_members_count_against_what_the_level_tolerates(
+        self, host: HostTree, level: str, degraded: str, disks: str, going: int, spared: bool
+    ) -> None:
+        host.disk("sdz", HBA, number="8:240", parts={f"sdz{n}": f"8:{240 + n}" for n in (1, 2, 3)})
+        for name in ("sda", "sdb"):
+            host.disk(name, number=f"7:{ord(name[2])}", parts={f"{name}1": f"7:{ord(name[2]) + 100}"})
+        members = [f"sdz{n}" for n in range(1, going + 1)] + ["sdy1", "sda1", "sdb1"][: 4 - going]
+        host.built("md0", *members, number="9:0", md__level=level, md__raid_disks=disks, md__degraded=degraded)
+        host.mount("9:0", "/srv")
+        (disk,) = [disk for disk in usage(host).disks if disk.name == "sdz"]
+        assert [use.spared for use in disk.uses] == [spared]
+        assert usage(host).unchecked == ()
+
+    @pytest.mark.parametrize(("state", "spared"), [("spare", True), ("faulty", True), ("in_sync,write_mostly", False), ("", False)])
+    def test_a_spare_that_goes_does_not_count(self, host: HostTree, state: str, spared: bool) -> None:
+        host.built("md0", "sdx1", "sdy1", number="9:0", md__level="raid5", md__degraded="1")
+        host.put("sys/class/block/md0/md/dev-sdx1/state", state)
+        assert uses(host) == [("part of", "md0 (raid5)", "md0 (raid5)", spared)]
+
+    @pytest.mark.parametrize(
+        ("layout", "going", "spared", "doubted"),
+        [("258", 1, True, False), ("258", 2, False, True), ("259", 2, True, False), ("x", 1, False, True)],
+    )
+    def test_raid10_by_its_copies(self, host: HostTree, layout: str, going: int, spared: bool, doubted: bool) -> None:
+        members = [*["sdx1", "sdx2"][:going], "sdy1", "sda1"]
+        host.disk("sda", number="8:0", parts={"sda1": "8:1"})
+        host.built("md0", *members, number="9:0", md__level="raid10", md__degraded="0", md__layout=layout)
+        assert [use[3] for use in uses(host)] == [spared]
+        assert [said.startswith("whether md0 (raid10) goes on without sdx1") for said in usage(host).unchecked] == [True] * doubted
+
+    def test_an_array_whose_state_cannot_be_read(self, host: HostTree) -> None:
+        host.built("md0", "sdx1", "sdy1", number="9:0", md__level="raid1", md__raid_disks="2")
+        assert uses(host) == [("part of", "md0 (raid1)", "md0 (raid1)", False)]
+        assert usage(host).unchecked == ("whether md0 (raid1) goes on without sdx1 (its state cannot be read)",)
+
+    def test_an_array_of_encrypted_disks(self, host: HostTree) -> None:
+        """A member goes with what it stands on, however far below that is."""
+        for number, part in enumerate(("sdx1", "sdx2", "sdy1")):
+            host.built(f"dm-{number}", part, number=f"254:{number}", dm__name=f"luks-{number}", dm__uuid=CRYPT)
+        host.built("md0", "dm-0", "dm-2", number="9:0", md__level="raid1", md__raid_disks="2", md__degraded="0")
+        host.built("md1", "dm-0", "dm-1", "dm-2", number="9:1", md__level="raid5", md__degraded="0")
+        assert {use[1]: use[3] for use in uses(host)} == {"md0 (raid1)": True, "md1 (raid5)": False}
+
+    def test_a_mirrored_volume_of_lvm_is_not_told(self, host: HostTree) -> None:
+        host.built("dm-0", "sdx1", number="254:0", dm__name="vg-lv_rimage_0", dm__uuid=LVM)
+        host.built("dm-1", "sdy1", number="254:1", dm__name="vg-lv_rimage_1", dm__uuid=LVM)
+        host.built("dm-2", "dm-0", "dm-1", number="254:2", dm__name="vg-lv", dm__uuid=LVM)
+        assert uses(host) == [("part of", "vg-lv (LVM)", "vg-lv (LVM)", False)]
+        assert usage(host).unchecked == ("whether vg-lv goes on without dm-0 (no file tells what kind of volume it is)",)
 
     def test_several_paths_to_a_disk(self, host: HostTree) -> None:
         host.built("dm-0", "sdx", "sdy", number="254:0", dm__name="mpatha", dm__uuid=MPATH)
@@ -163,14 +228,25 @@ class TestBtrfs:
     def test_several_disks_by_the_name_of_any(self, host: HostTree) -> None:
         self.pool(host, "sdx1", "sdy1")
         host.mount("0:30", "/srv", "btrfs", "/dev/sdy1")
-        assert uses(host) == [("mount", "/srv", "sdx1", True)]
+        host.mount("0:31", "/srv/deep", "btrfs", "/dev/sdy1")
+        assert uses(host) == [("mount", "/srv", "sdx1", False), ("mount", "/srv/deep", "sdx1", False)]
+        assert usage(host).unchecked == (
+            "whether the btrfs file system of sdx1, sdy1 goes on without sdx1 (that depends on how it keeps its data)",
+        )
+
+    def test_on_an_array_that_goes_on(self, host: HostTree) -> None:
+        host.built("md0", "sdx1", "sdy1", number="9:0", md__level="raid1", md__raid_disks="2", md__degraded="0")
+        self.pool(host, "md0", "sda1")
+        host.mount("0:30", "/srv", "btrfs", "/dev/md0")
+        assert uses(host) == [("mount", "/srv", "md0 (raid1)", True)]
+        assert usage(host).unchecked == ()
 
     def test_encrypted_disks(self, host: HostTree) -> None:
         host.built("dm-0", "sdx1", number="254:0", dm__name="luks-x", dm__uuid=CRYPT)
         host.built("dm-1", "sdy1", number="254:1", dm__name="luks-y", dm__uuid=CRYPT)
         self.pool(host, "dm-0", "dm-1")
         host.mount("0:30", "/srv", "btrfs", "/dev/mapper/luks-y")
-        assert uses(host) == [("mount", "/srv", "luks-x (encrypted)", True)]
+        assert uses(host) == [("mount", "/srv", "luks-x (encrypted)", False)]
 
     def test_a_device_that_is_not_told(self, host: HostTree) -> None:
         self.pool(host, "sdx1")

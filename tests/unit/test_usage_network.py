@@ -15,6 +15,7 @@ from tests.values import make_plain
 from vfdeck.backend.linux.kernel import LinuxKernel
 from vfdeck.backend.usage import routes
 from vfdeck.backend.usage.look import look_up
+from vfdeck.backend.usage.network import Network
 from vfdeck.backend.usage.said import losses, severe
 from vfdeck.backend.usage.session import parse
 from vfdeck.backend.usage.values import Fate, Interface, Session, Usage
@@ -128,6 +129,27 @@ class TestBuiltOn:
         host.upper("tap0.1", "vlan", "tap0")
         host.upper("br0", "bridge", "eth0", "tap0.1", master=True)
         assert fates(usage(host))["br0"] is Fate.CUT_OFF
+
+    def test_the_work_grows_no_faster_than_the_interfaces(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A host may have thousands of VLANs."""
+        looks: list[str] = []
+        real = Network._look
+
+        def look(network: Network, name: str) -> object:
+            looks.append(name)
+            return real(network, name)
+
+        monkeypatch.setattr(Network, "_look", look)
+        counts = []
+        for number in (20, 80):
+            host = HostTree(tmp_path / str(number))
+            host.interface("eth0", NIC)
+            for vlan in range(number):
+                host.upper(f"eth0.{vlan}", "vlan", "eth0")
+            looks.clear()
+            assert len(usage(host).interfaces) == number + 1
+            counts.append(len(looks))
+        assert counts[1] < 5 * counts[0]
 
 
 class TestOwnConnection:
@@ -254,14 +276,24 @@ class TestAncestors:
         )
 
     @pytest.mark.parametrize(
-        "text", ["UNKNOWN 65535 UNKNOWN 65535", "", "1.2.3.4 5", "1.2.3.4 x 1.2.3.4 22", "1.2.3.4 70000 1.2.3.4 22"]
+        "text",
+        [
+            "UNKNOWN 65535 UNKNOWN 65535",
+            "",
+            "1.2.3.4 5",
+            "1.2.3.4 x 1.2.3.4 22",
+            "1.2.3.4 70000 1.2.3.4 22",
+            "1.2.3.4 -1 1.2.3.4 22",
+            f"1.2.3.4 {'0' * 5000} 1.2.3.4 22",
+            f"1.2.3.4 5 1.2.3.4 {'0' * 5000}",
+        ],
     )
     def test_a_variable_that_makes_no_sense(self, host: HostTree, text: str) -> None:
         host.process("self", 4711, "vfdeck", 1, f"SSH_CONNECTION={text}\0".encode())
         (found,) = usage(host).unchecked
         assert "SSH_CONNECTION is" in found
 
-    @pytest.mark.parametrize("stat", [b"", b"4711 (vfdeck", b"4711 (x) S -5", b"\xff\0)"])
+    @pytest.mark.parametrize("stat", [b"", b"4711 (vfdeck", b"4711 (x) S -5", b"\xff\0)", b"4711 (x) S " + b"5" * 5000])
     def test_a_process_that_makes_no_sense(self, host: HostTree, stat: bytes) -> None:
         host.put("proc/self/stat", stat)
         (found,) = usage(host).unchecked

@@ -67,9 +67,64 @@ def test_tokens_of_a_line() -> None:
     assert list(tokens_in("vf-token=0a1b2c3d4e5f-6071-8293-a4b5c6d7e8f9")) == []
 
 
-@pytest.mark.parametrize("line", ["token" * 30_000, "a" * 200_000, "token=" * 20_000, "vf-token " * 20_000, "0" * 200_000])
+SPELLINGS = [
+    "vf-token={}", "--vfio-vf-token {}", "VFTOKEN={}", "export VF_TOKEN_A='{}'", '{{"vf-token" : "{}"}}', "vf_token=urn:uuid:{}",
+    "vf-token => {}", "vf-token%3D{}", "vf-token=%22{}%22", "vf-token=,{}", "vf-token={{{}}}", "vf.token: {}",
+    "vf-token-{}", "vftoken{}",
+    "set-vf-token 0000:03:00.0 {}", "vf-token pf=0000:03:00.0,value={}", '{{"vf_token": {{"value": "{}"}}}}', "vf_tokens: [{}]",
+    "vf-token\t\t=          {}", "vfio_token={}", "vf-token=\\\"{}\\\"", "--vf-token= {}",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_what_is_hidden_of_a_vf_token_is_found_too(spelling: str) -> None:
+    for line in (spelling.format(TEXT), f"run -d x {spelling.format(TEXT.upper())} -uuid {POD}"):
+        assert [token.fingerprint for token in tokens_in(line)] == [SHOWN[1:]]
+        assert TEXT not in redacted(line).lower()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"qemu -device vf-token={TEXT} -uuid {POD}",
+        f"qemu -device vf-token={TEXT},id={POD}",
+        f"qemu -device vf-token={TEXT} -drive file=/img/{POD}.qcow2",
+        f"x vf-token={TEXT} CI_JOB_TOKEN={POD}",
+        f"x vf-token={TEXT} /img/{POD}",
+        f"x uuid={POD} vf-token={TEXT}",
+        f'{{"vf-token": "{TEXT}", "id": "{POD}"}}',
+    ],
+)
+def test_other_uuids_beside_a_token_are_none(line: str) -> None:
+    assert [token.fingerprint for token in tokens_in(line)] == [SHOWN[1:]]
+
+
+@pytest.mark.parametrize(
+    "line", [f"x --vf-token-file /run/{TEXT}", f"x --token {TEXT}", TEXT, f"vf-token-dir=/x/{TEXT}", f"vf {TEXT}"]
+)
+def test_no_tokens_of_vfs(line: str) -> None:
+    assert list(tokens_in(line)) == []
+
+
+@given(
+    st.lists(st.sampled_from([*SPELLINGS, "-x", "{}", "id={}", "/a/{}", "token", "vf", " ", ",", "%3D"]), max_size=8),
+    st.text(max_size=5),
+)
+def test_whatever_is_found_is_hidden(parts: list[str], more: str) -> None:
+    line = " ".join(part.format(TEXT) for part in parts) + more
+    assert list(tokens_in(redacted(line))) == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("token" * 30_000, "a" * 200_000, "token=" * 20_000, "vf-token " * 20_000, "0" * 200_000, "vf-token=" + "0" * 200_000),
+        *("vftoken" + " " * 200_000, "vf-token" + ("g" * 35 + "-") * 5_000),
+    ],
+)
 def test_no_line_takes_long(line: str) -> None:
     begin = time.process_time()
+    assert list(tokens_in(line)) == []
     process(1, "x", arguments=[line], cgroup=line)
     assert time.process_time() - begin < 1
 

@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 
 from tests import values
 from vfdeck.backend.model import Certainty, Job, JobState, Snapshot, TokenState
-from vfdeck.widgets.cells import TREE, cells, fit
-from vfdeck.widgets.state import Index, State, duration, holders_text, short_name
+from vfdeck.widgets.cells import cells
+from vfdeck.widgets.columns import TREE, fit, measured
+from vfdeck.widgets.holder_words import holders_text
+from vfdeck.widgets.state import Index, State, duration, short_name
 
 VF = values.vf_address()
 
@@ -23,9 +25,10 @@ def said(view: Snapshot, bdf: str, width: int = 200) -> dict[str, str]:
     return {f.column.id: cell.text for f, cell in zip((f for f in columns if f.column.id != TREE), parts, strict=True)}
 
 
-@given(st.integers(1, 400))
-def test_columns_fill_no_more_than_the_width(width: int) -> None:
-    columns = fit(width)
+@given(st.integers(1, 400), st.integers(0, 3), st.text(max_size=80))
+def test_columns_fill_no_more_than_the_width(width: int, vfs: int, name: str) -> None:
+    view = values.snapshot(*values.make_fleet(vfs, device=name), holders=(values.make_holder(VF, program=name, vm=name),))
+    columns = fit(width, 12, measured(view)) if vfs else fit(width)
     assert columns[0].column.id == TREE
     assert sum(f.width for f in columns) + len(columns) - 1 <= width
 
@@ -35,6 +38,29 @@ def test_columns_by_width() -> None:
     assert [f.column.id for f in fit(78)] == ["tree", "state", "driver", "vfs", "users", "token", "what"]
     assert fit(78, 13)[0].width == fit(78)[0].width + 1
     assert {"role", "group", "numa", "name", "holder"} <= {f.column.id for f in fit(140)}
+
+
+def test_columns_are_as_wide_as_what_there_is_to_say() -> None:
+    device = "Ethernet Controller X710 for 10GbE SFP+ [Twin Port]"
+    held = values.make_holder(VF, program="qemu-system-x86", vm="web-01", container="")
+    plain = values.make_plain(device="MT2892 Family [ConnectX-6 Dx]", driver="mlx5_core", interfaces=("ens3f0np0",))
+    view = values.snapshot(*values.make_fleet(4, device=device, link=None, numa_node=None), plain, holders=(held,))
+    needs = measured(view)
+
+    def width(total: int) -> dict[str, int]:
+        return {f.column.id: f.width for f in fit(total, 12, needs)}
+
+    assert width(78)["what"] >= len("qemu-s… 4242")
+    assert width(90)["what"] >= len("qemu-system-x86 (4242)")
+    assert not {"numa", "link"} & set(width(400))
+    assert said(view, VF, 400)["holder"] == "qemu-system-x86 (4242), VM web-01"
+    for total in range(100, 300):
+        widths = width(total)
+        if "name" in widths:
+            assert widths["name"] >= len("ConnectX-6 Dx")
+            assert widths["holder"] >= len("qemu-system-x86 (4242)")
+    parts = cells(plain, Index(view), fit(200, 12, needs))
+    assert "ConnectX-6 Dx  ens3f0np0" in [part.text for part in parts]
 
 
 def test_a_row_says_what_is_known() -> None:
@@ -124,6 +150,8 @@ def test_the_pid_is_never_cut() -> None:
     one, two = values.make_holder(VF), values.make_holder(VF, 77, "dpdk")
     assert holders_text([one]) == "qemu-system-x86 (4242)"
     assert holders_text([one], 12) == "qemu-s… 4242"
+    assert holders_text([one], 20) == "qemu-system-x86 4242"
+    assert holders_text([values.make_holder(VF, vm="web-01")], 40) == "qemu-system-x86 (4242), VM web-01"
     assert holders_text([one, two]) == "qemu-system-x86 (4242) +1"
     assert holders_text([values.own_holder(VF)], 5) == "vfdeck"
     assert holders_text([]) == ""

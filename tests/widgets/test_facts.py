@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 
+import pytest
+
 from tests import values
+from vfdeck.backend.catalogue import entry
+from vfdeck.backend.checks.advice import advice, badge, badges
 from vfdeck.backend.model import Certainty, Job, JobState, Link, Problem, Snapshot, Sriov, TokenState
 from vfdeck.widgets.facts import function_facts, row_facts
 from vfdeck.widgets.rows import RowId
@@ -122,6 +126,62 @@ def test_a_host() -> None:
     text = plain_text(row_facts(RowId("demo"), view))
     for expected in ("kernel: 6.12.107", "simulated", "1 PF, 1 VF", "not privileged", "enable_sriov is N", "/sys/x: no such file"):
         assert expected in text
+
+
+def test_a_hosts_badges_are_told_with_what_they_mean_and_where_to_read_on() -> None:
+    def said(kernel: str, **host: object) -> str:
+        return plain_text(row_facts(RowId("demo"), values.snapshot(*values.make_fleet(1), host={"kernel": kernel, **host})))
+
+    view = values.snapshot(*values.make_fleet(1), host={"kernel": "6.12.107", "cdev": True})
+    shown = badge(view)
+    assert shown
+    text = said("6.12.107", cdev=True)
+    assert f"D17: {shown}: From 6.6 to 6.16 VFs open through /dev/vfio/devices without a token" in text
+    assert "read on: vfdeck explain D17" in text
+    assert "D17" not in said("6.12.107", cdev=False)
+    for piece in advice(view):
+        assert piece.text in text
+    assert "What this kernel" not in said("")
+
+
+@pytest.mark.parametrize("text", list(badges()))
+def test_every_badge_leads_to_an_entry_of_the_catalogue(text: str) -> None:
+    assert entry(text).title
+
+
+def test_a_token_panel_says_which_way_is_open_now_and_whom_it_touches() -> None:
+    fleet = values.make_fleet(2)
+    free = facts(values.snapshot(*fleet))
+    assert "open: can be set now, by opening the PF with it" in free
+    assert f"own fd: not now: vfdeck does not hold {values.PF}" in free
+    used = facts(values.snapshot(*fleet, holders=(values.make_holder(VF, vm="web-1"), values.own_holder(values.PF))))
+    assert "open: not now: VFs are in use (qemu-system-x86 (4242)" in used
+    assert "own fd: can be set now, by the feature call" in used
+    assert "touches: VFs in use: 1. They go on; opened again, they need the new token" in used
+    assert "web-1" in used
+    stuck = facts(values.snapshot(*fleet, holders=(values.make_holder(VF),)))
+    assert "can be set now" not in stuck
+    assert "touches" not in stuck
+
+
+def test_what_has_no_token_has_no_token_panel() -> None:
+    for view, bdf in (
+        (values.snapshot(*values.make_fleet(1, driver="igb")), values.PF),
+        (values.snapshot(*values.make_fleet(1)), VF),
+        (values.snapshot(*values.make_fleet(1), host={"kernel": "5.4.0", "probed": ()}), values.PF),
+    ):
+        assert "can be set now" not in facts(view, bdf)
+
+
+def test_a_pf_tells_who_holds_its_vfs_and_a_holder_how_it_was_started() -> None:
+    others = tuple(values.make_holder(values.vf_address(index=n), 5000 + n) for n in range(2, 12))
+    held = values.make_holder(VF, vm="web-1", command="qemu-system-x86 -device vfio-pci,vf-token=#1a2b3c4d")
+    view = values.snapshot(*values.make_fleet(12, totalvfs=16), holders=(held, *others))
+    text = facts(view)
+    assert "VF 0: qemu-system-x86 (4242), user root, VM web-1" in text
+    assert "VF 8: qemu-system-x86 (5008)" in text
+    assert "more: 3 VFs in use" in text
+    assert "4242: qemu-system-x86 -device vfio-pci,vf-token=#1a2b3c4d" in facts(view, VF)
 
 
 def test_nothing_and_gone() -> None:

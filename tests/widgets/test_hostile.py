@@ -11,8 +11,9 @@ from tests import values
 from tests.widgets.hostile import TEXTS, fleet, outcome
 from vfdeck.backend.changes import Open
 from vfdeck.widgets.bars import Banner, JobLine, Key, KeyBar
-from vfdeck.widgets.facts import FactsPanel, host_facts
+from vfdeck.widgets.facts import FactsPanel
 from vfdeck.widgets.fleet_tree import FleetTree
+from vfdeck.widgets.host_facts import host_facts
 from vfdeck.widgets.report import ReportView
 from vfdeck.widgets.rows import RowId
 from vfdeck.widgets.sections import Fact, Section, draw

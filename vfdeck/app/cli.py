@@ -11,13 +11,16 @@ import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import NoReturn, Protocol, cast
+from typing import Any, NoReturn, Protocol, cast
 
 from vfdeck import __version__
-from vfdeck.app import failure
+from vfdeck.app import arguments, argv, failure
 from vfdeck.app.failure import Failure
 
 _NO_FILE = "/dev/null"
+
+#: The commands in whose memory tokens may be.
+_WITH_TOKENS = frozenset({"dashboard", "demo", "token", "open", "record", "replay"})
 
 
 class _Command(Protocol):
@@ -33,7 +36,16 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         from vfdeck.backend.text import printable
 
-        raise Failure(failure.USAGE, f"{printable(message)}; see `{self.prog} --help`")
+        raise Failure(failure.USAGE, f"{printable(argv.without_tokens(message))}; see `{self.prog} --help`")
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
+        """For a command that runs another one: what stands after `--` is that one's command line, kept in `holding`."""
+        if self.get_default("holding") is None:
+            return super().parse_known_args(args, namespace)
+        own, command = argv.split_command(args or ())
+        options, unknown = super().parse_known_args(own, namespace)
+        options.holding = command
+        return options, unknown
 
 
 def parser() -> argparse.ArgumentParser:
@@ -51,7 +63,12 @@ def parser() -> argparse.ArgumentParser:
 
     demo = commands.add_parser("demo", allow_abbrev=False, help="the dashboard on simulated hardware")
     which = demo.add_mutually_exclusive_group()
-    which.add_argument("--scenario", metavar="NAME", default="default", help="which simulated host: card, default or none")
+    which.add_argument(
+        "--scenario",
+        metavar="NAME",
+        default="default",
+        help="which simulated hosts: broken, card, datacentre (or one of its hosts: datacentre/net-01), default or none",
+    )
     which.add_argument(
         "--fault", metavar="ID", help='a fault of the catalogue to practise on, e.g. A14; "list" prints all there are'
     )
@@ -85,30 +102,21 @@ def parser() -> argparse.ArgumentParser:
     holders.add_argument("--seed", metavar="N", type=int, default=None, help="with --demo: what chance is drawn from (0)")
     holders.set_defaults(command="holders")
 
-    token = commands.add_parser("token", allow_abbrev=False, help="VF tokens: where they leak")
-    doings = token.add_subparsers(title="what to do", metavar="scan", parser_class=_Parser, required=True, dest="doing")
-    leaks = doings.add_parser(
-        "scan",
-        allow_abbrev=False,
-        help="which programs carry a VF token in their command line or environment, by fingerprint",
-        epilog="The exit status is 0 where there is none, 1 where there is one, 77 where none was seen but not every process "
-        "could be looked at.",
-    )
-    leaks.add_argument("--json", action="store_true", help="JSON as described by vfdeck/backend/schema/leaks-v1.json")
-    place = leaks.add_mutually_exclusive_group()
-    place.add_argument("--root", metavar="DIR", default=argparse.SUPPRESS, help="read sys, proc and dev below DIR instead of /")
-    place.add_argument("--demo", metavar="SCENARIO", nargs="?", const="default", help="a simulated host instead of this one")
-    leaks.add_argument("--seed", metavar="N", type=int, default=None, help="with --demo: what chance is drawn from (0)")
-    token.set_defaults(command="token")
+    arguments.add_watch(commands)
+    arguments.add_token(commands, _Parser)
+    arguments.add_open(commands)
+    arguments.add_recipe(commands)
 
     explain = commands.add_parser(
         "explain",
         allow_abbrev=False,
-        help="why the kernel says no: by id, by errno, by stage",
+        help="why the kernel says no: by id, by errno, by stage, by words",
         epilog="The exit status is 0 where something was printed or written, 64 where nothing in the catalogue answers to what was "
         "asked, 73 where the bundle's file cannot be made.",
     )
-    explain.add_argument("what", metavar="ID|ERRNO", nargs="?", help="an entry (D3) or an errno (EACCES)")
+    explain.add_argument(
+        "what", metavar="ID|ERRNO|WORDS", nargs="*", help="an entry (D3), an errno (EACCES), words of a badge or a log line"
+    )
     explain.add_argument(
         "--stage", metavar="STAGE", help="only what answers there: a stage (get_device_fd) or a file (sriov_numvfs)"
     )
@@ -129,8 +137,9 @@ def parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
         help="ask before the kernel is asked: VFs, drivers, opens",
         description="Can this PF give N VFs? Can this function go to a driver? Can it be opened? Nothing is changed or opened.",
-        epilog="The exit status is 0 for yes, 1 for no, 2 where something that decides could not be checked, 64 where no question "
-        "that can be answered was asked, 66 where there is no such function.",
+        epilog="The marks: yes; NO decides, no does not; ?? could not be checked and would decide, ? would not. The exit status is "
+        "0 for yes, 1 for no, 2 where something that decides could not be checked, 64 where no question that can be answered was "
+        "asked, 66 where there is no such function.",
     )
     check.add_argument("pf", metavar="PF", nargs="?", help="a PF's address, e.g. 0000:03:00.0: can it give N VFs?")
     check.add_argument("count", metavar="N", nargs="?", type=int, help="how many; 0: can its VFs be removed?")
@@ -170,10 +179,10 @@ def parser() -> argparse.ArgumentParser:
     return root
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(typed: Sequence[str] | None = None) -> int:
     """Run a command line (the process's own by default) and return the exit status. Never raises, never prints a traceback."""
     try:
-        status = _run(arguments)
+        status = _run(typed)
         if sys.stdout is not None:
             sys.stdout.flush()
         return status
@@ -191,12 +200,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return complain(failure.SOFTWARE, _fault(error))
 
 
-def _run(arguments: Sequence[str] | None) -> int:
+def _run(typed: Sequence[str] | None) -> int:
+    argv.demand_no_token(sys.argv[1:] if typed is None else typed)
     try:
-        options = parser().parse_args(arguments)
+        options = parser().parse_args(typed)
     except SystemExit as stop:  # --help and --version have been printed
         return int(stop.code or 0)
     _settle_seed(options)
+    if typed is None and options.command in _WITH_TOKENS:  # the process is ours alone
+        from vfdeck.app.hygiene import keep_memory_private
+
+        keep_memory_private()
     command = cast(_Command, importlib.import_module(f"vfdeck.app.commands.{options.command}"))
     return command.run(options)
 

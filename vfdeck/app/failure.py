@@ -8,9 +8,13 @@ import os
 USAGE = os.EX_USAGE  # 64: the command line is wrong
 DATA = os.EX_DATAERR  # 65: the input is not what it should be
 NO_INPUT = os.EX_NOINPUT  # 66: the input is not there
+UNAVAILABLE = os.EX_UNAVAILABLE  # 69: what is needed is not there, or cannot be done now
 SOFTWARE = os.EX_SOFTWARE  # 70: a fault of ours
+OS = os.EX_OSERR  # 71: the kernel refused
 CANNOT_CREATE = os.EX_CANTCREAT  # 73: the output file could not be made
 IO = os.EX_IOERR  # 74: the output could not be written
+TRY_AGAIN = os.EX_TEMPFAIL  # 75: somebody else is in the way for now
+NO_PERMISSION = os.EX_NOPERM  # 77: this user, or this token, may not
 #: Not in sysexits.h: a comparison found differences; and the customs of shells for SIGINT and SIGPIPE.
 DIFFERENT = 1
 INTERRUPTED = 128 + 2

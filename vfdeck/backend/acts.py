@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from vfdeck.backend import rotation
 from vfdeck.backend.changes import (
     BindDriver,
     Change,
@@ -16,10 +17,12 @@ from vfdeck.backend.changes import (
     SetAutoprobe,
     SetNumvfs,
     SetToken,
+    TokenWay,
     UnbindDriver,
+    VerifyToken,
 )
 from vfdeck.backend.facts import own_opens
-from vfdeck.backend.model import Snapshot
+from vfdeck.backend.model import Function, Snapshot
 from vfdeck.backend.token import Token
 from vfdeck.backend.vfio import DEVICES
 from vfdeck.backend.wording import group_node
@@ -71,20 +74,48 @@ class OpenAct:
 
 @dataclass(frozen=True, slots=True)
 class FeatureAct:
-    """Replace a PF's token through the fd of it that this program has open."""
+    """Replace a PF's token through the fd of it that this program has open, or a duplicate of another program's."""
 
     pf: str
     token: Token
+    lender: int | None = None  # the process whose fd is duplicated
+    program: str = ""  # its name
 
     @property
     def text(self) -> str:
         """What is set, by fingerprint."""
-        return f"set token #{self.token.fingerprint} through the open fd of {self.pf}"
+        of = f"a duplicate of the fd that {self.program} ({self.lender}) has" if self.lender is not None else "the open fd"
+        return f"set token #{self.token.fingerprint} through {of} of {self.pf}"
 
     @property
     def shell(self) -> str:
         """No shell can do this: the call, without the token."""
-        return "# ioctl VFIO_DEVICE_FEATURE, SET | PCI_VF_TOKEN, on the open fd"
+        call = "ioctl VFIO_DEVICE_FEATURE, SET | PCI_VF_TOKEN"
+        return f"# {call}, on the open fd" if self.lender is None else f"# pidfd_open {self.lender}, pidfd_getfd; {call}; close"
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyAct:
+    """Ask of a VF whether a token is the right one, without opening it."""
+
+    bdf: str
+    token: Token
+    path: OpenPath
+    node: str = ""
+    after: bool = False  # whether a token that was just set is in force: what cannot be told then is no failure
+
+    @property
+    def text(self) -> str:
+        """What is asked, with the token's fingerprint."""
+        through = "its group" if self.path is OpenPath.GROUP else "its own node"
+        return f"ask of {self.bdf}, through {through}, whether token #{self.token.fingerprint} is the right one"
+
+    @property
+    def shell(self) -> str:
+        """No shell can do this: the calls, without the token."""
+        if self.path is OpenPath.CDEV:
+            return f"# open {self.node}; ioctl VFIO_DEVICE_BIND_IOMMUFD, flags=VFIO_DEVICE_BIND_FLAG_TOKEN, iommufd=itself"
+        return f'# open {self.node}, no container; ioctl VFIO_GROUP_GET_DEVICE_FD "{self.bdf} vf_token=..." and "{self.bdf}"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +136,7 @@ class CloseAct:
         return "# close the fd"
 
 
-Act = Write | OpenAct | FeatureAct | CloseAct
+Act = Write | OpenAct | FeatureAct | VerifyAct | CloseAct
 
 
 def steps(change: Change, snapshot: Snapshot, own: frozenset[str] = frozenset()) -> tuple[Act, ...]:
@@ -155,17 +186,29 @@ def _unbind(change: UnbindDriver, snapshot: Snapshot, _: frozenset[str]) -> tupl
 
 
 def _set_token(change: SetToken, snapshot: Snapshot, own: frozenset[str]) -> tuple[Act, ...]:
-    if change.pf in own:
-        return (FeatureAct(change.pf, change.token),)
-    return _open(Open(change.pf, change.token), snapshot, own)
+    pf, chosen = change.pf, rotation.way(change, snapshot, own)
+    if chosen is TokenWay.OPEN:
+        return _open(Open(pf, change.token), snapshot, own)
+    holder = rotation.lender(snapshot, pf) if chosen is TokenWay.BORROWED else None
+    setting = FeatureAct(pf, change.token, holder.pid, holder.program) if holder else FeatureAct(pf, change.token)
+    vf = rotation.witness(snapshot, pf, own)
+    return (setting, *(_verify(VerifyToken(vf.bdf, change.token), snapshot, after=True) if vf else ()))
+
+
+def _verify(change: VerifyToken, snapshot: Snapshot, _: frozenset[str] = frozenset(), after: bool = False) -> tuple[Act, ...]:
+    node = _node(snapshot.functions.get(change.bdf), change.path)
+    return (VerifyAct(change.bdf, change.token, change.path, node, after),)
 
 
 def _open(change: Open, snapshot: Snapshot, _: frozenset[str]) -> tuple[Act, ...]:
-    function = snapshot.functions.get(change.bdf)
-    cdev = f"/dev/vfio/devices/{function.cdev}" if function and function.cdev else ""
-    node = cdev if change.path is OpenPath.CDEV else group_node(function) or ""
-    opening = OpenAct(change.bdf, change.token, change.path, node)
+    opening = OpenAct(change.bdf, change.token, change.path, _node(snapshot.functions.get(change.bdf), change.path))
     return (opening,) if change.hold else (opening, CloseAct(change.bdf, just_opened=True))
+
+
+def _node(function: Function | None, path: OpenPath) -> str:
+    """The node that a path begins with; "" where there is none."""
+    cdev = f"/dev/vfio/devices/{function.cdev}" if function and function.cdev else ""
+    return cdev if path is OpenPath.CDEV else group_node(function) or ""
 
 
 def _close(change: Close, _: Snapshot, __: frozenset[str]) -> tuple[Act, ...]:
@@ -183,6 +226,7 @@ _BUILDERS: dict[type, Callable[..., tuple[Act, ...]]] = {
     BindDriver: _bind,
     UnbindDriver: _unbind,
     SetToken: _set_token,
+    VerifyToken: _verify,
     Open: _open,
     Close: _close,
     SetAutoprobe: _set_autoprobe,

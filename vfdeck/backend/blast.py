@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from vfdeck.backend.changes import BindDriver, Change, SetNumvfs, UnbindDriver, target_of
-from vfdeck.backend.facts import NETWORK, going_holders, group_members, vfs_of
+from vfdeck.backend.facts import NETWORK, blocking_members, vfs_of
+from vfdeck.backend.leaving import takes_vfs
 from vfdeck.backend.model import Function, Holder, Role, Snapshot, TokenState
 from vfdeck.backend.usage.values import Usage
 from vfdeck.backend.wording import listing, programs, unseen
@@ -56,19 +57,34 @@ def interfaces_and_disks(functions: Iterable[Function], usage: Usage = NO_USAGE)
     return list(found)
 
 
+#: Before what follows from VFs that may go, or may not.
+_PERHAPS = "if its VFs go: "
+
+
 def leaving_driver(snapshot: Snapshot, function: Function, usage: Usage = NO_USAGE) -> list[str]:
     """What goes when a function leaves its driver."""
     if function.driver is None:
         return []
     lost = interfaces_and_disks([function], usage)
     said = [f"{listing(lost)} of {function.bdf} vanish{'es' if len(lost) == 1 else ''} from the host"] if lost else []
-    if function.role is Role.PF and function.on_vfio:
-        said += vanishing_vfs(snapshot, function, f"{function.driver} takes the VFs with it: ", usage)
+    taken, vfs = takes_vfs(function.driver, snapshot.host), vfs_of(snapshot, function)
+    said += _leaving_vfs(snapshot, function, taken, usage) if vfs else []
+    if function.role is Role.PF and function.on_vfio and taken:
         said += _token_lost(snapshot, function)
-    elif vfs := vfs_of(snapshot, function):
-        said.append(f"{function.bdf} has {len(vfs)} VFs; {function.driver} may remove them as it goes, or leave them behind")
-    concerned = [function, *vfs_of(snapshot, function)]
-    return said + (waits(snapshot, going_holders(snapshot, function.bdf)) if any(f.on_vfio for f in concerned) else [])
+    concerned = [f for f in (function, *(vfs if taken is not False else ())) if f.on_vfio]
+    perhaps = _PERHAPS if taken is None and not function.on_vfio else ""
+    return said + [perhaps + wait for wait in (waits(snapshot, _holders(snapshot, concerned)) if concerned else [])]
+
+
+def _leaving_vfs(snapshot: Snapshot, pf: Function, taken: bool | None, usage: Usage) -> list[str]:
+    """What becomes of the VFs of a PF that leaves its driver, as far as that is known of the driver."""
+    vfs = vfs_of(snapshot, pf)
+    if taken is False:
+        behind = f"{pf.driver} leaves the {len(vfs)} VFs of {pf.bdf} behind"
+        return [f"{behind}: vfio-pci takes no PF with VFs, and other drivers may not"]
+    why = f"{pf.driver} {'takes the VFs with it: ' if taken else 'may leave its VFs behind, or take them with it: then '}"
+    lost = [] if pf.on_vfio else settings_lost(vfs)
+    return [*vanishing_vfs(snapshot, pf, why, usage), *(text if taken else f"{_PERHAPS}{text}" for text in lost)]
 
 
 def _token_lost(snapshot: Snapshot, function: Function) -> list[str]:
@@ -89,8 +105,7 @@ def waits(snapshot: Snapshot, holders: Iterable[Holder]) -> list[str]:
 
 def company(snapshot: Snapshot, function: Function) -> list[str]:
     """Members of the group whose own drivers will keep it from user space."""
-    others = [snapshot.functions[m] for m in group_members(snapshot, function.bdf) if m != function.bdf and m in snapshot.functions]
-    names = [f"{f.bdf} ({f.driver})" for f in others if f.driver and not f.on_vfio and f.driver not in ("pcieport", "pci-stub")]
+    names = [f"{f.bdf} ({f.driver})" for f in blocking_members(snapshot, function.bdf) if f.bdf != function.bdf]
     return (
         [f"group {function.iommu_group} cannot be used while {listing(names)} {'is' if len(names) == 1 else 'are'} in it"]
         if names

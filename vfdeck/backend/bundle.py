@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from vfdeck import __version__
+from vfdeck.backend.bdf import PATTERN
 from vfdeck.backend.catalogue import entries
 from vfdeck.backend.evidence import (
     CAP_DAC_OVERRIDE,
@@ -49,7 +50,6 @@ _CAPABILITIES = {"dac_override": CAP_DAC_OVERRIDE, "sys_rawio": CAP_SYS_RAWIO, "
 
 #: Who writes lines of the kernel log that are told of, beside the drivers of the functions.
 _WRITERS = ("vfio-pci", "vfio_pci", "vfio", "pci", "DMAR", "AMD-Vi", "iommu")
-_BDF = r"[0-9a-f]{4,}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]"
 
 _HEX = "[0-9A-Fa-f]"
 _GROUPS = rf"{_HEX}{{1,4}}(?::{_HEX}{{1,4}})*"
@@ -230,7 +230,7 @@ def _log(kernel: Kernel, shown: list[Function]) -> list[str] | str:
     if lines is None:
         return "the kernel log may not be read"
     writers = "|".join(re.escape(name) for name in {*_WRITERS, *(f.driver for f in shown if f.driver)})
-    begins = re.compile(rf"(?:{writers})(?::| {_BDF}\b)")
+    begins = re.compile(rf"(?:{writers})(?::| {PATTERN}\b)")
     known_ones = [entry for entry in entries() if entry.log]
 
     def chosen(text: str) -> bool:
@@ -239,4 +239,4 @@ def _log(kernel: Kernel, shown: list[Function]) -> list[str] | str:
         return begins.match(text) is not None or any(entry.logged(text) for entry in known_ones)
 
     # A network driver's lines name the interface after the function.
-    return [re.sub(rf"^(\S+ {_BDF}) [^ :]+:", r"\1 <interface>:", line.text) for line in lines if chosen(line.text)][-LINES:]
+    return [re.sub(rf"^(\S+ {PATTERN}) [^ :]+:", r"\1 <interface>:", line.text) for line in lines if chosen(line.text)][-LINES:]

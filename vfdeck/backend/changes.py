@@ -37,12 +37,21 @@ class UnbindDriver:
     bdf: str
 
 
+class TokenWay(enum.StrEnum):
+    """How a PF's token is set."""
+
+    OPEN = "open"  # by opening the PF with it: only while no VF is in use
+    FEATURE = "feature"  # by the feature call on an fd of the PF that this program holds
+    BORROWED = "borrowed"  # by the feature call on a duplicate of another program's fd (pidfd_getfd(2))
+
+
 @dataclass(frozen=True, slots=True)
 class SetToken:
-    """Set a PF's token: through our own open fd of it (the feature call), else by opening the PF with the token."""
+    """Set a PF's token. `way` None: the least invasive one that is possible now (`vfdeck.backend.rotation`)."""
 
     pf: str
     token: Token
+    way: TokenWay | None = None
 
 
 class OpenPath(enum.StrEnum):
@@ -50,6 +59,15 @@ class OpenPath(enum.StrEnum):
 
     GROUP = "group"
     CDEV = "cdev"
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyToken:
+    """Ask the kernel whether `token` is the right one for the VF `bdf`, without opening the VF (`Outcome.verified`)."""
+
+    bdf: str
+    token: Token
+    path: OpenPath = OpenPath.GROUP
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +95,7 @@ class SetAutoprobe:
     on: bool
 
 
-Change = SetNumvfs | BindDriver | UnbindDriver | SetToken | Open | Close | SetAutoprobe
+Change = SetNumvfs | BindDriver | UnbindDriver | SetToken | VerifyToken | Open | Close | SetAutoprobe
 
 
 def target_of(change: Change) -> str:
@@ -153,9 +171,18 @@ class Plan:
     severe: str = ""
 
     def same_as(self, other: Plan) -> bool:
-        """Whether both would do the same to the same: who agreed to one has agreed to the other."""
-        mine = (self.steps, frozenset(self.warnings), self.destructive, self.impossible, self.severe)
-        return mine == (other.steps, frozenset(other.warnings), other.destructive, other.impossible, other.severe)
+        """Whether both would do the same to the same, with the same answer: who agreed to one has agreed to the other."""
+        return self._consent == other._consent
+
+    @property
+    def _consent(self) -> tuple[object, ...]:
+        answer = self.predicted.answer if self.predicted else ""
+        return (self.steps, frozenset(self.concerns), self.destructive, self.impossible, self.severe, answer)
+
+    @property
+    def concerns(self) -> tuple[str, ...]:
+        """The warnings without the expected answer, whose certainty may change while nothing else does."""
+        return tuple(warning for warning in self.warnings if warning != f"expected: {self.predicted}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +200,7 @@ class Explanation:
     evidence_for: tuple[str, ...] = ()  # facts of this host that speak for it
     evidence_against: tuple[str, ...] = ()  # facts that make it unlikely, without ruling it out
     evidence_open: tuple[str, ...] = ()  # what could not be checked, and why
+    actions: tuple[str, ...] = ()  # what vfdeck can do about it: ids of `vfdeck.app.dashboard.actions`, least invasive first
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +228,8 @@ class Outcome:
     ruled_out: tuple[RuledOut, ...] = ()  # what else gives this errno at this stage, but not on this host
     predicted: Prediction | None = None  # what was expected before it was done
     waited: bool = False  # a call of it was seen to wait in the kernel for another program
+    #: whether a token was the right one; None: not asked, or it could not be told, and then the explanation says why
+    verified: bool | None = None
 
     @property
     def ok(self) -> bool:

@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
+from vfdeck.backend.bdf import is_bdf
 from vfdeck.backend.kernel import FileStat, Kernel, errno_name
 from vfdeck.backend.text import printable
 from vfdeck.backend.vfio import DEVICES
@@ -23,10 +24,13 @@ LSMS = "/sys/kernel/security/lsm"
 STATUS = "/proc/self/status"
 MOUNTS = "/proc/self/mountinfo"
 TYPE1 = "/sys/module/vfio_iommu_type1"
+INTERRUPTS = "/proc/interrupts"
+YAMA = "/proc/sys/kernel/yama/ptrace_scope"
 
 #: Bits of CapEff (include/uapi/linux/capability.h).
 CAP_DAC_OVERRIDE = 1
 CAP_SYS_RAWIO = 17
+CAP_SYS_PTRACE = 19
 CAP_SYS_ADMIN = 21
 
 #: Security modules that can refuse the open of a node that its mode allows; the others (capability, yama, lockdown, ...) never do.
@@ -35,6 +39,7 @@ REFUSING_LSMS = frozenset({"selinux", "apparmor", "smack", "tomoyo", "landlock",
 # include/linux/ioport.h
 _IO, _MEM = 0x100, 0x200
 _UNSET = 0x20000000
+_IFF_UP = 0x1  # include/uapi/linux/if.h
 #: Lines of `resource` that are the VFs' BARs: after six BARs and the ROM (include/linux/pci.h, PCI_IOV_RESOURCES).
 _VF_BARS = slice(7, 13)
 
@@ -131,7 +136,7 @@ def bridge_above(kernel: Kernel, bdf: str) -> str | Unread | None:
         above = kernel.link(path).rstrip("/").split("/")[-2:-1]
     except OSError as error:
         return Unread(f"{path}: {errno_name(error.errno or 0)}")
-    if above and re.fullmatch(r"[0-9a-f]{4,}:[0-9a-f]{2}:[01][0-9a-f]\.[0-7]", above[0]):
+    if above and is_bdf(above[0]):
         return above[0]
     if above and above[0].startswith("pci"):
         return None
@@ -210,16 +215,17 @@ def allows(node: FileStat, who: Rights, wanted: int = 0o6) -> bool | None:
     """Whether mode and owner let a program open a file (`wanted`: 4 to read, 2 to write, 6 both).
 
     None where that is not known: what an access list (ACL) says was not read, and in a user namespace CAP_DAC_OVERRIDE reaches
-    only files of mapped owners. Source: namei.c acl_permission_check, generic_permission.
+    only files of mapped owners; so too where it could not be read whether this is one. Source: namei.c acl_permission_check,
+    generic_permission.
     """
     shift = 6 if who.uid == node.uid else 3 if node.gid in who.gids else 0
-    if who.may(CAP_DAC_OVERRIDE) and not who.user_namespace:
+    if who.on_host(CAP_DAC_OVERRIDE):
         return True
-    granted = node.mode >> shift & wanted == wanted
+    granted: bool | None = node.mode >> shift & wanted == wanted
     if node.acl and shift < 6:
         # The group's bits are the most that the list can give to anybody but the owner.
-        return None if node.mode >> 3 & wanted == wanted or granted else False
-    return True if granted else None if who.may(CAP_DAC_OVERRIDE) else False
+        granted = None if granted or node.mode >> 3 & wanted == wanted else False
+    return None if granted is False and who.may(CAP_DAC_OVERRIDE) else granted
 
 
 def sealed(node: FileStat) -> bool:
@@ -291,6 +297,19 @@ def parameter(kernel: Kernel, module: str, name: str) -> bool | Unread:
     return {"Y": True, "N": False}.get(found, Unread(f"{path}: neither Y nor N"))
 
 
+def interrupts_kept_apart(kernel: Kernel) -> bool | Unread:
+    """Whether the IOMMU remaps interrupts: the chips of /proc/interrupts are then called IR-... (x86; seen on 6.12)."""
+    try:
+        text = kernel.read(INTERRUPTS).decode("utf-8", "replace")
+    except OSError as error:
+        return Unread(f"{INTERRUPTS}: {errno_name(error.errno or 0)}")
+    if re.search(r"\sIR-(PCI|IO)-", text):
+        return True
+    if re.search(r"\s(PCI-MSIX?|IO-APIC)[\s-]", text):  # the same chips on x86, without
+        return False
+    return Unread(f"{INTERRUPTS}: no interrupt chip whose name tells it (only x86's do)")
+
+
 def exists(kernel: Kernel, directory: str) -> bool | Unread:
     """Whether a directory is there."""
     try:
@@ -319,10 +338,11 @@ class Evidence:
     vf_windows: tuple[Window, ...] | Unread = NOT_LOOKED  # of the PF
     bus_range: range | Unread = NOT_LOOKED  # of the bridge above the PF
     regions: tuple[str, ...] | Unread = NOT_LOOKED  # the group's reserved ones
+    remapping: bool | Unread = NOT_LOOKED  # whether the IOMMU keeps interrupts apart
     unsafe_interrupts: bool | Unread = NOT_LOOKED  # type 1's switch, which counts for containers
     unsafe_iommufd: bool | Unread = NOT_LOOKED  # iommufd's switch, which counts on the cdev path
     type1: bool | Unread = NOT_LOOKED  # whether vfio_iommu_type1 is there
-    links: dict[str, str] | Unread = field(default=NOT_LOOKED)  # operstate of the PF's interfaces
+    links: dict[str, bool | Unread] | Unread = field(default=NOT_LOOKED)  # which interfaces of the PF are switched on
 
 
 #: What is known before anything was refused.
@@ -349,19 +369,30 @@ def gather(kernel: Kernel, facts: Facts) -> Evidence:
         vf_windows=vf_windows(kernel, pf),
         bus_range=bus_range(kernel, pf),
         regions=Unread("the function has no group") if group is None else reserved_regions(kernel, group),
+        remapping=interrupts_kept_apart(kernel),
         unsafe_interrupts=parameter(kernel, "vfio_iommu_type1", "allow_unsafe_interrupts"),
         unsafe_iommufd=parameter(kernel, "iommufd", "allow_unsafe_interrupts"),
         type1=exists(kernel, TYPE1),
-        links=interface_states(kernel, pf),
+        links=interfaces_up(kernel, pf),
     )
 
 
-def interface_states(kernel: Kernel, bdf: str) -> dict[str, str] | Unread:
-    """The state of each of a function's network interfaces: `up`, `down`, ..."""
+def interfaces_up(kernel: Kernel, bdf: str) -> dict[str, bool | Unread] | Unread:
+    """Which of a function's network interfaces are switched on, cable or not: what drivers ask by netif_running.
+
+    By `flags` (IFF_UP); `operstate` tells of the carrier too.
+    """
     path = f"{DEVICES}/{bdf}/net"
     try:
         names = kernel.names(path)
     except OSError as error:
         return Unread(f"{path}: {errno_name(error.errno or 0)}")
-    states = {printable(name): text_of(kernel, f"{path}/{name}/operstate") for name in sorted(names)}
-    return {name: state for name, state in states.items() if not isinstance(state, Unread)}
+    return {printable(name): _switched_on(kernel, f"{path}/{name}/flags") for name in sorted(names)}
+
+
+def _switched_on(kernel: Kernel, path: str) -> bool | Unread:
+    flags = text_of(kernel, path)
+    try:
+        return flags if isinstance(flags, Unread) else bool(int(flags, 16) & _IFF_UP)
+    except ValueError:
+        return Unread(f"{path}: no hexadecimal number")

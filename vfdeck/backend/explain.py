@@ -96,6 +96,7 @@ def _explanation(found: Entry, known: dict[str, str], log: tuple[str, ...], find
         why=fill(found.why, prose),
         check=fillable(found.check, known),
         do=fillable(found.do, known),
+        actions=found.actions,
         mistaken_for=found.mistaken_for,
         log=line or (" / ".join(log) if found.id == "unknown" else ""),
         evidence_for=_once([*(text for f in standing for text in f.speaks_for), *quoted]),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from dataclasses import dataclass, field
 
-from vfdeck.backend.changes import BindDriver, Change, Open, SetNumvfs, SetToken, UnbindDriver, target_of
+from vfdeck.backend.changes import BindDriver, Change, Open, SetNumvfs, SetToken, UnbindDriver, VerifyToken, target_of
 from vfdeck.backend.evidence import NOTHING, Evidence
 from vfdeck.backend.kernel import Stage, errno_name
 from vfdeck.backend.model import (
@@ -91,7 +91,7 @@ class Facts:
     @property
     def token(self) -> Token | None:
         """The token that was given, where the change has one."""
-        return self.change.token if isinstance(self.change, Open | SetToken) else None
+        return self.change.token if isinstance(self.change, Open | SetToken | VerifyToken) else None
 
     @property
     def token_given(self) -> bool:
@@ -223,11 +223,19 @@ def _harmless(function: Function) -> bool:
     return function.driver is None or function.driver in HARMLESS or function.on_vfio
 
 
-def denylisted(function: Function) -> bool:
-    """Whether vfio-pci's denylist has this model (vfio_pci.c vfio_pci_dev_in_denylist); newer kernels may know more of them."""
+def denylisted(function: Function, host: HostFacts) -> bool | None:
+    """Whether vfio-pci's denylist on this host has this model (vfio_pci.c vfio_pci_dev_in_denylist).
+
+    None: newer kernels have it, and an older one may have it from a stable release. Models that are not known here are none.
+    """
     from vfdeck.backend.sim.drivers import load  # on demand: it reads a file
 
-    return f"{function.vendor_id:04x}:{function.device_id:04x}" in load("vfio-pci").denied
+    driver, ids = load("vfio-pci"), f"{function.vendor_id:04x}:{function.device_id:04x}"
+    if not host_has(host, "denylist"):
+        return False
+    if ids in driver.denied_later:
+        return True if host_has(host, "denylist_dsa") else None
+    return ids in driver.denied
 
 
 def going_holders(snapshot: Snapshot, bdf: str) -> list[Holder]:

@@ -6,19 +6,17 @@ or has a name of its own (an interface, a disk).
 
 from __future__ import annotations
 
-import re
 from collections.abc import Container, Iterator, Sequence
 
+from vfdeck.backend.bdf import BDF
 from vfdeck.backend.model import Function, JobState, Snapshot
-
-_ADDRESS = re.compile(r"[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]")
 
 
 def standing_alone(snapshot: Snapshot) -> frozenset[str]:
     """The functions of which there is something to say that their neighbours don't share."""
     held = {holder.bdf for holder in snapshot.holders}
     changing = {job.target for job in snapshot.jobs if job.state is JobState.RUNNING}
-    odd = {bdf for problem in snapshot.problems for bdf in _ADDRESS.findall(f"{problem.path} {problem.what}")}
+    odd = {bdf for problem in snapshot.problems for bdf in BDF.findall(f"{problem.path} {problem.what}")}
     return frozenset(held | changing | odd)
 
 

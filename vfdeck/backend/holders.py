@@ -1,8 +1,8 @@
 """Who holds which function: from what programs have open to the functions behind it, with how certain that is.
 
 The kernel tells the function of a device fd in fdinfo from 6.18 on, of a cdev by its node, and before 6.10 that of a mapping by
-its address. Else a device fd is told by the group node that the same program has open: good enough for a group with one function
-on vfio, a guess for larger ones. A device fd without such a group (it came over a socket, or the group was closed) cannot be told.
+its address. Else a device fd is inferred from the group nodes that the same program has open, of whose members it holds one at
+least. A device fd without such a group (it came over a socket, or the group was closed) cannot be told.
 """
 
 from __future__ import annotations
@@ -63,7 +63,8 @@ class _Program:
         self.opened = opened
         self.nodes = nodes
         self.told = {bdf for file in opened if file.kind in ("device", "mapping") and (bdf := self._told(file))}
-        self.anonymous = any(file.kind == "device" and not file.bdf for file in opened)
+        self.by_address = {bdf for file in opened if file.kind == "mapping" and not file.node and (bdf := self._told(file))}
+        self.anonymous = sum(len(file.fds) or 1 for file in opened if file.kind == "device" and not file.bdf)
         self.mapped = any(file.kind == "mapping" and not self._told(file) for file in opened)
 
     def _told(self, file: OpenFile) -> str:
@@ -84,8 +85,10 @@ class _Program:
             bdf = self._told(file)
             if file.kind == "group":
                 members = set(self.nodes.groups.get(file.node, ()))
+                kind = self._through_group(members)
+                # Never exact: a device's descriptor may have come over a socket, or its group may be closed by now.
                 for member in members - self.told:
-                    yield _holder(file, member, self._through_group(members), Certainty.INFERRED)
+                    yield _holder(file, member, kind, Certainty.INFERRED)
             elif bdf and file.kind == "mapping" and not file.node:
                 # by its address, and distributions carry the change of 6.10 in older kernels
                 yield _holder(file, bdf, "device" if descriptors else "mapping", Certainty.INFERRED)
@@ -93,8 +96,8 @@ class _Program:
                 yield _holder(file, bdf, file.kind, Certainty.EXACT)
 
     def _through_group(self, members: set[str]) -> str:
-        """What holds the members of a group that nothing else tells; where one of them is told, the descriptor is taken for its."""
-        if self.anonymous and not members & self.told:
+        """What holds the members of a group that nothing else tells; those told by addresses have a descriptor each, as assumed."""
+        if self.anonymous > len(members & self.by_address):
             return "device"
         return "mapping" if self.mapped else "group"
 

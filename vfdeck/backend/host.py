@@ -25,8 +25,12 @@ class Host(Protocol):
     def check(self, question: Question, snapshot: Snapshot) -> Report:
         """Answer a question before anything is changed, by `snapshot` and what the host shows beside; may take a while."""
 
-    def perform(self, change: Change) -> Outcome:
-        """Carry out a change and wait for it, however long; a change that waits is among the snapshot's jobs meanwhile."""
+    def perform(self, change: Change, confirmed: Plan | None = None) -> Outcome:
+        """Carry out a change and wait for it, however long; a change that waits is among the snapshot's jobs meanwhile.
+
+        `confirmed` is the plan that somebody agreed to: where the change would now do something else (`Plan.same_as`), nothing is
+        done, and the outcome says what is otherwise.
+        """
 
     def wait_for_change(self, seconds: float) -> bool:
         """Wait until something changed (True) or the time is over (False)."""

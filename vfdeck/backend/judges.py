@@ -66,9 +66,10 @@ is_root = Judge(lambda f: f.snapshot.host.privileged, "vfdeck runs as root.", "v
 #: The list of newer kernels can be longer than ours.
 _listed = likely(
     Judge(
-        lambda f: f.function is not None and denylisted(f.function),
+        lambda f: f.function is not None and denylisted(f.function, f.snapshot.host),
         "{bdf} ({ids}) is on the denylist.",
         "{bdf} ({ids}) is not on the denylist that vfdeck knows.",
+        "{bdf} ({ids}) is on the denylist from Linux 6.10 on, and in later releases of older series.",
     )
 )
 _list_on = reading(lambda e: e.disable_denylist, lambda off, _: not off, fails="vfio-pci's disable_denylist is Y.")
@@ -148,9 +149,22 @@ got_fewer = Judge(
     lambda f: f.got is not None and 0 < f.got < (f.count or 0), "{present} VFs exist now.", "{present} VFs exist now."
 )
 got_none = Judge(lambda f: f.got == 0 and bool(f.count), "No VF exists now.", "{present} VFs exist now.")
-link_down = reading(
-    lambda e: e.links, lambda links, _: any(state == "down" for state in links.values()), "Interfaces of {pf}: {links}."
-)
+
+
+def _off(facts: Facts) -> Verdict:
+    """An interface of the PF is switched off."""
+    links = facts.evidence.links
+    if isinstance(links, Unread) or any(isinstance(up, Unread) for up in links.values()):
+        return None
+    return any(up is False for up in links.values())
+
+
+def _off_unread(facts: Facts) -> str:
+    links = facts.evidence.links
+    return unread(links) if isinstance(links, Unread) else next((text for up in links.values() if (text := unread(up))), "")
+
+
+link_down = Judge(_off, "Interfaces of {pf}: {links}.", doubt=_off_unread)
 
 
 def _held(holders: list[Holder]) -> Verdict:
@@ -196,6 +210,8 @@ def _mode_unread(facts: Facts) -> str:
         return unread(node) or unread(who)
     if node.acl:
         return "Could not check: what the access list allows was not read."
+    if who.user_namespace is None:
+        return "Could not check: whether vfdeck runs in a user namespace, where root's rights do not reach every file."
     return "Could not check: in a user namespace root's rights reach only the files of owners that it maps."
 
 
@@ -259,7 +275,8 @@ stale = reading(
 
 
 def _lacks_rawio(who: Rights, _: Facts) -> Verdict:
-    return not who.may(CAP_SYS_RAWIO) or bool(who.user_namespace)
+    has = who.on_host(CAP_SYS_RAWIO)
+    return None if has is None else not has
 
 
 no_rawio = reading(lambda e: e.rights, _lacks_rawio, "vfdeck lacks CAP_SYS_RAWIO.", "vfdeck has CAP_SYS_RAWIO.")
@@ -328,14 +345,15 @@ tied_memory = reading(
 
 
 def _interrupts(module: str, read: Callable[[Evidence], bool | Unread]) -> Judge:
-    """Interrupts are not kept apart; ruled out where the switch of the module that looks at it lets that pass."""
-
-    def doubt(facts: Facts) -> str:
-        unsafe = read(facts.evidence)
-        return unread(unsafe) or ("No file says whether the IOMMU remaps interrupts." if unsafe is False else "")
-
-    fails = f"{module}'s allow_unsafe_interrupts is Y."
-    return Judge(lambda facts: False if read(facts.evidence) is True else None, fails=fails, doubt=doubt)
+    """Interrupts are not kept apart, and the module that looks at it does not let that pass."""
+    switch = reading(read, lambda unsafe, _: not unsafe, fails=f"{module}'s allow_unsafe_interrupts is Y.")
+    apart = reading(
+        lambda e: e.remapping,
+        lambda remapped, _: not remapped,
+        "No interrupt chip in /proc/interrupts is called IR-...: the IOMMU remaps none.",
+        "Interrupt chips in /proc/interrupts are called IR-...: the IOMMU remaps them.",
+    )
+    return both(switch, apart)
 
 
 #: For containers type 1 looks at it, on the cdev path iommufd does.
@@ -358,10 +376,14 @@ needless_for_plain = both(is_plain, token_given)
 
 
 def _is_the_one_set(facts: Facts) -> bool | None:
-    """Whether the token given is the one that was set here; None where that cannot be said."""
-    if facts.token is None or facts.knowledge is None or facts.token_state is not TokenState.SET:
+    """Whether the token given is the one that was set here; None where that cannot be said.
+
+    Somebody may have replaced that one since: the token was right before then, or it is the new one.
+    """
+    if facts.token is None or facts.knowledge is None or not facts.knowledge.fingerprint:
         return None
-    return facts.knowledge.fingerprint == facts.token.fingerprint
+    same = facts.knowledge.fingerprint == facts.token.fingerprint
+    return same if same or facts.token_state is TokenState.SET else None
 
 
 @judge("{token}", "{token}", "{token}")
@@ -372,10 +394,12 @@ def _differs(facts: Facts) -> Verdict:
 
 _same = Judge(_is_the_one_set, "{token}", "{token}", "{token}")
 _nobody_seen = Judge(lambda f: f.token_state is TokenState.UNSET, "{token}", "{token}")
-_nothing_known = Judge(lambda f: f.token_state is TokenState.UNKNOWN, "{token}", "{token}")
+_nothing_known = Judge(
+    lambda f: f.token_state is TokenState.UNKNOWN and not (f.knowledge and f.knowledge.fingerprint), "{token}", "{token}"
+)
 
 
-@judge("The token given ({given}) was in force until {pf} left its driver. {token}", "{token}", "{token}")
+@judge("The token given ({given}) was in force until {ended}. {token}", "{token}", "{token}")
 def _was_right_before(facts: Facts) -> Verdict:
     if facts.token is not None and facts.knowledge is not None and facts.knowledge.lost == facts.token.fingerprint:
         return True

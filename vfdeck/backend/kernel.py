@@ -12,7 +12,7 @@ from __future__ import annotations
 import enum
 import errno as _errno
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from vfdeck.backend.text import printable
@@ -48,6 +48,7 @@ class Stage(enum.StrEnum):
     OPEN_IOMMU = "open_iommu"  # open("/dev/iommu")
     BIND_IOMMUFD = "bind_iommufd"  # VFIO_DEVICE_BIND_IOMMUFD
     FEATURE = "feature"  # VFIO_DEVICE_FEATURE
+    BORROW = "borrow"  # pidfd_open(2) and pidfd_getfd(2) of another program's descriptor
 
 
 class Refusal(OSError):
@@ -119,6 +120,8 @@ class OpenFile:
     bdf: str
     #: True for descriptors of this very program
     own: bool = False
+    #: the numbers that its descriptors have in the program, ascending; empty for a mapping
+    fds: tuple[int, ...] = field(default=(), compare=False)
 
     @property
     def pid(self) -> int:
@@ -132,6 +135,8 @@ class OpenFiles:
 
     files: tuple[OpenFile, ...]
     unseen: int = 0
+    #: above 0: some programs were left for another look; one that opened its first device in so many seconds may be missing
+    late: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +224,13 @@ class Kernel(Protocol):
     def stat(self, path: str) -> FileStat:
         """Type, permissions and owner of a file or device node, without opening it; a link is followed."""
 
+    def binding(self, bdf: str) -> int:
+        """A number that belongs to this binding of a function to its driver: no other one of the same boot has it.
+
+        It is the inode number of the `driver` link, which the kernel makes anew for every binding and never gives twice between two
+        boots (drivers/base/dd.c driver_sysfs_add, fs/kernfs/dir.c kernfs_new_node). ENOENT: no driver.
+        """
+
     # -- vfio --------------------------------------------------------------------------------------------------------
     def open(self, path: str) -> int:
         """`open(2)` of a vfio or iommu node for reading and writing; a file descriptor of this program."""
@@ -228,6 +240,14 @@ class Kernel(Protocol):
 
     def close(self, fd: int) -> None:
         """Close a descriptor."""
+
+    def borrow(self, pid: int, fd: int) -> int:
+        """A descriptor of this program for the open file behind `fd` of process `pid` (pidfd_open(2), pidfd_getfd(2)).
+
+        Raises:
+            OSError: EPERM where the process may not be traced (PTRACE_MODE_ATTACH_REALCREDS: its user, CAP_SYS_PTRACE, Yama),
+                ESRCH (it has ended), EBADF (it has no such descriptor), ENOSYS (before 5.6), EOPNOTSUPP (files of a tree).
+        """
 
     def set_container(self, group: int, container: int) -> None:
         """VFIO_GROUP_SET_CONTAINER; `container` may be an iommufd from 6.2."""
@@ -255,6 +275,13 @@ class Kernel(Protocol):
 
     def feature(self, device: int, flags: int, data: bytes = b"", argsz: int | None = None) -> None:
         """VFIO_DEVICE_FEATURE; `argsz` is 8 plus the length of `data` unless given."""
+
+    def reset_domain(self, device: int) -> tuple[str, ...]:
+        """The functions that a reset of an open device's slot or bus would reset, itself among them; nothing is reset.
+
+        VFIO_DEVICE_GET_PCI_HOT_RESET_INFO. Raises OSError: ENODEV where neither slot nor bus can be reset (a root bus), EPERM where
+        one of the functions has no IOMMU group, EINVAL for a cdev that is not bound.
+        """
 
     def map(self, device: int) -> int:
         """Map a BAR of an open device; a handle for `unmap`. The mapping keeps the device in use after its fd is closed."""

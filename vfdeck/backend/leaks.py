@@ -65,7 +65,9 @@ def _texts(kernel: Kernel, pid: int) -> tuple[dict[str, list[str]], bool]:
 
 
 def _of_program(kernel: Kernel, pid: int, texts: dict[str, list[str]]) -> Iterator[Leak]:
-    carried = {place: set(workload.tokens_in(" ".join(words))) for place, words in texts.items()}
+    # the arguments of an option follow it, while variables have nothing to do with each other
+    whole = {place: [" ".join(words)] if place == COMMAND_LINE else words for place, words in texts.items()}
+    carried = {place: {token for text in parts for token in workload.tokens_in(text)} for place, parts in whole.items()}
     if not any(carried.values()):
         return
     name, cgroup = "", ""

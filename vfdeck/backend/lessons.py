@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 
-from vfdeck.backend.changes import BindDriver, Change, Open, SetToken, target_of
+from vfdeck.backend.changes import BindDriver, Change, Open, SetToken, VerifyToken, target_of
 from vfdeck.backend.facts import guarded, host_has
 from vfdeck.backend.kernel import Stage
 from vfdeck.backend.knowledge import TokenWatch
@@ -15,6 +15,17 @@ _JUDGED = {
     Stage.GET_DEVICE_FD: {errno.EACCES, errno.EINVAL, errno.ENODEV},
     Stage.BIND_IOMMUFD: {errno.EACCES, errno.EBUSY, errno.ENODEV, errno.E2BIG},
 }
+
+
+def about_to(watch: TokenWatch, change: Change, before: Snapshot, now: float) -> None:
+    """A change is about to be made that may set a token: whoever reads the journal meanwhile is told."""
+    if _may_set(change, before) and isinstance(change, Open | SetToken) and change.token is not None:
+        watch.about_to_set(target_of(change), change.token, now)
+
+
+def _may_set(change: Change, before: Snapshot) -> bool:
+    """Whether a change gives a PF a token."""
+    return isinstance(change, SetToken) or (isinstance(change, Open) and _role(before, change.bdf) is Role.PF)
 
 
 def success(watch: TokenWatch, change: Change, before: Snapshot, now: float) -> None:
@@ -30,10 +41,10 @@ def success(watch: TokenWatch, change: Change, before: Snapshot, now: float) -> 
         watch.bound(change.bdf, now)
 
 
-def refusal(watch: TokenWatch, change: Change, before: Snapshot, number: int, stage: Stage) -> None:
-    """A refusal shows that what we knew of a token need not be true any more.
+def refusal(watch: TokenWatch, change: Change, before: Snapshot, number: int, stage: Stage, now: float) -> None:
+    """A refusal may show that what we knew of a token need not be true any more.
 
-    Either a token that we set is not right now: somebody replaced it. Or an idle PF's open failed after the judgement of the
+    Either a token that we knew is not right now: somebody replaced it. Or an idle PF's open failed after the judgement of the
     token: then the token given was set although the open was refused (kernel: the match has that side effect).
     """
     if not isinstance(change, Open | SetToken) or change.token is None:
@@ -41,10 +52,18 @@ def refusal(watch: TokenWatch, change: Change, before: Snapshot, number: int, st
     bdf = target_of(change)
     pf = pf_of(before, bdf)
     judged = stage in _JUDGED and (stage is not Stage.BIND_IOMMUFD or host_has(before.host, "cdev_token"))
-    refused = judged and number == errno.EACCES and change.token == watch.token(pf)
+    refused = judged and number == errno.EACCES and watch.believes(pf, change.token)
     late = judged and number not in _JUDGED[stage]
     if refused or (late and _role(before, bdf) is Role.PF):
-        watch.doubt(pf)
+        watch.doubt(pf, now)
+    elif _may_set(change, before):
+        watch.not_set(pf, change.token, now)
+
+
+def asked(watch: TokenWatch, change: Change, before: Snapshot, right: bool | None, now: float) -> None:
+    """A VF was asked whether the change's token is its PF's; `right` None: it did not tell."""
+    if right is not None and isinstance(change, VerifyToken | SetToken):
+        (watch.proved if right else watch.wrong)(pf_of(before, target_of(change)), change.token, now)
 
 
 def pf_of(snapshot: Snapshot, bdf: str) -> str:

@@ -8,21 +8,23 @@ from __future__ import annotations
 
 import dataclasses
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from vfdeck.backend.holders import Arrivals, holders
 from vfdeck.backend.kernel import Kernel, LogLine, UeventSource
 from vfdeck.backend.knowledge import TokenWatch
-from vfdeck.backend.model import Job, Scores, Snapshot
+from vfdeck.backend.model import Job, Problem, Scores, Snapshot
 from vfdeck.backend.pci_ids import Ids, Names
 from vfdeck.backend.probes import ask_kernel
 from vfdeck.backend.text import printable
 from vfdeck.backend.topology import scan
 
 if TYPE_CHECKING:
+    from vfdeck.backend.audit import AuditTrail
     from vfdeck.backend.changes import Change, Outcome, Plan
     from vfdeck.backend.checks import Question, Report
+    from vfdeck.backend.memory import Memory
     from vfdeck.backend.perform import Performer
 
 
@@ -32,14 +34,20 @@ LATE, LATE_FOR_CHANGES = 10.0, 1.0
 
 
 class LocalHost:
-    """Satisfies `Host` over any `Kernel`. `names` gives vendor and device names where the system's database should not be asked."""
+    """Satisfies `Host` over any `Kernel`. `names` gives vendor and device names where the system's database should not be asked.
 
-    def __init__(self, kernel: Kernel, names: Mapping[Ids, Names] | None = None) -> None:
+    What happens to tokens goes into the journal of the `memory`, and every change into its audit trail; without it nothing is
+    remembered beyond this run.
+    """
+
+    def __init__(self, kernel: Kernel, names: Mapping[Ids, Names] | None = None, memory: Memory | None = None) -> None:
         self.kernel = kernel
         self.simulated = kernel.simulated
         self.name = _host_name(kernel)
         self._names = names
-        self._watch = TokenWatch()
+        self._memory = memory
+        self._audit: AuditTrail | None = None  # from the first change
+        self._watch = TokenWatch(memory.journal if memory else None, self._binding)
         self._arrivals = Arrivals()
         self._uevents: UeventSource | None = None  # from the first time that somebody waits
         self._performer: Performer | None = None
@@ -58,7 +66,7 @@ class LocalHost:
         opened = self.kernel.open_files(late)
         held, unattributed, uncounted = holders((file for file in opened.files if not file.own), seen.functions)
         performer = self._performer
-        tokens = self._watch.update(seen.functions.values(), {holder.bdf for holder in held}, seen.taken, moment)
+        tokens = self._watch.update(seen.functions.values(), held, seen.taken, moment)
         return dataclasses.replace(
             seen,
             # one name while we look, whatever the host calls itself now
@@ -66,11 +74,25 @@ class LocalHost:
             holders=self._arrivals.mark((*performer.own_holders(), *held) if performer else held, seen.taken),
             unseen=opened.unseen + uncounted,
             unattributed=uncounted,
+            late=opened.late,
             tokens=tokens,
             jobs=self.jobs(),
             scores=performer.scores if performer else Scores(),
-            problems=(*seen.problems, *unattributed),
+            problems=(*seen.problems, *unattributed, *self._not_remembered()),
         )
+
+    def _binding(self, pf: str) -> int | None:
+        try:
+            return self.kernel.binding(pf)
+        except OSError:
+            return None
+
+    def _not_remembered(self) -> Iterator[Problem]:
+        """What is in the way of the journal and the audit trail."""
+        if self._memory is not None:
+            yield from self._memory.journal.problems()
+        if self._audit is not None:
+            yield from self._audit.problems()
 
     def _probe(self, seen: Snapshot) -> tuple[tuple[str, bool], ...]:
         """What the kernel shows of itself: asked once, at the first look at a host with nodes; it does not change while we look."""
@@ -111,14 +133,19 @@ class LocalHost:
 
         return ask(question, self.kernel, snapshot)
 
-    def perform(self, change: Change) -> Outcome:
+    def perform(self, change: Change, confirmed: Plan | None = None) -> Outcome:
         """See `Host.perform`. What the plan finds impossible is not tried."""
         from vfdeck.backend.perform import Performer
 
         with self._lock:
             if self._performer is None:
                 self._performer = Performer(self.kernel, lambda: self._look(LATE_FOR_CHANGES), self._watch)
-        return self._performer.perform(change)
+                self._audit = self._memory.audit() if self._memory else None
+        if self._audit is None:
+            return self._performer.perform(change, confirmed)
+        with self._audit.record(change) as record:
+            record.outcome = self._performer.perform(change, confirmed)
+        return record.outcome
 
     def close(self) -> None:
         """See `Host.close`."""

@@ -159,15 +159,31 @@ class TokenState(enum.StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Suspect:
+    """A program that holds or held a PF and so may have set its token: who opens a PF without VFs in use may bring one."""
+
+    program: str
+    pid: int
+    seen: float  # when it was first seen to hold the PF, seconds since the epoch
+    fingerprint: str = ""  # of the one VF token in its command line, which it will have set
+
+
+@dataclass(frozen=True, slots=True)
 class TokenKnowledge:
-    """What is known of one PF's token, never the token itself."""
+    """What is known of one PF's token, never the token itself. Whether a VF needs it: `vfdeck.backend.need`."""
 
     pf: str
     state: TokenState
-    fingerprint: str = ""
-    since: float | None = None  # seconds since the epoch
-    proved: bool = False  # not set by us, but shown to be in force by an open that it let through
+    fingerprint: str = ""  # with UNKNOWN: of the last one that is known to have been in force, possibly replaced since
+    since: float | None = None  # when it was set, or the PF was bound; seconds since the epoch
+    proved: bool = False  # not set by us, but shown to be in force by an open that it let through, or asked for
     lost: str = ""  # fingerprint of the token that was in force when the PF was last seen to leave vfio-pci
+    lost_by: str = ""  # how that one went: "unbound", "rebound" (while nobody watched) or "rebooted"
+    by: str = ""  # the user who set it, where the journal tells
+    earlier: bool = False  # by an earlier run of vfdeck or another one: nobody here watched from then until now
+    confirmed: float | None = None  # when it was last shown to be in force, seconds since the epoch
+    suspects: tuple[Suspect, ...] = ()  # who may have set another one since
+    begun: str = ""  # fingerprint of a token that another vfdeck began to set; it is not known whether it did
 
 
 class JobState(enum.StrEnum):
@@ -252,6 +268,7 @@ class Snapshot:
     holders: tuple[Holder, ...] = ()
     unseen: int = 0  # processes of which it is not known, or not fully, what they hold: all else about holders is "at least"
     unattributed: int = 0  # those among them that were looked at: they hold a device of which the kernel does not tell the function
+    late: float = 0.0  # a program that opened its first device in so many seconds before `taken` may be missing among the holders
     tokens: dict[str, TokenKnowledge] = field(default_factory=dict)
     jobs: tuple[Job, ...] = ()
     problems: tuple[Problem, ...] = ()

@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypedDict
 
-from vfdeck.backend import lessons
-from vfdeck.backend.acts import DRIVERS, Act, CloseAct, FeatureAct, OpenAct, Write, steps
+from vfdeck.backend import borrowing, lessons, rotation, verify
+from vfdeck.backend.acts import DRIVERS, Act, CloseAct, FeatureAct, OpenAct, VerifyAct, Write, steps
 from vfdeck.backend.blast import going
 from vfdeck.backend.changes import (
     BindDriver,
@@ -30,6 +30,7 @@ from vfdeck.backend.changes import (
     Plan,
     RuledOut,
     SetNumvfs,
+    SetToken,
     target_of,
 )
 from vfdeck.backend.evidence import gather
@@ -37,12 +38,15 @@ from vfdeck.backend.explain import diagnose, explain
 from vfdeck.backend.facts import Facts
 from vfdeck.backend.kernel import Kernel, LogLine, Refusal, Stage, lines_since
 from vfdeck.backend.knowledge import TokenWatch
+from vfdeck.backend.looks import SharedLook
 from vfdeck.backend.model import Certainty, Function, Holder, Job, JobState, Scores, Snapshot
 from vfdeck.backend.plan import plan
+from vfdeck.backend.predict.seen import look_beside
 from vfdeck.backend.text import printable
-from vfdeck.backend.token import Token
 from vfdeck.backend.token_rules import format_argument
 from vfdeck.backend.usage.look import look_up
+from vfdeck.backend.verify import Verdict
+from vfdeck.backend.verify import explain as explain_verdict
 from vfdeck.backend.vfio import DEVICES, OpenDevice, Program
 
 #: How often a change that waits looks up whom it waits for, seconds.
@@ -53,8 +57,13 @@ CLOSE_PATIENCE = 0.2
 
 
 def plan_on(kernel: Kernel, change: Change, snapshot: Snapshot) -> Plan:
-    """The plan, with what a snapshot does not tell: what the host uses, and whether the driver that is wanted is there at all."""
-    planned = plan(change, snapshot, usage=look_up(kernel, going(change, snapshot)))
+    """The plan, with what a snapshot does not tell: what the host uses, what else bears on the answer, and whether the driver that
+    is wanted is there at all."""
+    usage, seen = look_up(kernel, going(change, snapshot)), look_beside(kernel, change, snapshot)
+    planned = plan(change, snapshot, usage=usage, seen=seen)
+    if not planned.impossible and isinstance(change, SetToken) and (holder := rotation.borrows_from(change, snapshot)):
+        reason = borrowing.forbidden(kernel, holder.pid)
+        return dataclasses.replace(planned, impossible=reason, steps=() if reason else planned.steps)
     if not planned.impossible and isinstance(change, BindDriver) and change.driver is not None:
         try:
             kernel.names(f"{DRIVERS}/{change.driver}")
@@ -64,12 +73,32 @@ def plan_on(kernel: Kernel, change: Change, snapshot: Snapshot) -> Plan:
     return planned
 
 
+def difference(confirmed: Plan, now: Plan) -> str:
+    """In words, what is otherwise now than in the plan that was confirmed."""
+    found = [f"new: {warning}" for warning in now.concerns if warning not in confirmed.concerns]
+    found += [f"no longer: {warning}" for warning in confirmed.concerns if warning not in now.concerns]
+    if now.steps != confirmed.steps:
+        found.append(f"the steps are now: {', then '.join(step.text for step in now.steps) or 'none'}")
+    if now.severe != confirmed.severe:
+        found.append(f"it {now.severe}" if now.severe else f"it no longer {confirmed.severe}")
+    answers = [made.predicted.answer if made.predicted else "nothing" for made in (confirmed, now)]
+    if answers[0] != answers[1]:
+        found.append(f"expected is now {answers[1]}, before {answers[0]}")
+    return f"this is not what was confirmed any more: {'; '.join(found) or 'it takes more away'}"
+
+
+def _not_attempted(change: Change, reason: str) -> Outcome:
+    why = Explanation("plan", "not attempted", reason, "the kernel was not asked")
+    return Outcome(change, target=target_of(change), explanation=why, attempted=False)
+
+
 class Performer:
     """Does changes on one kernel. `look` takes a snapshot; `watch` is told what follows for tokens."""
 
     def __init__(self, kernel: Kernel, look: Callable[[], Snapshot], watch: TokenWatch) -> None:
         self.kernel = kernel
         self.snapshot = look
+        self.look_while_waiting = SharedLook(look, LOOK_EVERY)
         self._watch = watch
         self._program = Program(kernel)
         self._devices: dict[str, list[OpenDevice]] = {}
@@ -101,14 +130,15 @@ class Performer:
                 for bdf, devices in self._devices.items()
             )
 
-    def perform(self, change: Change) -> Outcome:
-        """See `Host.perform`. What the plan finds impossible is not tried."""
+    def perform(self, change: Change, confirmed: Plan | None = None) -> Outcome:
+        """See `Host.perform`. What the plan finds impossible is not tried, nor what is no longer what was confirmed."""
         with self._queued(change):
             before = self.snapshot()
             planned = plan_on(self.kernel, change, before)
             if planned.impossible:
-                why = Explanation("plan", "not attempted", planned.impossible, "the kernel was not asked")
-                return Outcome(change, target=target_of(change), explanation=why, attempted=False)
+                return _not_attempted(change, planned.impossible)
+            if confirmed is not None and not planned.same_as(confirmed):
+                return _not_attempted(change, difference(confirmed, planned))
             number = self._begin(planned, before)
             try:
                 return self._compared(self._carry_out(change, before, number), planned, number)
@@ -145,20 +175,31 @@ class Performer:
 
     def _carry_out(self, change: Change, before: Snapshot, number: int) -> Outcome:
         done: list[str] = []
+        answer = Verdict()
         log = self.kernel.log() or []
         target = target_of(change)
+        lessons.about_to(self._watch, change, before, self.kernel.clock())
         try:
             for act in steps(change, before):
                 with self._state:
                     self._jobs[number] = dataclasses.replace(self._jobs[number], step=act.text)
                 facts = Facts(before, change, Stage.FILE, 0, act.path if isinstance(act, Write) else target, blocked=True)
-                if not self._do(act, number, facts):
+                if isinstance(act, VerifyAct):
+                    answer = self._ask(act)
+                elif not self._do(act, number, facts):
                     return Outcome(change, target=target, done=tuple(done), blocked=True, **_explained(facts))
                 done.append(act.text)
         except OSError as error:
             return self._refused(change, before, error, done, log)
+        except borrowing.Outdated as outdated:
+            lessons.refusal(self._watch, change, before, 0, Stage.BORROW, self.kernel.clock())
+            why = Explanation("plan", "outdated, nothing was done", str(outdated), "what was planned fits no more")
+            return Outcome(change, target=target_of(change), explanation=why, attempted=False)
         lessons.success(self._watch, change, before, self.kernel.clock())
-        return self._succeeded(change, before, tuple(done))
+        lessons.asked(self._watch, change, before, answer.right, self.kernel.clock())
+        outcome = self._succeeded(change, before, tuple(done))
+        said = outcome.explanation or explain_verdict(change, before, answer)
+        return dataclasses.replace(outcome, verified=answer.right, explanation=said)
 
     def _do(self, act: Act, number: int, if_blocked: Facts) -> bool:
         """Carry out one act; False when we stopped waiting for it. `if_blocked` explains it meanwhile."""
@@ -168,7 +209,7 @@ class Performer:
             case OpenAct():
                 self._open(act)
             case FeatureAct():
-                self._feature(act.pf, act.token)
+                self._feature(act)
             case CloseAct():
                 self._close(act)
         return True
@@ -195,7 +236,7 @@ class Performer:
 
     def _whom_it_waits_for(self, path: str, bdf: str) -> str:
         """The programs that hold one of the function's VFs, or, where it is to leave its driver, the function itself."""
-        seen = self.snapshot()
+        seen = self.look_while_waiting()
         function = seen.functions.get(bdf)
         about = set(function.sriov.vfs if function and function.sriov else ())
         if not path.endswith("/sriov_numvfs"):
@@ -216,12 +257,28 @@ class Performer:
             if self._closed.is_set():
                 self._close_all()
 
-    def _feature(self, pf: str, token: Token) -> None:
+    def _feature(self, act: FeatureAct) -> None:
         with self._opening:
-            devices = self._devices.get(pf)
+            if act.lender is not None:
+                borrowing.set_through(self.kernel, act.lender, act.pf, act.token.reveal())
+                return
+            devices = self._devices.get(act.pf)
             if not devices:
-                raise Refusal(errno.EBADF, Stage.FEATURE, pf)
-            self._program.set_token(devices[0], token.reveal())
+                raise Refusal(errno.EBADF, Stage.FEATURE, act.pf)
+            self._program.set_token(devices[0], act.token.reveal())
+
+    def _ask(self, act: VerifyAct) -> Verdict:
+        """Ask a VF whether a token is right. After a token was set, an answer that cannot be had is no failure."""
+        try:
+            with self._opening:
+                if act.path is OpenPath.CDEV:
+                    return Verdict(verify.by_cdev(self.kernel, act.bdf, act.token.reveal()))
+                argument = format_argument(act.bdf, act.token.reveal_text())
+                return Verdict(verify.by_group(self.kernel, act.bdf, argument, format_argument(act.bdf, None)))
+        except Refusal as refusal:
+            if not act.after:
+                raise
+            return Verdict(None, str(refusal))
 
     def _close(self, act: CloseAct) -> None:
         with self._opening:
@@ -251,12 +308,15 @@ class Performer:
     def _refused(self, change: Change, before: Snapshot, error: OSError, done: list[str], log: list[LogLine]) -> Outcome:
         stage = error.stage if isinstance(error, Refusal) else Stage.FILE
         target = error.target if isinstance(error, Refusal) else target_of(change)
-        lessons.refusal(self._watch, change, before, error.errno or 0, stage)
+        lessons.refusal(self._watch, change, before, error.errno or 0, stage, self.kernel.clock())
         about = (target_of(change), lessons.pf_of(before, target_of(change)))
         lines = [line.text for line in lines_since(log, self.kernel.log() or [])]
         caused = tuple(line for line in lines if any(bdf in line for bdf in about))
         facts = Facts(before, change, stage, error.errno or 0, target, caused)
         facts = dataclasses.replace(facts, evidence=gather(self.kernel, facts))
+        if stage is Stage.BORROW:
+            why = borrowing.explain(target, error.errno or 0)
+            return Outcome(change, error.errno or 0, stage, target, tuple(done), explanation=why)
         return Outcome(change, error.errno or 0, stage, target, tuple(done), **_explained(facts))
 
     def close(self) -> None:

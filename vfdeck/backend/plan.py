@@ -11,11 +11,11 @@ from __future__ import annotations
 import errno
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
 
-from vfdeck.backend import blast
+from vfdeck.backend import blast, rotation
 from vfdeck.backend.acts import steps
 from vfdeck.backend.changes import (
     BindDriver,
@@ -29,17 +29,20 @@ from vfdeck.backend.changes import (
     SetNumvfs,
     SetToken,
     Step,
+    TokenWay,
     UnbindDriver,
+    VerifyToken,
     target_of,
 )
-from vfdeck.backend.facts import NETWORK, going_holders, group_members, host_has, own_opens, vfs_of
+from vfdeck.backend.facts import NETWORK, going_holders, host_has, own_opens, vfs_of
 from vfdeck.backend.kernel import Stage, errno_name
 from vfdeck.backend.model import Certainty, Function, JobState, Role, Snapshot, TokenState, is_vfio_driver
 from vfdeck.backend.predict import predict
+from vfdeck.backend.predict.seen import NOT_SEEN, Seen
 from vfdeck.backend.token import Token
 from vfdeck.backend.usage.said import losses, severe
 from vfdeck.backend.usage.values import Usage
-from vfdeck.backend.wording import listing, programs, role_of, who_holds
+from vfdeck.backend.wording import listing, role_of
 
 _DRIVER_NAME = re.compile(r"[A-Za-z0-9_.+ -]{1,100}")
 
@@ -66,10 +69,17 @@ class _Scene:
         return host_has(self.snapshot.host, switch)
 
 
-def plan(change: Change, snapshot: Snapshot, own: frozenset[str] = frozenset(), usage: Usage = blast.NO_USAGE) -> Plan:
+def plan(
+    change: Change,
+    snapshot: Snapshot,
+    own: frozenset[str] = frozenset(),
+    usage: Usage = blast.NO_USAGE,
+    seen: Seen = NOT_SEEN,
+) -> Plan:
     """What `change` would do, judged by `snapshot`.
 
-    `own`: functions this program holds, beside those the snapshot says so of; `usage`: what the host uses `blast.going` for.
+    `own`: functions this program holds, beside those the snapshot says so of; `usage`: what the host uses `blast.going` for;
+    `seen`: what was read beside the snapshot for the prediction.
     """
     bdf = target_of(change)
     function = snapshot.functions.get(bdf)
@@ -77,8 +87,10 @@ def plan(change: Change, snapshot: Snapshot, own: frozenset[str] = frozenset(), 
         return Plan(change, bdf, impossible=f"{bdf} is not there (any more), or is none of the functions that vfdeck shows")
     scene = _Scene(function, snapshot, own_opens(snapshot, own), usage)
     title, obstacles, warnings, destructive = _KINDS[type(change)]
-    predicted = predict(change, snapshot, scene.own)
-    impossible = next(chain(obstacles(change, scene), _hopeless(predicted)), "")
+    predicted = predict(change, snapshot, scene.own, seen)
+    # who was missed by a look that may be late could at most make a refusal wait: what is hopeless is so either way
+    certain = predict(change, replace(snapshot, late=0.0), scene.own, seen) if snapshot.late else predicted
+    impossible = next(chain(obstacles(change, scene), _hopeless(certain)), "")
     if impossible:
         return Plan(change, title(change, scene), impossible=impossible, predicted=predicted)
     return Plan(
@@ -168,22 +180,13 @@ def _token_obstacles(change: SetToken, scene: _Scene) -> Iterator[str]:
         yield f"{scene.bdf} is {on}: only a PF on vfio-pci has a token"
     if not scene.has("vf_token"):
         yield f"Linux {scene.snapshot.host.kernel} has no VF tokens; they came with 5.7"
-    if scene.bdf not in scene.own:
-        yield from _cannot_set_by_opening(scene)
+    yield from rotation.no_way(change, scene.snapshot, scene.own)
+    if rotation.way(change, scene.snapshot, scene.own) is TokenWay.OPEN:
+        yield from _deadlock(scene)
 
 
-def _cannot_set_by_opening(scene: _Scene) -> Iterator[str]:
-    """Without an fd of the PF the token is set by an open, and only while no VF is in use (vfio_pci_validate_vf_token)."""
-    users, view = scene.snapshot.users_of(scene.bdf), scene.snapshot
-    if scene.function.iommu_group is None:
-        yield f"{scene.bdf} has no IOMMU group, so it cannot be opened"
-    if users.value:
-        who = listing(programs(h for vf in scene.vfs for h in view.holders_of(vf.bdf)))
-        yield f"VFs are in use ({who}), so an open would only compare: set it where {scene.bdf} is open already, or close them"
-    others = [h for m in group_members(view, scene.bdf) for h in view.holders_of(m) if not h.own]
-    if others:
-        yield f"the group of {scene.bdf} is taken by {who_holds(view, others)}: only that program can set the token"
-    yield from _deadlock(scene)
+def _verify_obstacles(change: VerifyToken, scene: _Scene) -> Iterator[str]:
+    yield from rotation.cannot_ask(scene.function, change.path, scene.snapshot, scene.own)
 
 
 def _deadlock(scene: _Scene) -> Iterator[str]:
@@ -261,14 +264,15 @@ def _weak(token: Token | None) -> Iterator[str]:
 
 
 def _token_warnings(change: SetToken, scene: _Scene) -> Iterator[str]:
-    users = scene.snapshot.users_of(scene.bdf)
-    if users.value:
-        yield f"VFs in use: {users}. They go on; opened again, they need the new token"
-    if scene.bdf not in scene.own:
+    yield from rotation.warnings(change, scene.snapshot, scene.own)
+    if rotation.way(change, scene.snapshot, scene.own) is TokenWay.OPEN:
         yield from _open_warnings(Open(change.pf, change.token), scene)
-        return
-    yield "programs that know only the old token are refused from now on"
-    yield from _weak(change.token)
+    else:
+        yield from _weak(change.token)
+
+
+def _verify_warnings(change: VerifyToken, scene: _Scene) -> Iterator[str]:
+    yield from rotation.asking_costs(change, scene.snapshot)
 
 
 def _open_warnings(change: Open, scene: _Scene) -> Iterator[str]:
@@ -306,9 +310,11 @@ def _takes_vfs(_: SetNumvfs, scene: _Scene) -> bool:
 
 
 def _takes_function(_: BindDriver | UnbindDriver, scene: _Scene) -> bool:
-    function = scene.function
+    """Also where it is not known whether anybody holds it, or a VF that goes along."""
+    function, view = scene.function, scene.snapshot
     lost = bool(scene.vfs or blast.interfaces_and_disks([function], scene.usage))
-    return function.driver is not None and (lost or bool(going_holders(scene.snapshot, scene.bdf)))
+    held = bool(going_holders(view, scene.bdf)) or (view.unseen > 0 and function.on_vfio)
+    return function.driver is not None and (lost or held)
 
 
 def _replaces_token(change: SetToken | Open, scene: _Scene) -> bool:
@@ -358,6 +364,12 @@ _KINDS: dict[type, _Kind] = {
         _takes_function,
     ),
     SetToken: (lambda c, _: f"{c.pf}: set token #{c.token.fingerprint}", _token_obstacles, _token_warnings, _replaces_token),
+    VerifyToken: (
+        lambda c, _: f"{c.bdf}: is it token #{c.token.fingerprint}?",
+        _verify_obstacles,
+        _verify_warnings,
+        _nothing,
+    ),
     Open: (_open_title, _open_obstacles, _open_warnings, _replaces_token),
     Close: (lambda c, _: f"{c.bdf}: close", _close_obstacles, _close_warnings, _nothing),
     SetAutoprobe: (

@@ -23,6 +23,7 @@ from vfdeck.backend.model import (
     Role,
     Snapshot,
     Sriov,
+    Suspect,
     TokenKnowledge,
     TokenState,
 )
@@ -47,10 +48,11 @@ def to_json(snapshot: Snapshot, keep: Keep | None = None) -> str:
         "host": _host(snapshot.host),
         "unseen": snapshot.unseen,
         "unattributed": snapshot.unattributed,
+        "late": snapshot.late,
         "functions": [_function(snapshot, f, holders) for f in snapshot.functions.values() if f.bdf in shown],
         "groups": {str(group.number): group.members for group in snapshot.groups.values()},
         "holders": [holder_json(holder) for holder in snapshot.holders if keep is None or holder.bdf in shown],
-        "tokens": [_token(token) for token in snapshot.tokens.values() if keep is None or token.pf in shown],
+        "tokens": [token_json(token) for token in snapshot.tokens.values() if keep is None or token.pf in shown],
         "jobs": [_job(job) for job in snapshot.jobs],
         "problems": [_problem(problem) for problem in snapshot.problems],
         "scores": dataclasses.asdict(snapshot.scores),
@@ -146,7 +148,8 @@ def holder_json(holder: Holder) -> dict[str, Any]:
     }
 
 
-def _token(token: TokenKnowledge) -> dict[str, Any]:
+def token_json(token: TokenKnowledge) -> dict[str, Any]:
+    """What is known of a PF's token, as in schema/tree-v1.json."""
     return {
         "pf": token.pf,
         "state": token.state.value,
@@ -154,6 +157,21 @@ def _token(token: TokenKnowledge) -> dict[str, Any]:
         "since": token.since,
         "proved": token.proved,
         "lost": token.lost or None,
+        "lost_by": token.lost_by or None,
+        "by": token.by or None,
+        "earlier": token.earlier,
+        "confirmed": token.confirmed,
+        "suspects": [_suspect(suspect) for suspect in token.suspects],
+        "begun": token.begun or None,
+    }
+
+
+def _suspect(suspect: Suspect) -> dict[str, Any]:
+    return {
+        "program": suspect.program,
+        "pid": suspect.pid,
+        "seen": suspect.seen,
+        "fingerprint": suspect.fingerprint or None,
     }
 
 
@@ -253,7 +271,8 @@ def _pf_parts(snapshot: Snapshot, function: Function) -> list[_Part]:
     parts = [_Part(1, f"{function.sriov.numvfs} of {total} VFs")]
     token = snapshot.tokens.get(function.bdf)
     if token is not None and token.state is not TokenState.NONE:
-        fingerprint = f" #{token.fingerprint}" if token.fingerprint else ""
+        which = f"#{token.fingerprint}" if token.state is TokenState.SET else f"(was #{token.fingerprint})"
+        fingerprint = f" {which}" if token.fingerprint else ""
         parts.append(_Part(2, f"token {token.state}{fingerprint}"))
         parts.append(_Part(2, f"users {snapshot.users_of(function.bdf)}"))
     return parts

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from vfdeck.backend import pci_ids
+from vfdeck.backend.bdf import is_bdf
 from vfdeck.backend.kernel import Kernel, errno_name
 from vfdeck.backend.model import Function, HostFacts, IommuGroup, Link, Role, Snapshot, Sriov, is_vfio_driver
 from vfdeck.backend.reading import Reader
@@ -26,7 +27,6 @@ DEVICES = "/sys/bus/pci/devices"
 ENABLE_SRIOV = "/sys/module/vfio_pci/parameters/enable_sriov"
 NOIOMMU_MODE = "/sys/module/vfio/parameters/enable_unsafe_noiommu_mode"
 
-_BDF = re.compile(r"[0-9a-f]{4,8}:[0-9a-f]{2}:[01][0-9a-f]\.[0-7]")
 # nvme0n1, or nvme0c1n1: one of several paths to the disk nvme0n1.
 _NAMESPACE = r"(nvme\d+)(?:c\d+)?(n\d+)"
 _MODALIAS = re.compile(
@@ -133,7 +133,7 @@ class _Scan:
             what = f"{errno_name(error.errno or 0)} ({error.strerror})"
             self.reader.problem(DEVICES, what, "a directory with one link per PCI function")
             return []
-        good = [name for name in names if _BDF.fullmatch(name)]
+        good = [name for name in names if is_bdf(name)]
         if len(good) < len(names):
             for name in sorted(set(names).difference(good)):
                 self.reader.problem(f"{DEVICES}/{name}", "not a PCI address", "a name such as 0000:03:00.0")

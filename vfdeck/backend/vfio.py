@@ -67,7 +67,7 @@ class Program:
         if group is None:
             group = self._open_group(node)
         try:
-            fd = _rung(Stage.GET_DEVICE_FD, bdf, lambda: self.kernel.get_device_fd(group.fd, argument))
+            fd = rung(Stage.GET_DEVICE_FD, bdf, lambda: self.kernel.get_device_fd(group.fd, argument))
         except Refusal:
             if fresh:
                 self._close_group(node)
@@ -82,7 +82,7 @@ class Program:
             Refusal: at `iommu_group` when the function is gone or has no group.
         """
         link = f"{DEVICES}/{bdf}/iommu_group"
-        number = _rung(Stage.IOMMU_GROUP, bdf, lambda: self.kernel.link(link)).rsplit("/", 1)[-1]
+        number = rung(Stage.IOMMU_GROUP, bdf, lambda: self.kernel.link(link)).rsplit("/", 1)[-1]
         with suppress(OSError):
             if self.kernel.read(f"/sys/kernel/iommu_groups/{number}/name").strip() == b"vfio-noiommu":
                 return f"noiommu-{number}"
@@ -93,11 +93,11 @@ class Program:
         kind = VFIO_NOIOMMU_IOMMU if node.startswith("noiommu-") else VFIO_TYPE1_IOMMU
         opened: list[int] = []
         try:
-            opened.append(_rung(Stage.OPEN_GROUP, path, lambda: kernel.open(path)))
-            opened.append(_rung(Stage.OPEN_CONTAINER, "/dev/vfio/vfio", lambda: kernel.open("/dev/vfio/vfio")))
+            opened.append(rung(Stage.OPEN_GROUP, path, lambda: kernel.open(path)))
+            opened.append(rung(Stage.OPEN_CONTAINER, "/dev/vfio/vfio", lambda: kernel.open("/dev/vfio/vfio")))
             group, container = opened
-            _rung(Stage.SET_CONTAINER, path, lambda: kernel.set_container(group, container))
-            _rung(Stage.SET_IOMMU, path, lambda: kernel.set_iommu(container, kind))
+            rung(Stage.SET_CONTAINER, path, lambda: kernel.set_container(group, container))
+            rung(Stage.SET_IOMMU, path, lambda: kernel.set_iommu(container, kind))
         except Refusal:
             for fd in opened:
                 kernel.close(fd)
@@ -126,14 +126,14 @@ class Program:
             Refusal: with the stage.
         """
         kernel, directory = self.kernel, f"{DEVICES}/{bdf}/vfio-dev"
-        names = _rung(Stage.CDEV_NODE, bdf, lambda: kernel.names(directory))
+        names = rung(Stage.CDEV_NODE, bdf, lambda: kernel.names(directory))
         if not names:
             raise Refusal(errno.ENOENT, Stage.CDEV_NODE, bdf)
         path = f"/dev/vfio/devices/{names[0]}"
-        cdev = _rung(Stage.OPEN_CDEV, path, lambda: kernel.open(path))
+        cdev = rung(Stage.OPEN_CDEV, path, lambda: kernel.open(path))
         try:
             number = self._own_iommufd() if iommufd is None else iommufd
-            _rung(Stage.BIND_IOMMUFD, bdf, lambda: kernel.bind_iommufd(cdev, number, token=token, flags=flags, argsz=argsz))
+            rung(Stage.BIND_IOMMUFD, bdf, lambda: kernel.bind_iommufd(cdev, number, token=token, flags=flags, argsz=argsz))
         except Refusal:
             kernel.close(cdev)
             raise
@@ -141,7 +141,7 @@ class Program:
 
     def _own_iommufd(self) -> int:
         if self._iommufd is None:
-            self._iommufd = _rung(Stage.OPEN_IOMMU, "/dev/iommu", lambda: self.kernel.open("/dev/iommu"))
+            self._iommufd = rung(Stage.OPEN_IOMMU, "/dev/iommu", lambda: self.kernel.open("/dev/iommu"))
         return self._iommufd
 
     def close_iommufd(self) -> None:
@@ -154,7 +154,7 @@ class Program:
     def set_token(self, device: OpenDevice, token: bytes) -> None:
         """Replace the PF's token through its open fd (VFIO_DEVICE_FEATURE); works with VFs in use too."""
         flags = VFIO_DEVICE_FEATURE_SET | VFIO_DEVICE_FEATURE_PCI_VF_TOKEN
-        _rung(Stage.FEATURE, device.bdf, lambda: self.kernel.feature(device.fd, flags, token))
+        rung(Stage.FEATURE, device.bdf, lambda: self.kernel.feature(device.fd, flags, token))
 
     def close(self, device: OpenDevice) -> None:
         """Close a device fd, and the group and container with the group's last device."""
@@ -166,7 +166,7 @@ class Program:
                 self._close_group(device.group)
 
 
-def _rung(stage: Stage, target: str, call: Callable[[], T]) -> T:
+def rung(stage: Stage, target: str, call: Callable[[], T]) -> T:
     """Make a call and mark its refusal with the stage."""
     try:
         return call()

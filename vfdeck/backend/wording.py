@@ -60,14 +60,30 @@ def token_history(knowledge: TokenKnowledge | None) -> str:
     """What is known of a PF's token, as a sentence."""
     state = knowledge.state if knowledge else TokenState.UNKNOWN
     if state is TokenState.SET and knowledge:
-        how = "let an open through" if knowledge.proved else "was set here"
-        return f"The PF's token #{knowledge.fingerprint} {how}{_at(knowledge.since)}."
+        where = "in an earlier run, or by another vfdeck," if knowledge.earlier else "here"
+        how = "let an open through" if knowledge.proved else f"was set {where}"
+        confirmed = f", and was right{_at(knowledge.confirmed)}" if knowledge.confirmed not in (None, knowledge.since) else ""
+        return f"The PF's token #{knowledge.fingerprint} {how}{_at(knowledge.since)}{confirmed}."
     if state is TokenState.UNSET and knowledge:
         bound = f"The PF was bound{_at(knowledge.since)} and nobody was seen to set a token since"
         return f"{bound}: it is a random one that nobody knows."
     if state is TokenState.NONE:
         return "The PF has no token."
+    if knowledge is not None and knowledge.fingerprint:
+        return f"The PF's token was #{knowledge.fingerprint}, and may have been replaced since: {replaced_by(knowledge)}."
     return "What the PF's token is, and whether anybody set one, is not known here."
+
+
+def replaced_by(knowledge: TokenKnowledge) -> str:
+    """Who may have replaced a token, and how that was seen, as a clause; "" where nobody is known to have had the chance."""
+    if knowledge.begun:
+        return f"another vfdeck began to set #{knowledge.begun}, and it is not known whether it did"
+    if not knowledge.suspects:
+        return ""
+    last = knowledge.suspects[-1]
+    brought = f" and has #{last.fingerprint} in its command line" if last.fingerprint else ""
+    more = f", and {len(knowledge.suspects) - 1} more did" if knowledge.suspects[1:] else ""
+    return f"{last.program} ({last.pid}) was seen to hold the PF{brought}{more}"
 
 
 def _at(seconds: float | None) -> str:
@@ -109,6 +125,14 @@ def _judgement(facts: Facts) -> str:
         return "the function is not there any more"
     is_guarded = facts.pf is not None and facts.pf.on_vfio
     return judge(facts.role, is_guarded, max(facts.users.value, 1), facts.token_given, lambda: False).reason
+
+
+def _ended(facts: Facts) -> str:
+    """How the PF's last token went."""
+    by = facts.knowledge.lost_by if facts.knowledge else ""
+    return {"rebound": f"{_pf(facts)} was bound anew", "rebooted": "the host was started anew"}.get(
+        by, f"{_pf(facts)} left its driver"
+    )
 
 
 def _given(facts: Facts) -> str:
@@ -166,7 +190,8 @@ def _buses(facts: Facts) -> str | None:
 
 
 def _links(facts: Facts) -> str | None:
-    return ", ".join(f"{name} {state}" for name, state in (known(facts.evidence.links) or {}).items()) or None
+    said = {True: "up", False: "down", None: "unknown"}
+    return ", ".join(f"{name} {said[known(up)]}" for name, up in (known(facts.evidence.links) or {}).items()) or None
 
 
 def _override_now(facts: Facts) -> str | None:
@@ -212,6 +237,7 @@ WORDS: dict[str, Word] = {
     "pids": _pids,
     "unseen": lambda f: str(f.snapshot.unseen),
     "token": lambda f: token_history(f.knowledge),
+    "ended": _ended,
     "given": _given,
     "judgement": _judgement,
     "fault": _fault,

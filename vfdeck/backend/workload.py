@@ -24,6 +24,15 @@ _READ = 1 << 17
 # is bounded, so that no command line takes long.
 _KEYED = re.compile(r"""((vf(?:io)?[-_]?)?token[\w-]{0,16}["']{0,2}[\s=:]{1,8}["']{0,2})([^\s,"']{1,120})""", re.IGNORECASE)
 _UUID = re.compile(r"[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}(?![0-9a-f])", re.IGNORECASE)
+# What a VF token is called, with what may follow the word (VFTOKEN_A), and how far behind it the token may stand.
+_UUID_LENGTH = 36
+_VF_KEY = re.compile(r"vf(?:io)?[-_. ]?token(?:[\w.-]{1,16}(?![\w.-]))?", re.IGNORECASE)
+_NEAR = 200
+_NEXT_OPTION = re.compile(r"\s--?[a-z]", re.IGNORECASE)
+# What stands before a UUID that is no token: a path or a longer word, or a key of its own (`uuid=`), but for those of any value.
+_WITHIN = re.compile(r"(?<!%[0-9a-f])[\w/.-]$", re.IGNORECASE)
+_OWN_KEY = re.compile(r"""(?:^|[\s,;&({])["']?([a-z_][\w.-]{0,40})["']?\s{0,4}[=:]\s{0,4}["'({]{0,3}$""", re.IGNORECASE)
+_ANY_VALUE = ("token", "value")
 
 _VM_PROGRAMS = ("qemu", "kvm")
 # libvirt: machine-qemu\x2d3\x2dweb.scope; the name may be cut there, so that QEMU's own -name goes first
@@ -84,12 +93,28 @@ def _redact(match: re.Match[str]) -> str:
 
 
 def tokens_in(text: str) -> Iterator[Token]:
-    """The VF tokens of a command line, or of a variable of an environment with its name; no other tokens."""
-    for match in _KEYED.finditer(text[:_READ]):
-        for found in _UUID.finditer(match[3]) if match[2] else ():
-            token = _token(found[0])
+    """The VF tokens of a command line, or of a variable of an environment with its name; no other tokens and UUIDs.
+
+    All that is found here `redacted` hides. It hides more: there a UUID too many does no harm.
+    """
+    text = text[:_READ]
+    done = 0
+    for key in _VF_KEY.finditer(text):
+        option = _NEXT_OPTION.search(text, key.end(), key.end() + _NEAR)
+        end = option.start() if option else key.end() + _NEAR
+        for found in _UUID.finditer(text, max(done, key.end()), end + _UUID_LENGTH):
+            done = found.end()
+            token = _token(found[0]) if found.start() <= end and _is_value(text[key.end() : found.start()]) else None
             if token is not None:
                 yield token
+
+
+def _is_value(before: str) -> bool:
+    """Whether a UUID belongs to the key of a VF token, by what stands between them."""
+    if before.isidentifier() or before in ("", "-", "."):  # written as one word
+        return True
+    own = _OWN_KEY.search(before)
+    return _WITHIN.search(before) is None and (own is None or own[1].lower() in _ANY_VALUE)
 
 
 def _token(text: str) -> Token | None:

@@ -1,14 +1,15 @@
-"""The columns of the fleet tree: which fit a width, and what each row says in them. No Textual in here."""
+"""What each row of the fleet tree says in its columns. No Textual in here."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from vfdeck.backend.model import Function, Role
+from vfdeck.widgets.columns import TREE, Fitted, name_text
+from vfdeck.widgets.holder_words import holders_text
 from vfdeck.widgets.rows import Row
-from vfdeck.widgets.state import Index, State, Tone, holders_text, plural, role_text, short_name, token_cell
+from vfdeck.widgets.state import Index, State, Tone, plural, role_text, short_name, token_cell
 
 
 class Cell(NamedTuple):
@@ -17,95 +18,6 @@ class Cell(NamedTuple):
     text: str
     tone: Tone = Tone.PLAIN
     right: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """A column: the least width it makes sense with, and how far it may grow."""
-
-    id: str
-    title: str
-    width: int
-    grow: int = 0
-    right: bool = False
-
-
-TREE = "tree"
-#: "what" is a name for PFs and a holder for VFs in one column, until there is room for both
-_COLUMNS = {
-    column.id: column
-    for column in (
-        Column(TREE, "function", 17),
-        Column("role", "role", 6),
-        Column("state", "state", 9),
-        Column("driver", "driver", 9, 10),
-        Column("vfs", "VFs", 6, right=True),
-        Column("users", "users", 5, right=True),
-        Column("token", "token", 9),
-        Column("group", "group", 7, right=True),
-        Column("numa", "NUMA", 4, right=True),
-        Column("link", "link", 11),
-        Column("what", "name/holder", 12, 48),
-        Column("name", "device", 18, 40),
-        Column("holder", "holder", 22, 14),
-    )
-}
-#: Sets of columns from the fullest to the barest; the first one that fits is taken.
-_SETS = (
-    ("tree", "role", "state", "driver", "vfs", "users", "token", "group", "numa", "link", "name", "holder"),
-    ("tree", "role", "state", "driver", "vfs", "users", "token", "group", "numa", "name", "holder"),
-    ("tree", "role", "state", "driver", "vfs", "users", "token", "group", "numa", "what"),
-    ("tree", "role", "state", "driver", "vfs", "users", "token", "group", "what"),
-    ("tree", "role", "state", "driver", "vfs", "users", "token", "what"),
-    ("tree", "state", "driver", "vfs", "users", "token", "what"),
-    ("tree", "state", "driver", "vfs", "users", "token"),
-    ("tree", "state", "driver", "vfs", "token"),
-    ("tree", "state", "driver", "vfs"),
-    ("tree", "state", "driver"),
-    ("tree", "state"),
-)
-_GAP = 1
-#: Below this width the domain `0000:` is left out of addresses.
-SHORT_ADDRESS_BELOW = 50
-
-
-class Fitted(NamedTuple):
-    """A column with the width it got."""
-
-    column: Column
-    width: int
-
-
-def fit(width: int, longest: int = 12) -> tuple[Fitted, ...]:
-    """The columns for `width` cells, with one cell between them; what is left over goes to the columns that may grow.
-
-    `longest` is the length of the longest address.
-    """
-    tree = 5 + (7 if width < SHORT_ADDRESS_BELOW and longest <= 12 else max(12, longest))
-    for names in _SETS:
-        columns = [_COLUMNS[name] for name in names]
-        widths = [tree if c.id == TREE else c.width for c in columns]
-        spare = width - sum(widths) - _GAP * (len(columns) - 1)
-        if spare >= 0:
-            return tuple(Fitted(c, w) for c, w in zip(columns, _spread(columns, widths, spare), strict=True))
-    return (Fitted(_COLUMNS[TREE], max(1, width)),)
-
-
-def _spread(columns: list[Column], widths: list[int], spare: int) -> list[int]:
-    """Hand `spare` cells to the columns that may grow: a little to the driver first, the rest to names and holders in turn."""
-    limits = [c.width + c.grow for c in columns]
-    for index, column in enumerate(columns):
-        if column.id == "driver":
-            more = min(spare // 3, limits[index] - widths[index])
-            widths[index], spare = widths[index] + more, spare - more
-    growing = [n for n, c in enumerate(columns) if c.grow and c.id != "driver"]
-    while spare > 0 and growing:
-        for index in list(growing):
-            if widths[index] >= limits[index]:
-                growing.remove(index)
-            elif spare > 0:
-                widths[index], spare = widths[index] + 1, spare - 1
-    return widths
 
 
 def address(bdf: str, short: bool) -> str:
@@ -200,7 +112,7 @@ def _cell(fitted: Fitted, function: Function, index: Index, state: State) -> Cel
         case "link":
             return _link(function)
         case "name":
-            return _name(function)
+            return _name(function, fitted.width)
         case _:
             return _holder_or_name(fitted, function, index)
 
@@ -232,9 +144,10 @@ def _link(function: Function) -> Cell:
     return Cell(f"{speed}GT x{link.width}{' ↓' if link.degraded else ''}", Tone.WARN if link.degraded else Tone.DIM)
 
 
-def _name(function: Function) -> Cell:
-    """The device's name; VFs repeat their PF's, so theirs stands back."""
-    return Cell(short_name(function), Tone.DIM if function.role is Role.VF else Tone.PLAIN)
+def _name(function: Function, width: int) -> Cell:
+    """The device's name, with interfaces and disks where there is room; VFs repeat their PF's, so theirs stands back."""
+    full = name_text(function)
+    return Cell(full if len(full) <= width else short_name(function), Tone.DIM if function.role is Role.VF else Tone.PLAIN)
 
 
 def _holder_or_name(fitted: Fitted, function: Function, index: Index) -> Cell:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from vfdeck.backend.model import Function, Role, Snapshot
-from vfdeck.widgets.cells import TREE, cells, fit
+from vfdeck.widgets.cells import cells
+from vfdeck.widgets.columns import TREE, fit
 from vfdeck.widgets.state import Index
 
 #: Every column, wide enough to cut nothing that matters.

@@ -9,15 +9,22 @@ from textual import events
 
 from vfdeck.backend.facts import blocking_members
 from vfdeck.backend.model import Function, Role, Snapshot, TokenState
+from vfdeck.widgets.holder_facts import holders_section
 from vfdeck.widgets.holder_words import how, since, who
+from vfdeck.widgets.host_facts import host_facts, problem_facts
 from vfdeck.widgets.rows import RowId
 from vfdeck.widgets.section_view import SectionView
 from vfdeck.widgets.sections import Fact, Section
 from vfdeck.widgets.state import Index, Tone, by_group, count_words, duration, index_of, plural, role_text, token_words
+from vfdeck.widgets.token_facts import token_section
 
 
 class FactsPanel(SectionView):
     """Shows the facts of a row of the fleet."""
+
+    DEFAULT_CSS = """
+    FactsPanel { scrollbar-gutter: stable; }  /* or a row with a scrollbar would be drawn twice, for each width */
+    """
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(label_width=9, id=id)
@@ -64,7 +71,9 @@ def function_facts(function: Function, snapshot: Snapshot) -> list[Section]:
         Section("", tuple(_use(function, index))),
         Section("", tuple(_binding(function, snapshot))),
         Section("", tuple(_hardware(function))),
-        Section("Problems", tuple(_problems(snapshot, f"/{function.bdf}"))),
+        token_section(function, snapshot),
+        holders_section(function, snapshot),
+        Section("Problems", tuple(problem_facts(snapshot, f"/{function.bdf}"))),
     ]
     return [section for section in sections if section.facts]
 
@@ -117,6 +126,8 @@ def _token(pf: Function, snapshot: Snapshot) -> list[Fact]:
     words, tone = token_words(knowledge, by)
     if knowledge is not None and knowledge.state is TokenState.SET and knowledge.since is not None:
         words += f", {duration(snapshot.taken - knowledge.since)} ago"
+        if knowledge.confirmed not in (None, knowledge.since):
+            words += f", confirmed {duration(snapshot.taken - (knowledge.confirmed or 0.0))} ago"
     facts = [Fact("token", words, tone)]
     return [*facts, Fact(" ", "the VFs' own nodes (cdev) ask for none (D17)", Tone.WARN)] if by and pf.on_vfio else facts
 
@@ -193,49 +204,3 @@ def _hardware(function: Function) -> list[Fact]:
         known += [f"VF id {sriov.vf_device:04x}"] if sriov.vf_device is not None else []
         facts += [Fact("SR-IOV", ", ".join(known))] if known else []
     return facts
-
-
-def _problems(snapshot: Snapshot, part: str) -> list[Fact]:
-    """What could not be read, of paths that hold `part`."""
-    return [Fact("", f"{p.path}: {p.what}", Tone.BAD) for p in snapshot.problems if part in p.path]
-
-
-# -- a host -----------------------------------------------------------------------------------------------------------
-def host_facts(snapshot: Snapshot) -> list[Section]:
-    """What is true of a whole host."""
-    host, index = snapshot.host, index_of(snapshot)
-    enable = {
-        True: "enable_sriov is Y: PFs on vfio-pci may have VFs",
-        False: "enable_sriov is N: vfio-pci refuses VFs on its PFs",
-        None: "no enable_sriov: vfio-pci not loaded, or older than 5.7",
-    }
-    facts = [
-        Fact("kernel", host.kernel),
-        Fact("hardware", "simulated: nothing here touches a real device", Tone.WARN) if host.simulated else None,
-        Fact("functions", f"{plural(index.pfs, 'PF')}, {plural(index.vfs, 'VF')}, {index.all_users} in use"),
-        Fact("rights", "privileged" if host.privileged else "not privileged: changes will be refused", _tone(host.privileged)),
-        Fact("IOMMU", "on" if host.iommu else "off: nothing can be opened safely", _tone(host.iommu)),
-        Fact("vfio-pci", enable[host.enable_sriov], Tone.PLAIN if host.enable_sriov else Tone.WARN),
-        Fact("cdev", "present" if host.cdev else "none: opens go by group", Tone.PLAIN if host.cdev else Tone.DIM),
-        Fact("unseen", f"{snapshot.unseen} processes could not be looked at: counts are at least", Tone.WARN)
-        if snapshot.unseen
-        else None,
-        _predictions(snapshot),
-    ]
-    sections = [Section(host.name, tuple(fact for fact in facts if fact is not None))]
-    problems = tuple(_problems(snapshot, ""))
-    return [*sections, Section("Problems", problems)] if problems else sections
-
-
-def _predictions(snapshot: Snapshot) -> Fact | None:
-    """How many answers of the kernel were foretold rightly in this session."""
-    scores = snapshot.scores
-    if not scores.right + scores.wrong:
-        return None
-    text = f"{scores.right} of {plural(scores.right + scores.wrong, 'answer')} as predicted"
-    return Fact("foretold", text, Tone.WARN if scores.wrong else Tone.DIM)
-
-
-def _tone(good: bool) -> Tone:
-    """Plain where good, else a warning."""
-    return Tone.PLAIN if good else Tone.WARN

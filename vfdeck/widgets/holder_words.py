@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 from vfdeck.backend.model import Holder
 from vfdeck.widgets.state import duration
@@ -15,11 +16,33 @@ _HOW = {
 }
 
 
+def holder_text(holder: Holder) -> str:
+    """A holder in a few words."""
+    return "vfdeck" if holder.own else f"{holder.program} ({holder.pid})"
+
+
+def holders_text(holders: Sequence[Holder], width: int = 200) -> str:
+    """Some holders in a few words: the first, with its virtual machine where there is room, and how many more.
+
+    Where room is scarce the program is cut, never the pid.
+    """
+    others = len({(h.own, h.pid) for h in holders}) - 1
+    more = f" +{others}" if others > 0 else ""
+    for holder in holders[:1]:
+        for text in (", ".join((holder_text(holder), *where(holder))), holder_text(holder)):
+            if len(text + more) <= width or holder.own:
+                return text + more
+        tail = f" {holder.pid}{more}"
+        room = width - len(tail)
+        return (holder.program if len(holder.program) <= room else holder.program[: max(0, room - 1)] + "…") + tail
+    return ""
+
+
 def who(holder: Holder) -> str:
     """Program, pid, user, and the virtual machine or container that it runs (in)."""
     if holder.own:
         return "vfdeck itself"
-    return ", ".join((f"{holder.program} ({holder.pid})", f"user {holder.user or 'unknown'}", *where(holder)))
+    return ", ".join((holder_text(holder), f"user {holder.user or 'unknown'}", *where(holder)))
 
 
 def where(holder: Holder) -> list[str]:

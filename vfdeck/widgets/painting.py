@@ -12,7 +12,8 @@ from textual.cache import LRUCache
 from textual.strip import Strip
 from textual.widget import Widget
 
-from vfdeck.widgets.cells import TREE, Cell, Fitted, guides
+from vfdeck.widgets.cells import Cell, guides
+from vfdeck.widgets.columns import TREE, Fitted
 from vfdeck.widgets.rows import Row
 from vfdeck.widgets.sorting import Order
 from vfdeck.widgets.state import Tone

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
 from vfdeck.backend.changes import Explanation, Outcome, target_of
 from vfdeck.widgets.section_view import SectionView
@@ -26,8 +27,8 @@ def verdict(outcome: Outcome, title: str = "") -> tuple[str, Tone]:
     return f"Refused: {outcome.errno_name}{stage} of {about}", Tone.BAD
 
 
-def report(outcome: Outcome) -> list[Section]:
-    """What there is to say of an outcome beyond its verdict."""
+def report(outcome: Outcome, here: Sequence[Section] = ()) -> list[Section]:
+    """What there is to say of an outcome beyond its verdict; `here`, after the advice, is what can be done in this program."""
     head: list[Fact] = []
     if outcome.errno:
         head.append(Fact("errno", f"{outcome.errno_name} ({outcome.errno}): {os.strerror(outcome.errno)}"))
@@ -40,7 +41,7 @@ def report(outcome: Outcome) -> list[Section]:
             Section("", (Fact("", "The call goes on in the kernel and cannot be taken back. Quitting does not wait for it."),))
         )
     if outcome.explanation is not None:
-        sections += explain(outcome.explanation)
+        sections += explain(outcome.explanation, here)
     if outcome.done:
         title = "Done" if outcome.ok else "Done before that"
         sections.append(Section(title, tuple(Fact("", f"✓ {step}", Tone.PLAIN) for step in outcome.done)))
@@ -62,14 +63,14 @@ def _foretold(outcome: Outcome) -> list[Fact]:
     return [Fact("", f"not as predicted: {outcome.surprise}", Tone.WARN)]
 
 
-def explain(explanation: Explanation) -> list[Section]:
-    """An entry of the catalogue as sections; what is not known is left out."""
+def explain(explanation: Explanation, here: Sequence[Section] = ()) -> list[Section]:
+    """An entry of the catalogue as sections, `here` after its advice; what is not known is left out."""
     title = explanation.title if explanation.entry == "unknown" else f"{explanation.title} ({explanation.entry})"
     told = any(explanation.log in text for text in explanation.evidence_for)
     log = Fact("kernel", "" if told else explanation.log, Tone.WARN)
     facts = [Fact("rule", explanation.rule, Tone.STRONG), Fact("why", explanation.why), log]
     sections = [Section(title, tuple(f for f in facts if f.value))]
-    sections += _list("What to do", explanation.do, Tone.GOOD)
+    sections += [*_list("What to do", explanation.do, Tone.GOOD), *here]
     sections += _evidence(explanation)
     sections += _list("How to check", explanation.check, Tone.PLAIN)
     if explanation.mistaken_for:

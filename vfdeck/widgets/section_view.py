@@ -13,6 +13,7 @@ from rich.console import ConsoleDimensions
 from rich.style import Style
 from textual import events
 from textual.binding import Binding, BindingType
+from textual.cache import LRUCache
 from textual.geometry import Size
 from textual.scroll_view import ScrollView
 from textual.selection import Selection
@@ -57,6 +58,7 @@ class SectionView(ScrollView, can_focus=True):
         self._label_width = label_width
         self._lines: list[Strip] = []
         self._drawn: object = None
+        self._kept: LRUCache[object, list[Strip]] = LRUCache(32)  # of rows that one comes back to
 
     # -- what is shown ------------------------------------------------------------------------------------------------
     def show(self, sections: Iterable[Section], *, top: bool = False) -> None:
@@ -78,12 +80,16 @@ class SectionView(ScrollView, can_focus=True):
         """The lines for a width, drawn once for each theme."""
         key = (self.sections, width, self.columns, self.app.theme)
         if width > 0 and key != self._drawn:
+            self._drawn = key
+            known = self._kept.get(key)
+            if known is not None:
+                self._lines = known
+                return known
             console = self.app.console
             options = console.options.update(width=width, height=None, highlight=False, markup=False)
             options.size = ConsoleDimensions(width, 1)
             drawn = console.render_lines(draw(self.sections, self._style_of, self._label_width, self.columns), options)
-            self._lines = [Strip(line, width) for line in drawn] if self.sections else []
-            self._drawn = key
+            self._lines = self._kept[key] = [Strip(line, width) for line in drawn] if self.sections else []
         return self._lines
 
     def _style_of(self, part: str) -> Style:

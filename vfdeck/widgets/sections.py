@@ -40,16 +40,19 @@ class Section:
 def draw(sections: Iterable[Section], style_of: StyleOf, label_width: int = 9, columns: int = 1) -> RenderableType:
     """Sections below each other; labels stand in a column of their own.
 
-    With two `columns` the first section runs over both, its title and first line in one; the second stands left, the others right.
+    With two `columns` the first section runs over both, its title and first line in one; the second and all that have titles stand
+    left, the others right.
     """
     all_sections = list(sections)
     if columns == 1 or len(all_sections) < 3:
         return _stack(all_sections, style_of, label_width)
-    first, left, *right = all_sections
+    first, second, *others = all_sections
+    left = [second, *(section for section in others if section.title)]
+    right = [section for section in others if not section.title]
     grid = Table.grid(padding=(0, 2, 0, 0), expand=True)
     grid.add_column(ratio=1)
     grid.add_column(ratio=1)
-    grid.add_row(_stack([left], style_of, label_width), _stack(right, style_of, label_width, gaps=False))
+    grid.add_row(_stack(left, style_of, label_width), _stack(right, style_of, label_width, gaps=False))
     return Group(*_headline(first, style_of), grid)
 
 

@@ -24,6 +24,7 @@ from vfdeck.backend.model import (
     TokenKnowledge,
     TokenState,
 )
+from vfdeck.backend.wording import replaced_by
 
 
 class Tone(enum.StrEnum):
@@ -191,10 +192,14 @@ def token_words(knowledge: TokenKnowledge | None, by: str = "") -> tuple[str, To
         return "none: not on vfio-pci, so nothing guards its VFs", Tone.DIM
     if knowledge.state is TokenState.SET:
         how = "let an open through" if knowledge.proved else "set by vfdeck"
-        return f"{how}, #{knowledge.fingerprint} (inferred: nothing seen that replaced it)", Tone.GOOD
+        unseen = "nobody watched since" if knowledge.earlier else "nothing seen that replaced it"
+        return f"{how}, #{knowledge.fingerprint} (inferred: {unseen})", Tone.GOOD
     if knowledge.state is TokenState.UNSET:
         return f"unset: random, nobody knows it; no VF opens{by} until one is set (inferred: nobody seen that set one)", Tone.WARN
-    return "unknown: set before vfdeck looked, never, or by another program since", Tone.WARN
+    who = replaced_by(knowledge)
+    if knowledge.fingerprint:
+        return f"#{knowledge.fingerprint}, possibly replaced since: {who} (inferred)", Tone.WARN
+    return "unknown: set before vfdeck looked, never, or by another program since" + (f"; {who}" if who else ""), Tone.WARN
 
 
 def count_words(count: Count) -> str:
@@ -206,24 +211,6 @@ def count_words(count: Count) -> str:
         Certainty.UNKNOWN: " (unknown)",
     }
     return f"{count}{words[count.certainty]}"
-
-
-def holder_text(holder: Holder) -> str:
-    """A holder in a few words."""
-    return "vfdeck" if holder.own else f"{holder.program} ({holder.pid})"
-
-
-def holders_text(holders: list[Holder], width: int = 200) -> str:
-    """Some holders in a few words: the first, and how many more. Where room is scarce the program is cut, never the pid."""
-    others = len({(h.own, h.pid) for h in holders}) - 1
-    more = f" +{others}" if others > 0 else ""
-    for holder in holders[:1]:
-        full = holder_text(holder) + more
-        if len(full) <= width or holder.own:
-            return full
-        tail = f" {holder.pid}{more}"
-        return holder.program[: max(0, width - len(tail) - 1)] + "…" + tail
-    return ""
 
 
 def duration(seconds: float) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import re
 
 from vfdeck.app import failure
 from vfdeck.app.commands import hosts, output
@@ -18,7 +17,6 @@ from vfdeck.backend.vfio import DEVICES
 STATUS = {Verdict.YES: 0, Verdict.NO: 1, Verdict.UNKNOWN: 2}
 #: Options that mean something with another one only.
 _GO_WITH = {"driver": "bind", "path": "open", "user": "open"}
-_BDF = re.compile(r"(?:[0-9a-fA-F]{4,8}:)?[0-9a-fA-F]{2}:[01][0-9a-fA-F]\.[0-7]")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -37,12 +35,13 @@ def run(options: argparse.Namespace) -> int:
         report = host.check(question, snapshot)
     finally:
         host.close()
+    from vfdeck.app.commands import ways
     from vfdeck.backend.checks import render
 
     if options.json:
         output.write(render.to_json(report, snapshot))
     else:
-        output.write_lines(render.answer_text(report))
+        output.write_lines(render.answer_text(report, ways=lambda check: ways.of_check(check, snapshot)))
     return STATUS[report.verdict]
 
 
@@ -54,14 +53,14 @@ def _question(options: argparse.Namespace) -> CanEnable | CanBind | CanOpen:
         if getattr(options, name) is not None and getattr(options, goes_with) is None:
             raise Failure(failure.USAGE, f"--{name} goes with --{goes_with}")
     if options.bind is not None:
-        return CanBind(_bdf(options.bind), _driver("vfio-pci" if options.driver is None else options.driver))
+        return CanBind(hosts.address(options.bind), _driver("vfio-pci" if options.driver is None else options.driver))
     if options.open is not None:
-        return CanOpen(_bdf(options.open), OpenPath(options.path or "group"), options.user or "")
+        return CanOpen(hosts.address(options.open), OpenPath(options.path or "group"), options.user or "")
     if options.count is None:
         raise Failure(failure.USAGE, "how many VFs? Expected PF N, e.g. 0000:03:00.0 8")
     if options.count < 0:
         raise Failure(failure.USAGE, f"{options.count} is no number of VFs; expected 0 or more")
-    return CanEnable(_bdf(options.pf), options.count)
+    return CanEnable(hosts.address(options.pf), options.count)
 
 
 def _driver(name: str) -> str:
@@ -69,10 +68,3 @@ def _driver(name: str) -> str:
     if name in ("", ".", "..") or "/" in name or not name.isprintable():
         raise Failure(failure.USAGE, f'"{printable(name, 40)}" is no driver\'s name; expected e.g. vfio-pci')
     return name
-
-
-def _bdf(text: str) -> str:
-    """A PCI address as the kernel writes it; without a domain it is domain 0000."""
-    if not _BDF.fullmatch(text):
-        raise Failure(failure.USAGE, f'"{printable(text, 40)}" is no PCI address; expected e.g. 0000:03:00.0')
-    return text.lower() if text.count(":") == 2 else f"0000:{text.lower()}"

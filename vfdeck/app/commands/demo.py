@@ -42,4 +42,4 @@ def _show_fault(name: str, seed: int) -> int:
     host = hosts.simulated(FAULT + fault.name, seed, realtime=True)
     from vfdeck.app.dashboard.lesson import Lesson
 
-    return dashboard.show([host], Lesson(fault.name, fault.story, fault.advice, fault.target))
+    return dashboard.show([host], Lesson.of(fault))

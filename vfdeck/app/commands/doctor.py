@@ -19,10 +19,11 @@ def run(options: argparse.Namespace) -> int:
         report = host.check(WholeHost(), snapshot)
     finally:
         host.close()
+    from vfdeck.app.commands import ways
     from vfdeck.backend.checks import render
 
     if options.json:
         output.write(render.to_json(report, snapshot))
     else:
-        output.write_lines(render.findings_text(report, snapshot))
+        output.write_lines(render.findings_text(report, snapshot, ways=lambda check: ways.of_check(check, snapshot)))
     return STATUS[report.severity]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from vfdeck import __version__
+from vfdeck.app.commands.ways import ways
 from vfdeck.backend.catalogue import CHAPTERS, PLACEHOLDERS, Entry, fill
 
 _ABOUT = (
@@ -22,6 +23,7 @@ def sections(entry: Entry) -> Iterator[tuple[str, tuple[str, ...]]]:
         ("Why", (entry.why,)),
         ("Check", entry.check),
         ("Do", entry.do),
+        ("With vfdeck", ways(entry.actions, {})),
         ("Mistaken for", (entry.mistaken_for,)),
         ("Log line", entry.logs),
         ("Kernels", (entry.kernels,)),

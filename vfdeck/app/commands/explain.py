@@ -1,4 +1,4 @@
-"""`vfdeck explain`: the catalogue of refusals, by id, errno or stage, as text, JSON or a document; the bundle for a bug report."""
+"""`vfdeck explain`: the catalogue of refusals, by id, errno, stage or words; the bundle for a bug report."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ import textwrap
 from collections.abc import Iterator
 
 from vfdeck.app import failure
-from vfdeck.app.commands import documents
+from vfdeck.app.commands import documents, output
 from vfdeck.app.failure import Failure
 from vfdeck.app.files import new_file
 from vfdeck.backend.catalogue import PLACEHOLDERS, Entry, entries, fill, placeholders
 from vfdeck.backend.causes import entry_ids, places
+from vfdeck.backend.checks.advice import badges
 from vfdeck.backend.kernel import Stage, errno_name
 from vfdeck.backend.text import printable
 
@@ -33,12 +34,12 @@ def run(options: argparse.Namespace) -> int:
     if options.format in ("markdown", "man"):
         print({"markdown": documents.markdown, "man": documents.man}[options.format](found), end="")
     elif options.format == "json":
-        print(json.dumps([{key: fill_all(value) for key, value in dataclasses.asdict(e).items()} for e in found], indent=1))
+        listed = [{key: fill_all(value) for key, value in dataclasses.asdict(entry).items()} for entry in found]
+        output.write(json.dumps(listed, indent=1) + "\n")
     elif len(found) == 1:
-        print("\n".join(_whole(found[0])))
+        output.write_lines(_whole(found[0]))
     else:
-        for entry in found:
-            print(f"{entry.id:<4} {'/'.join(entry.errnos) or '-':<16} {fill(entry.title, {})}")
+        output.write_lines(f"{entry.id:<4} {'/'.join(entry.errnos) or '-':<16} {fill(entry.title, {})}" for entry in found)
     return 0
 
 
@@ -51,31 +52,51 @@ def _demand_sense(options: argparse.Namespace) -> None:
         reason = "a bundle is JSON about one answer: --list, --json and --format do not go with --bundle"
     else:
         reason = ""
-    if options.list and (options.what is not None or options.stage is not None):
+    if options.list and (options.what or options.stage is not None):
         reason = reason or "--list is the whole catalogue: it goes with no id, errno or --stage"
     if reason:
         raise Failure(failure.USAGE, reason)
 
 
 def _wanted(options: argparse.Namespace) -> list[Entry]:
-    asked = _errno(options.what or "").upper()
+    what = " ".join(options.what).strip()
+    asked = _errno(what).upper()
     stages = {*Stage, *places()}
     if options.stage is not None and options.stage not in stages:
         known = ", ".join(sorted(stages))
         raise Failure(failure.USAGE, f'there is no stage "{printable(options.stage)}"; expected one of {known}')
     if not asked and not options.list and options.stage is None:
-        raise Failure(failure.USAGE, "explain what? Expected an id (D3), an errno (EACCES), --stage, --list or --bundle")
-    named = asked.partition(".")[0]  # faults to practise on are named after their entries: A4.old
-    known_ones = [entry for entry in entries() if asked == "" or named == entry.id or asked in entry.errnos]
+        raise Failure(failure.USAGE, "explain what? Expected an id (D3), an errno (EACCES), words, --stage, --list or --bundle")
+    known_ones = _about(asked, what)
     found = [entry for entry in known_ones if options.stage is None or _answers_at(entry, options.stage)]
     if known_ones and not found:
-        what = f"{printable(asked)} is" if asked else "nothing in the catalogue is"
-        line = f"{what} no answer at {options.stage}; `vfdeck explain --stage {options.stage}` shows what is"
+        subject = f"{printable(asked)} is" if asked else "nothing in the catalogue is"
+        line = f"{subject} no answer at {options.stage}; `vfdeck explain --stage {options.stage}` shows what is"
         raise Failure(failure.USAGE, line)
     if not found:
-        what = f'"{printable(options.what)}"'
-        raise Failure(failure.USAGE, f"the catalogue has nothing on {what}; `vfdeck explain --list` shows all of it")
+        subject = f'"{printable(what)}"'
+        raise Failure(failure.USAGE, f"the catalogue has nothing on {subject}; `vfdeck explain --list` shows all of it")
     return found
+
+
+def _about(asked: str, words: str) -> list[Entry]:
+    """By id or errno; else by a badge of the dashboard's header, a line of the kernel's log, or words that an entry has."""
+    named = asked.partition(".")[0]  # faults to practise on are named after their entries: A4.old
+    found = [entry for entry in entries() if asked == "" or named == entry.id or asked in entry.errnos]
+    found = found or [entry for entry in entries() if words.lower() == _badge(entry)]
+    found = found or [entry for entry in entries() if entry.logged(words)]
+    wanted = words.lower().split()
+    return found or [entry for entry in entries() if all(word in _text(entry) for word in wanted)]
+
+
+def _badge(entry: Entry) -> str:
+    """The words of the badge that leads to an entry; "" where none does."""
+    return badges().get(entry.id, "").lower()
+
+
+def _text(entry: Entry) -> str:
+    """What words are looked for in."""
+    return " ".join((entry.title, entry.rule, entry.why, *entry.logs, _badge(entry))).lower()
 
 
 def _answers_at(entry: Entry, stage: str) -> bool:
@@ -88,7 +109,7 @@ def _bundle(options: argparse.Namespace) -> int:
     from vfdeck.app.commands import hosts
     from vfdeck.backend.bundle import bundle, to_json
 
-    answer, stage, about = (printable(text or "", 40) for text in (options.what, options.stage, options.about))
+    answer, stage, about = (printable(text or "", 40) for text in (" ".join(options.what), options.stage, options.about))
     host = hosts.local(options.root) if options.demo is None else hosts.simulated(options.demo, options.seed)
     try:
         snapshot = host.snapshot()
@@ -127,7 +148,9 @@ def _used(entry: Entry) -> frozenset[str]:
 def _whole(entry: Entry) -> Iterator[str]:
     yield f"{entry.id}  {fill(entry.title, {})}"
     where = tuple(f"<{name}> {meaning}" for name, meaning in PLACEHOLDERS.items() if name in _used(entry))
-    parts = [*documents.sections(entry), ("where", where)]
+    badge = badges().get(entry.id, "")
+    shown = (f'"{badge}" in the dashboard\'s header',) if badge else ()
+    parts = [("Badge", shown), *documents.sections(entry), ("where", where)]
     for name, texts in parts:
         for number, text in enumerate(texts):
             margin = f"  {name.lower() if number == 0 else '':<13} "

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,6 @@ from vfdeck.app.commands import hosts, output
 from vfdeck.app.failure import Failure
 from vfdeck.backend.model import Certainty, Holder, Role, Snapshot
 from vfdeck.backend.report import holder_json
-from vfdeck.backend.text import printable
 from vfdeck.widgets.holder_words import clock, how, since, where
 from vfdeck.widgets.state import count_words, duration, plural, role_text
 
@@ -28,12 +26,10 @@ INTERVAL = 1.0
 #: Exit statuses: somebody was found; nobody holds it; nobody was seen, but not everything could be looked at (EX_NOPERM).
 FOUND, NOBODY, NOT_KNOWN = 0, 1, 77
 
-_BDF = re.compile(r"(?:([0-9a-f]{4,8}):)?([0-9a-f]{2}:[01][0-9a-f]\.[0-7])", re.IGNORECASE)
-
 
 def run(options: argparse.Namespace) -> int:
     """Look and print. Raises Failure: 64 for what is no address, 66 for a function that is not there."""
-    asked = None if options.bdf is None else _address(options.bdf)
+    asked = None if options.bdf is None else hosts.address(options.bdf)
     host = _host(options)
     try:
         if options.watch:
@@ -56,14 +52,6 @@ def _host(options: argparse.Namespace) -> Host:
     if options.demo is None:
         return hosts.local(options.root)
     return hosts.simulated(options.demo, options.seed, realtime=options.watch)
-
-
-def _address(text: str) -> str:
-    """The BDF that was typed, with its domain."""
-    match = _BDF.fullmatch(text)
-    if match is None:
-        raise Failure(failure.USAGE, f'"{printable(text)}" is no PCI address; expected e.g. 0000:03:02.1')
-    return f"{match[1] or '0000'}:{match[2]}".lower()
 
 
 def _about(snapshot: Snapshot, asked: str | None) -> set[str]:
@@ -139,6 +127,7 @@ def _watch(host: Host, asked: str | None, as_json: bool) -> int:
         before = known or {}
         changes = [("gone", holder) for key, holder in before.items() if key not in now]
         changes += [("held" if known is None else "came", holder) for key, holder in now.items() if key not in before]
+        changes += [("changed", holder) for key, holder in now.items() if key in before and _way(before[key]) != _way(holder)]
         for change, holder in changes:
             output.write_lines([_json_change(snapshot, change, holder) if as_json else _change(snapshot, change, holder)])
         if known is None and not as_json:
@@ -148,13 +137,18 @@ def _watch(host: Host, asked: str | None, as_json: bool) -> int:
         host.wait_for_change(INTERVAL)
 
 
+def _way(holder: Holder) -> tuple[str, Certainty]:
+    """What may become another while somebody holds a function: first the group is open, then the device."""
+    return holder.kind, holder.certainty
+
+
 def _watching(snapshot: Snapshot, number: int) -> str:
     unseen = f"; {snapshot.unseen} processes could not be looked at" if snapshot.unseen else ""
     return f"{plural(number, 'holder')}{unseen}; waiting for changes"
 
 
 def _change(snapshot: Snapshot, change: str, holder: Holder) -> str:
-    sign = {"held": "=", "came": "+", "gone": "-"}[change]
+    sign = {"held": "=", "came": "+", "gone": "-", "changed": "~"}[change]
     function = snapshot.functions.get(holder.bdf)
     role = role_text(function) if function else "no longer there"
     program = "vfdeck itself" if holder.own else f"{holder.program} ({holder.pid})"

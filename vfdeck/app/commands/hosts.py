@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from vfdeck.app import failure
 from vfdeck.app.failure import Failure
+from vfdeck.backend.bdf import typed
 from vfdeck.backend.text import printable
 from vfdeck.backend.topology import DEVICES
 
@@ -19,15 +19,12 @@ if TYPE_CHECKING:
     from vfdeck.backend.sim.scenario import SimulatedHost
 
 
-_BDF = re.compile(r"(?:([0-9a-f]{4,8}):)?([0-9a-f]{2}:[01][0-9a-f]\.[0-7])", re.IGNORECASE)
-
-
 def address(text: str) -> str:
     """A PCI address as the kernel writes it; without a domain it is domain 0000. Raises Failure for what is none."""
-    match = _BDF.fullmatch(text)
-    if match is None:
+    found = typed(text)
+    if found is None:
         raise Failure(failure.USAGE, f'"{printable(text, 40)}" is no PCI address; expected e.g. 0000:03:02.1')
-    return f"{match[1] or '0000'}:{match[2]}".lower()
+    return found
 
 
 def local(root: str) -> LocalHost:
@@ -36,8 +33,10 @@ def local(root: str) -> LocalHost:
         _demand_sysfs(root)
     from vfdeck.backend.linux.kernel import LinuxKernel
     from vfdeck.backend.local_host import LocalHost
+    from vfdeck.backend.memory import memory_of
 
-    return LocalHost(LinuxKernel(root))
+    kernel = LinuxKernel(root)
+    return LocalHost(kernel, memory=memory_of(kernel, os.environ))
 
 
 def _demand_sysfs(root: str) -> None:

@@ -36,7 +36,8 @@ class Action:
     """An action: its keys, its words, what it is about, when it is possible and what it asks.
 
     `dialog` names the dialog that asks for the rest; `change` makes the change where nothing has to be asked; `command` names
-    the screen's method where the action is about no function. `available` answers "" or the reason why not.
+    the method of `commands.Commands` where the action is about no function; what only `looks` changes nothing. `available`
+    answers "" or the reason why not.
     """
 
     id: str
@@ -47,16 +48,22 @@ class Action:
     target: Callable[[Function, Snapshot], Function] = itself
     available: Available = always
     dialog: str = ""
-    change: Callable[[Function, Snapshot], Change] | None = None
+    change: Callable[[Function, Snapshot], Change | None] | None = None  # None: it has to be asked for
     command: str = ""
     key_name: str = ""
     in_bar: bool = True
+    looks: bool = False
     many: bool = False  # can be done to all that are marked, or to VFs in one row
 
     @property
     def key(self) -> str:
         """The key as it stands on the keyboard."""
         return self.key_name or self.keys.split(",")[0]
+
+    @property
+    def is_change(self) -> bool:
+        """Whether it ends in a change, which is planned and confirmed before it is made."""
+        return not self.command and not self.looks
 
     def why_not(self, function: Function | None, snapshot: Snapshot | None) -> str:
         """ "" where the action is possible for what is selected, else the reason in one line."""
@@ -129,8 +136,10 @@ def _close(function: Function, _: Snapshot) -> Change:
     return Close(function.bdf)
 
 
-def _autoprobe(function: Function, _: Snapshot) -> Change:
-    return SetAutoprobe(function.bdf, not (function.sriov and function.sriov.autoprobe))
+def _autoprobe(function: Function, _: Snapshot) -> Change | None:
+    """The other way round; None where it could not be read how it is."""
+    now = function.sriov.autoprobe if function.sriov is not None else None
+    return None if now is None else SetAutoprobe(function.bdf, not now)
 
 
 ACTIONS: tuple[Action, ...] = (
@@ -196,6 +205,14 @@ ACTIONS: tuple[Action, ...] = (
         many=True,
     ),
     Action(
+        "check",
+        "w",
+        "Check",
+        "Check what can be done",
+        "Can a PF give so many VFs, can it go to vfio-pci, can you open it: every rule in the way. Changes nothing.",
+        looks=True,
+    ),
+    Action(
         "search",
         "slash",
         "Find",
@@ -220,6 +237,7 @@ ACTIONS: tuple[Action, ...] = (
         "Whether drivers are offered new VFs of the PF.",
         its_pf,
         _is_pf,
+        dialog="autoprobe",
         change=_autoprobe,
         many=True,
     ),
@@ -230,7 +248,7 @@ ACTIONS: tuple[Action, ...] = (
         "e",
         "Result",
         "The last result",
-        "Show again what came of the last change, with the explanation.",
+        "Show what waits in the kernel now, and what came of the last change, with the explanation.",
         command="result",
     ),
     Action(
@@ -292,6 +310,13 @@ ACTIONS: tuple[Action, ...] = (
         command="palette",
         in_bar=False,
     ),
-    Action("quit", "q", "Quit", "Quit", "Close what is held and leave; never waits for the kernel.", command="quit"),
+    Action(
+        "quit",
+        "q",
+        "Quit",
+        "Quit",
+        "Close what is held and leave. Never waits for the kernel; asks while a change is under way.",
+        command="quit",
+    ),
 )
 BY_ID: dict[str, Action] = {action.id: action for action in ACTIONS}

@@ -16,6 +16,7 @@ from textual.binding import Binding, BindingType
 from textual.screen import Screen
 from textual.theme import Theme
 
+from vfdeck.app.dashboard.dialogs.leave import LeaveDialog
 from vfdeck.app.dashboard.lesson import Lesson
 from vfdeck.app.dashboard.palette import ActionProvider
 from vfdeck.app.dashboard.screen import Dashboard
@@ -75,6 +76,14 @@ class DashboardApp(App[None], inherit_bindings=False):
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """None of Textual's own: a screenshot, for one, could hold a token."""
         return ()
+
+    async def action_quit(self) -> None:
+        """Leave as `q` does, from everywhere; while that is being asked about, leave."""
+        dashboard = self.screen_stack[0]
+        if isinstance(dashboard, Dashboard) and not isinstance(self.screen, LeaveDialog):
+            dashboard.action_act("quit")
+        else:
+            self.exit()
 
     def action_copy_or_hint(self) -> None:
         """Copy what is selected with the mouse; there is no other use of ctrl+c here."""

@@ -10,20 +10,13 @@ from typing import NamedTuple
 from vfdeck.backend.blast import going
 from vfdeck.backend.changes import Change, Outcome, Plan, SetAutoprobe, SetNumvfs, SetToken, Step, target_of
 from vfdeck.backend.host import Host
-from vfdeck.backend.model import Function, Snapshot
+from vfdeck.backend.model import Snapshot
 from vfdeck.widgets.report import report, verdict
 from vfdeck.widgets.sections import Fact, Section
 from vfdeck.widgets.state import Tone, plural
 
 #: Changes of a batch that are under way at the same time; those that wait in the kernel for a program don't count.
 AT_ONCE = 4
-
-
-class Target(NamedTuple):
-    """A function of a host, as it was when it was chosen."""
-
-    function: Function
-    snapshot: Snapshot
 
 
 class Item(NamedTuple):
@@ -48,12 +41,12 @@ def retarget(change: Change, bdf: str) -> Change:
     return replace(change, bdf=bdf)
 
 
-def used_by_host(change: Change, target: Target) -> str:
+def used_by_host(change: Change, snapshot: Snapshot) -> str:
     """An interface or disk of the host that a change takes away, "" for none.
 
     Each of several may seem to be spared by the others (a bond, a mirrored disk) and all together not: so no batch takes any.
     """
-    return next((name for f in going(change, target.snapshot) for name in (*f.interfaces, *f.disks)), "")
+    return next((name for f in going(change, snapshot) for name in (*f.interfaces, *f.disks)), "")
 
 
 def sort_out(items: Iterable[Item]) -> tuple[list[Item], list[LeftOut]]:

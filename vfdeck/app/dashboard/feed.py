@@ -1,23 +1,28 @@
 """Threads between hosts and the screen.
 
 Textual's thread workers keep the program from quitting while one of them waits; a host may wait in the kernel for as long as
-it likes. So snapshots and changes run on daemon threads of our own, which speak to the screen by messages only.
+it likes. So snapshots and changes run on daemon threads of our own, which speak to the screen by messages only. What is looked up
+before a change (plans, checks) is awaited, on such a thread too.
 """
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from typing import TypeVar
 
 from textual.message import Message
 
-from vfdeck.backend.changes import Change, Close, Outcome, target_of
+from vfdeck.backend.changes import Change, Close, Outcome, Plan, target_of
 from vfdeck.backend.host import Host
 from vfdeck.backend.model import Snapshot
 
 Post = Callable[[Message], object]
+T = TypeVar("T")
 
 
 class SnapshotReady(Message):
@@ -60,6 +65,32 @@ class ChangeDone(Message):
         self.host = host
         self.outcome = outcome
         self.failure = failure
+
+
+async def aside(work: Callable[[], T], name: str = "look up") -> T:
+    """What `work` answers or raises, from a thread that nobody waits for: when this is cancelled, it goes on unheard."""
+    loop = asyncio.get_running_loop()
+    answer: asyncio.Future[T] = loop.create_future()
+
+    def hand_over(result: T | None, error: Exception | None) -> None:
+        if answer.done():  # cancelled: nobody listens
+            return
+        if error is not None:
+            answer.set_exception(error)
+        else:
+            answer.set_result(result)  # type: ignore[arg-type]  # None only where T is None
+
+    def run() -> None:
+        result, failed = None, None
+        try:
+            result = work()
+        except Exception as error:
+            failed = error
+        with contextlib.suppress(RuntimeError):  # the event loop is closed
+            loop.call_soon_threadsafe(hand_over, result, failed)
+
+    threading.Thread(target=run, name=name, daemon=True).start()
+    return await answer
 
 
 def _post_quietly(post: Post, message: Message) -> None:
@@ -127,6 +158,10 @@ class HostFeed:
         _post_quietly(self._post, message)
 
 
+#: A change on its way: its number, where, what, and the plan that was confirmed.
+_Job = tuple[int, Host, Change, Plan | None]
+
+
 class Performer:
     """Carries changes out: one after the other for each PF, at the same time for different ones.
 
@@ -136,24 +171,27 @@ class Performer:
     def __init__(self, post: Post) -> None:
         self._post = post
         self._lock = threading.Lock()
-        self._lanes: dict[tuple[str, str], deque[tuple[int, Host, Change]]] = {}
+        self._lanes: dict[tuple[str, str], deque[_Job]] = {}
         self._numbers = 0
 
-    def submit(self, host: Host, change: Change) -> int:
-        """Begin `change` once those before it about the same function are done; the number names it in messages."""
+    def submit(self, host: Host, change: Change, confirmed: Plan | None = None) -> int:
+        """Begin `change` once those before it about the same function are done; the number names it in messages.
+
+        Where it would not do what was `confirmed` any more, the host does nothing and says so.
+        """
         with self._lock:
             self._numbers += 1
             number = self._numbers
             if isinstance(change, Close):
-                threading.Thread(target=self._perform, args=(number, host, change), name="close", daemon=True).start()
+                threading.Thread(target=self._perform, args=(number, host, change, confirmed), name="close", daemon=True).start()
                 return number
             key = (host.name, target_of(change))
             waiting = self._lanes.get(key)
             if waiting is None:
-                self._lanes[key] = deque([(number, host, change)])
+                self._lanes[key] = deque([(number, host, change, confirmed)])
                 threading.Thread(target=self._drain, args=(key,), name=f"changes {key[1]}", daemon=True).start()
             else:
-                waiting.append((number, host, change))
+                waiting.append((number, host, change, confirmed))
             return number
 
     def _drain(self, key: tuple[str, str]) -> None:
@@ -165,10 +203,10 @@ class Performer:
                 job = self._lanes[key].popleft()
             self._perform(*job)
 
-    def _perform(self, number: int, host: Host, change: Change) -> None:
+    def _perform(self, number: int, host: Host, change: Change, confirmed: Plan | None) -> None:
         _post_quietly(self._post, ChangeBegun(number))
         try:
-            message = ChangeDone(number, host.name, host.perform(change))
+            message = ChangeDone(number, host.name, host.perform(change, confirmed))
         except Exception as error:  # a bug of the backend: named by its kind only, as its text might hold what it was given
             message = ChangeDone(number, host.name, None, type(error).__name__)
         _post_quietly(self._post, message)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
+from vfdeck.app.commands.documents import sections as entry_parts
 from vfdeck.app.dashboard.actions import ACTIONS
+from vfdeck.backend.catalogue import entry, fill
 from vfdeck.backend.model import Snapshot
 from vfdeck.widgets.filtering import KEYS
 from vfdeck.widgets.sections import Fact, Section
@@ -28,8 +30,8 @@ _FILTER_WORDS = (
 
 def help_sections() -> list[Section]:
     """Keys, from the registry, and the letters of states."""
-    changes = tuple(Fact(a.key, f"{a.title}. {a.help}") for a in ACTIONS if not a.command)
-    others = tuple(Fact(a.key, f"{a.title}. {a.help}") for a in ACTIONS if a.command)
+    changes = tuple(Fact(a.key, f"{a.title}. {a.help}") for a in ACTIONS if a.is_change)
+    others = tuple(Fact(a.key, f"{a.title}. {a.help}") for a in ACTIONS if not a.is_change)
     states = tuple(Fact(f"{s.letter} {s.word}", s.meaning, s.tone) for s in State)
     return [
         Section("Changes: each is planned and confirmed before it is done", changes),
@@ -54,6 +56,19 @@ def help_sections() -> list[Section]:
             ),
         ),
     ]
+
+
+def entry_sections(ids: Iterable[str]) -> list[Section]:
+    """Entries of the catalogue, as `vfdeck explain` shows them."""
+    sections: list[Section] = []
+    for found in map(entry, ids):
+        facts = [
+            Fact(name if number == 0 else " ", f"{number + 1}. {text}" if name == "Do" and len(texts) > 1 else text)
+            for name, texts in entry_parts(found)
+            for number, text in enumerate(texts)
+        ]
+        sections.append(Section(f"{found.id}  {fill(found.title, {})}", tuple(facts)))
+    return sections
 
 
 def problem_sections(snapshots: Sequence[Snapshot], failures: dict[str, str]) -> list[Section]:

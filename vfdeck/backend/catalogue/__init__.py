@@ -54,6 +54,7 @@ PLACEHOLDERS = {
     "pids": "their pids",
     "unseen": "the processes that could not be looked at",
     "token": "what is known of the PF's token",
+    "ended": "how the PF's last token ended",
     "given": "the token given, by fingerprint, or none",
     "judgement": "the rule of the token judgement",
     "fault": "what is wrong with the string given",
@@ -86,6 +87,7 @@ class Entry:
     why: str
     check: tuple[str, ...]
     do: tuple[str, ...]  # least invasive first
+    actions: tuple[str, ...] = ()  # what vfdeck itself can do about it: ids of the dashboard's actions, least invasive first
     kernels: str = "all"
     log: str = ""  # the kernel's wording without its prefix; "" where nothing is logged
     other_logs: tuple[str, ...] = ()  # further wordings: of other cases, or of older kernels

@@ -10,10 +10,10 @@ from typing import Any
 
 from vfdeck.backend.checks import Severity
 from vfdeck.backend.facts import host_has
-from vfdeck.backend.model import Function, Snapshot
+from vfdeck.backend.model import Snapshot
 
 BY_VERSION = "by its release; distributions backport"
-BY_ANSWER = "by its answer to a bind that could not succeed"
+BY_ANSWER = "by what it showed when it was asked"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +39,17 @@ def badge(snapshot: Snapshot) -> str:
     return next((a.badge for a in advice(snapshot) if a.badge and a.severity >= Severity.WARNING), "")
 
 
+def badges() -> dict[str, str]:
+    """Every badge there can be, by the entry of the catalogue that tells more."""
+    return {table["id"]: table["badge"] for table in data()["advice"] if table["id"] and table["badge"]}
+
+
 def _applies(table: dict[str, Any], snapshot: Snapshot) -> Advice | None:
     host = snapshot.host
     if not host.kernel:
         return None  # nothing is known of the kernel, so nothing is claimed
-    asked = {name for name, _ in host.probed}.issuperset({*table.get("has", ()), *table["lacks"]} - {"cdev"})
+    asked = {name for name, _ in host.probed}.issuperset({*table.get("has", ()), *table["lacks"]})
     basis = f"Linux {host.kernel}, {BY_ANSWER if asked else BY_VERSION}"
-    if table.get("probe") == "enable_sriov" and host.enable_sriov is not None:
-        return None  # the parameter came with the tokens: there it is
     if table.get("needs_cdev") and not host.cdev:
         return None  # without nodes there is no such path
     if not all(host_has(host, name) for name in table.get("has", ())):
@@ -65,19 +68,6 @@ def has_sriov_hook(driver: str) -> bool | None:
 def needs_link(driver: str | None) -> bool:
     """Whether a driver enables nothing while its interface is down, and calls that a success (A18)."""
     return driver in data()["needs_link"]["drivers"]
-
-
-def denylisted_later(function: Function, release: str) -> bool:
-    """Whether a newer kernel's denylist has this model, and this kernel is as new."""
-    from vfdeck.backend.profile import parse_version
-
-    table = data()["denylist"]
-    if f"{function.vendor_id:04x}:{function.device_id:04x}" not in table["ids"]:
-        return False
-    try:
-        return parse_version(release) >= parse_version(table["from"])
-    except ValueError:
-        return True
 
 
 @functools.cache

@@ -13,7 +13,6 @@ from vfdeck.backend import blast
 from vfdeck.backend.acts import DRIVERS
 from vfdeck.backend.changes import BindDriver
 from vfdeck.backend.checks import CanBind, Check, Report, Severity
-from vfdeck.backend.checks.advice import denylisted_later
 from vfdeck.backend.checks.pci import config, is_endpoint
 from vfdeck.backend.checks.scene import Scene, gone, named, with_function
 from vfdeck.backend.evidence import Unread, exists, parameter
@@ -96,14 +95,17 @@ def _denied(ask: _Ask) -> Check:
     """The denylist, and the parameter that switches it off."""
     scene, function = ask.scene, ask.function
     ids, question = f"{function.vendor_id:04x}:{function.device_id:04x}", "Is its model off vfio-pci's denylist?"
-    release = scene.snapshot.host.kernel
-    listed = (scene.has("denylist") and denylisted(function)) or denylisted_later(function, release)
-    if not listed:
+    listed = denylisted(function, scene.snapshot.host)
+    if listed is False:
         return ask.check(question, True, f"{ids} is not on the list that vfdeck knows", entry="B3")
     off = parameter(scene.kernel, "vfio_pci", "disable_denylist")
     if off is True:
-        return ask.check(question, True, f"{ids} is on it, but disable_denylist is Y", entry="B3")
+        on = "is" if listed else "may be"
+        return ask.check(question, True, f"{ids} {on} on it, but disable_denylist is Y", entry="B3")
     shown = off.why if isinstance(off, Unread) else "disable_denylist is N"
+    if listed is None:
+        text = f"{ids} is on it from Linux 6.10 on, and in later releases of older series; {shown}"
+        return ask.check(question, None, text, entry="B3")
     return ask.check(question, False, f"{ids} is on it; {shown}", entry="B3")
 
 

@@ -10,11 +10,10 @@ from collections.abc import Iterator
 from vfdeck.backend.checks import Check, Severity
 from vfdeck.backend.checks.advice import advice
 from vfdeck.backend.checks.functions import of_functions
-from vfdeck.backend.checks.opening import interrupts_kept_apart
 from vfdeck.backend.checks.persistence import Settings, module_options, settings
 from vfdeck.backend.checks.scene import Scene
 from vfdeck.backend.checks.users import locked_memory
-from vfdeck.backend.evidence import Unread, exists, lockdown, parameter, text_of
+from vfdeck.backend.evidence import Unread, exists, interrupts_kept_apart, lockdown, parameter, text_of
 from vfdeck.backend.kernel import Kernel, errno_name
 from vfdeck.backend.model import Snapshot
 from vfdeck.backend.text import printable
@@ -23,6 +22,8 @@ MODULE = "/sys/module/vfio_pci"
 COMMAND_LINE = "/proc/cmdline"
 #: The options of vfio-pci that are switches; a change of the others is not told from one that had no effect.
 _SWITCHES = ("enable_sriov", "disable_idle_d3", "disable_denylist", "nointxmask", "disable_vga")
+#: Who looks whether interrupts are kept apart, and for whom; each has its own switch (vfio_iommu_type1.c, iommufd/device.c).
+_TAKERS = {"vfio_iommu_type1": "containers", "iommufd": "opens on the cdev path"}
 _TRUE, _FALSE = frozenset("1yYtT"), frozenset("0nNfF")
 
 
@@ -57,13 +58,17 @@ def _platform(scene: Scene) -> Iterator[Check]:
 
 
 def _interrupts(scene: Scene) -> Check:
-    question = "Are devices' interrupts kept apart?"
-    found, unsafe = interrupts_kept_apart(scene.kernel), parameter(scene.kernel, "vfio_iommu_type1", "allow_unsafe_interrupts")
-    allowed = "; allow_unsafe_interrupts is Y" if unsafe is True else ""
+    """Whether devices can forge interrupts: by the IOMMU, and by the switches of those who look at it before they go on."""
+    question, found = "Are devices' interrupts kept apart?", interrupts_kept_apart(scene.kernel)
+    switches = {module: parameter(scene.kernel, module, "allow_unsafe_interrupts") for module in _TAKERS}
+    waived = [module for module, unsafe in switches.items() if unsafe is True]
+    said = [f"allow_unsafe_interrupts of {module} is Y: {_TAKERS[module]} do without" for module in waived]
     if isinstance(found, Unread):
-        return scene.check(question, None, f"{found.why}{allowed}", entry="C12", weight=Severity.WARNING)
-    text = ("the IOMMU remaps interrupts" if found else "no interrupt chip is called IR-...: no remapping") + allowed
-    return scene.check(question, found and not allowed, text, entry="C12", weight=Severity.NOTE if found else Severity.WARNING)
+        return scene.check(question, None, found.why, *said, entry="C12", weight=Severity.WARNING)
+    text = "the IOMMU remaps interrupts" if found else "no interrupt chip is called IR-...: no remapping"
+    weight = Severity.NOTE if found else Severity.WARNING
+    do = tuple(f"echo N > /sys/module/{module}/parameters/allow_unsafe_interrupts" for module in waived) if found else None
+    return scene.check(question, found and not waived, text, *said, entry="C12", weight=weight, do=do)
 
 
 def _command_line(scene: Scene) -> Iterator[Check]:

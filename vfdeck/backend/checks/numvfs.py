@@ -14,16 +14,13 @@ from vfdeck.backend.checks import CanEnable, Check, Report, Severity
 from vfdeck.backend.checks.advice import has_sriov_hook, needs_link
 from vfdeck.backend.checks.pci import SriovRegisters, sriov_registers
 from vfdeck.backend.checks.scene import Scene, gone, with_function
-from vfdeck.backend.evidence import Unread, bus_range, parameter, text_of, windows
+from vfdeck.backend.evidence import Unread, bus_range, interfaces_up, parameter, windows
 from vfdeck.backend.kernel import Kernel, errno_name
 from vfdeck.backend.model import Function, JobState, Role, Snapshot, Sriov, TokenState, is_vfio_driver, routing_id
-from vfdeck.backend.text import printable
+from vfdeck.backend.predict.writes import LAST_BUS, MOST
 from vfdeck.backend.vfio import DEVICES
 from vfdeck.backend.wording import listing, programs, role_of, token_history, unseen, vf_address
 
-_MOST = 0xFFFF  # what sriov_numvfs takes as a number at all
-_LAST_BUS = 0xFF
-_IFF_UP = 0x1  # include/uapi/linux/if.h
 _VF_BARS = 7  # line of `resource` that holds the first VF BAR
 
 
@@ -69,7 +66,7 @@ def enable_report(question: CanEnable, scene: Scene) -> Report:
     registers = space if isinstance(space, Unread) else sriov_registers(space, pf.bdf)
     ask = _Ask(scene, pf, pf.sriov, question.count, registers)
     groups = (_asked, _driver, _present, _room, _vectors, _afterwards, _rights) if question.count else (_driver, _present, _rights)
-    if question.count > _MOST:
+    if question.count > MOST:
         groups = (_number, _driver, _rights)
     return Report(title, tuple(check for group in groups for check in group(ask)))
 
@@ -77,7 +74,7 @@ def enable_report(question: CanEnable, scene: Scene) -> Report:
 # -- what may be asked for -------------------------------------------------------------------------------------------------
 def _number(ask: _Ask) -> Iterator[Check]:
     """The file takes no larger number; where its VFs would be, and what they would need, is no question then."""
-    text = f"{ask.count} is more than {_MOST}: {ask.path}/sriov_numvfs takes no such number"
+    text = f"{ask.count} is more than {MOST}: {ask.path}/sriov_numvfs takes no such number"
     yield ask.scene.check("Is it a number of VFs?", False, text, entry="A4", subject=ask.pf.bdf)
 
 
@@ -134,26 +131,13 @@ def _hook(ask: _Ask, driver: str) -> tuple[bool | None, str]:
 def _interface(ask: _Ask) -> Check:
     """Some drivers call it a success to have enabled nothing while their interface is down (A18); to others it matters less."""
     weight = Severity.ERROR if needs_link(ask.pf.driver) else Severity.NOTE
-    question, path = "Is its interface up?", f"{ask.path}/net"
-    try:
-        names = sorted(ask.scene.kernel.names(path))
-    except OSError as error:
-        why = f"{path}: {errno_name(error.errno or 0)}"
-        return ask.scene.check(question, None, why, entry="A18", weight=weight, subject=ask.pf.bdf)
-    found = {printable(name): _switched_on(ask.scene.kernel, f"{path}/{name}/flags") for name in names}
+    question, found = "Is its interface up?", interfaces_up(ask.scene.kernel, ask.pf.bdf)
+    if isinstance(found, Unread):
+        return ask.scene.check(question, None, found.why, entry="A18", weight=weight, subject=ask.pf.bdf)
     shown = [up.why if isinstance(up, Unread) else f"{name}: {'up' if up else 'down'}" for name, up in found.items()]
     unsure = not found or any(isinstance(up, Unread) for up in found.values())
     fine = None if unsure else any(up is True for up in found.values())
     return ask.scene.check(question, fine, ", ".join(shown) or "it has none", entry="A18", weight=weight, subject=ask.pf.bdf)
-
-
-def _switched_on(kernel: Kernel, path: str) -> bool | Unread:
-    """Whether an interface is up by its `flags`: switched on, cable or not (netif_running), which operstate does not tell."""
-    flags = text_of(kernel, path)
-    try:
-        return flags if isinstance(flags, Unread) else bool(int(flags, 16) & _IFF_UP)
-    except ValueError:
-        return Unread(f"{path}: no hexadecimal number")
 
 
 # -- the VFs that are there ------------------------------------------------------------------------------------------------
@@ -251,8 +235,8 @@ def _buses(ask: _Ask) -> Check:
         why = "offset or stride is 0" if _unplaced(ask) else "offset or stride could not be read"
         return ask.scene.check(question, None, why, entry="A11", subject=bdf)
     bus, home = (int(name.split(":")[1], 16) for name in (last, bdf))
-    if bus > _LAST_BUS:
-        text = f"VF {ask.count - 1} would be beyond bus {_LAST_BUS:02x}, the last there can be"
+    if bus > LAST_BUS:
+        text = f"VF {ask.count - 1} would be beyond bus {LAST_BUS:02x}, the last there can be"
         return ask.scene.check(question, False, text, entry="A11", subject=bdf)
     shown = f"VF {ask.count - 1} would be {last}, on bus {bus:02x}"
     if bus == home:

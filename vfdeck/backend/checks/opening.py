@@ -6,7 +6,6 @@ vfio_iommu_type1.c (interrupt remapping, locked memory).
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -16,24 +15,25 @@ from vfdeck.backend.checks.scene import Scene, gone, named, with_function
 from vfdeck.backend.checks.users import locked_memory, rights_of, who
 from vfdeck.backend.evidence import (
     CAP_SYS_RAWIO,
+    INTERRUPTS,
     REFUSING_LSMS,
     TYPE1,
     Rights,
     Unread,
     allows,
     exists,
+    interrupts_kept_apart,
     parameter,
     reserved_regions,
     security_modules,
     stat_of,
 )
 from vfdeck.backend.facts import blocking_members, group_members, guarded
-from vfdeck.backend.kernel import Kernel, errno_name
+from vfdeck.backend.kernel import Kernel
 from vfdeck.backend.model import Certainty, Function, Holder, JobState, Role, Snapshot, TokenState
 from vfdeck.backend.wording import group_node, listing, programs, token_history, unseen
 
 CONTAINER, IOMMUFD = "/dev/vfio/vfio", "/dev/iommu"
-INTERRUPTS = "/proc/interrupts"
 
 
 @dataclass(slots=True)
@@ -181,19 +181,6 @@ def _iommu(ask: _Ask) -> Iterator[Check]:
         yield ask.check(question, "direct" not in regions, text, entry="C11", weight=Severity.WARNING)
 
 
-def interrupts_kept_apart(kernel: Kernel) -> bool | Unread:
-    """Whether the IOMMU remaps interrupts: the chips of /proc/interrupts are then called IR-... (x86; seen on 6.12)."""
-    try:
-        text = kernel.read(INTERRUPTS).decode("utf-8", "replace")
-    except OSError as error:
-        return Unread(f"{INTERRUPTS}: {errno_name(error.errno or 0)}")
-    if re.search(r"\sIR-(PCI|IO)-", text):
-        return True
-    if re.search(r"\s(PCI-MSIX?|IO-APIC)[\s-]", text):  # the same chips on x86, without
-        return False
-    return Unread(f"{INTERRUPTS}: no interrupt chip whose name tells it (only x86's do)")
-
-
 def _remapping(ask: _Ask) -> Check:
     question = "Does the IOMMU keep interrupts apart?"
     found = interrupts_kept_apart(ask.scene.kernel)
@@ -207,7 +194,8 @@ def _remapping(ask: _Ask) -> Check:
         text = f"no, but allow_unsafe_interrupts of {module} is Y: whoever holds it can forge interrupts"
         return ask.check(question, True, text, entry="C12")
     text = unsafe.why if isinstance(unsafe, Unread) else f"allow_unsafe_interrupts of {module} is N"
-    return ask.check(question, False, f"{INTERRUPTS}: no chip is called IR-...", text, entry="C12")
+    fine = None if isinstance(unsafe, Unread) else False
+    return ask.check(question, fine, f"{INTERRUPTS}: no chip is called IR-...", text, entry="C12")
 
 
 # -- the token -------------------------------------------------------------------------------------------------------------

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
+from vfdeck.backend.catalogue import entry
 from vfdeck.backend.checks import Check, Report, Severity, Verdict, worst_first
 from vfdeck.backend.checks.advice import badge
 from vfdeck.backend.model import HostFacts, Snapshot
@@ -33,7 +34,7 @@ def to_json(report: Report, snapshot: Snapshot) -> str:
         "severity": report.severity.word,
         "checks": [_check(check) for check in report.checks],
     }
-    return json.dumps(value, indent=1, ensure_ascii=False) + "\n"
+    return json.dumps(value, indent=1) + "\n"
 
 
 def _check(check: Check) -> dict[str, Any]:
@@ -46,19 +47,27 @@ def _check(check: Check) -> dict[str, Any]:
         "subject": check.subject or None,
         "evidence": check.evidence,
         "do": check.do,
+        "actions": entry(check.entry).actions if check.entry and check.verdict is Verdict.NO else (),
     }
 
 
+Ways = Callable[[Check], tuple[str, ...]]
+
+
+def _no_ways(_: Check) -> tuple[str, ...]:
+    return ()
+
+
 # -- text ------------------------------------------------------------------------------------------------------------------
-def answer_text(report: Report, width: int = WIDTH) -> Iterator[str]:
+def answer_text(report: Report, width: int = WIDTH, ways: Ways = _no_ways) -> Iterator[str]:
     """One question's answer: every check, in the order in which the kernel makes them. A no that decides is in capitals.
 
-    The last line says what the marks mean, where some do not decide or could not be checked.
+    `ways` tells how vfdeck itself can help. The last line says what the marks mean, where some do not decide or were not checked.
     """
     yield f"{report.question} {_ANSWERS[report.verdict]}"
     marks = [_mark(check) for check in report.checks]
     for mark, check in zip(marks, report.checks, strict=True):
-        yield from _lines(check, mark, check.question, width)
+        yield from _lines(check, mark, check.question, width, ways)
     if {"no", "??", "?"} & set(marks):
         answered, unchecked = (", ".join(t for mark, t in texts.items() if mark in marks) for texts in (_ANSWERED, _UNCHECKED))
         yield "; ".join(part for part in (answered, unchecked and f"could not check: {unchecked}") if part)
@@ -70,7 +79,7 @@ def _mark(check: Check) -> str:
     return {Verdict.YES: "yes", Verdict.NO: "NO" if decides else "no", Verdict.UNKNOWN: "??" if decides else "?"}[check.verdict]
 
 
-def findings_text(report: Report, snapshot: Snapshot, width: int = WIDTH) -> Iterator[str]:
+def findings_text(report: Report, snapshot: Snapshot, width: int = WIDTH, ways: Ways = _no_ways) -> Iterator[str]:
     """What a look at the whole host found, worst first; checks that went well are only counted."""
     host = snapshot.host
     counts = [_count(report, severity) for severity in (Severity.ERROR, Severity.WARNING, Severity.NOTE)]
@@ -79,7 +88,7 @@ def findings_text(report: Report, snapshot: Snapshot, width: int = WIDTH) -> Ite
     for check in worst_first(report.checks):
         if check.severity is not Severity.OK:
             subject = f"{check.subject}  " if check.subject else ""
-            yield from _lines(check, check.severity.word, f"{subject}{check.question} {_ANSWERS[check.verdict]}", width)
+            yield from _lines(check, check.severity.word, f"{subject}{check.question} {_ANSWERS[check.verdict]}", width, ways)
 
 
 def _count(report: Report, severity: Severity) -> str:
@@ -87,13 +96,15 @@ def _count(report: Report, severity: Severity) -> str:
     return f"{number} {severity.word}{'' if number == 1 else 's'}"
 
 
-def _lines(check: Check, mark: str, text: str, width: int) -> Iterator[str]:
-    entry = f"  [{check.entry}]" if check.entry and check.verdict is not Verdict.YES else ""
-    yield from _wrap(text + entry, f"{mark:<9}", " " * 9, width)
+def _lines(check: Check, mark: str, text: str, width: int, ways: Ways) -> Iterator[str]:
+    named = f"  [{check.entry}]" if check.entry and check.verdict is not Verdict.YES else ""
+    yield from _wrap(text + named, f"{mark:<9}", " " * 9, width)
     for line in check.evidence:
         yield from _wrap(line, " " * 11, " " * 13, width)
     for line in check.do:
         yield from _wrap(line, " " * 11 + "-> ", " " * 14, width)
+    for line in ways(check):
+        yield from _wrap(f"with vfdeck: {line}", " " * 11 + "-> ", " " * 14, width)
 
 
 def _wrap(text: str, first: str, margin: str, width: int) -> list[str]:

@@ -71,7 +71,7 @@ class Scene:
 
     def expected(self, change: Change) -> Iterator[Check]:
         """The refusal or the wait that the rules of prediction expect; nothing where they expect success, which is no proof."""
-        told = predict(change, self.snapshot)
+        told = predict(change, self.snapshot)  # without what is read beside it: of that the checks tell one by one
         if told is not None and (told.errno or told.blocked):
             fine = None if told.certainty is Certainty.UNKNOWN else False
             yield self.check("Is no refusal or wait expected of the kernel?", fine, str(told), subject=target_of(change))

@@ -33,6 +33,8 @@ _IFA_ADDRESS, _IFA_LOCAL = 1, 2
 _MESSAGE = struct.Struct("=IHHII")  # struct nlmsghdr: length, type, flags, sequence, port
 _IFADDR = struct.Struct("=BBBBi")  # struct ifaddrmsg: family, prefix length, flags, scope, interface index
 _ATTRIBUTE = struct.Struct("=HH")  # struct rtattr: length, type
+_MAX_ERRNO = 4095  # include/linux/err.h
+_NUMBER = struct.Struct("=i")
 _LENGTHS = {socket.AF_INET: 4, socket.AF_INET6: 16}
 # The kernel fills at most this much for one recv.
 _BUFFER = 1 << 16
@@ -43,15 +45,17 @@ class _Question:
     """One asking, and what came of it."""
 
     found: list[Address] = field(default_factory=list)
-    error: OSError | None = None
+    error: OSError | None = field(default_factory=lambda: OSError(errno.EIO, "not read: an error of vfdeck's own"))
     answered: threading.Event = field(default_factory=threading.Event)
 
     def ask(self) -> None:
         try:
             self.found = _ask()
+            self.error = None
         except OSError as error:
             self.error = error
-        self.answered.set()
+        finally:  # whoever asked shall not wait for a thread that failed
+            self.answered.set()
 
 
 _stuck: list[_Question] = []
@@ -118,10 +122,13 @@ def parse(data: bytes) -> tuple[list[tuple[int, str, int]], bool]:
     found: list[tuple[int, str, int]] = []
     for kind, body in _messages(data):
         if kind == _NLMSG_DONE:
+            number = _errno(body)  # how the dump ended (netlink_dump_done, net/netlink/af_netlink.c)
+            if number:
+                raise OSError(number, os.strerror(number))
             return found, True
         if kind == _NLMSG_ERROR:
-            number = -struct.unpack_from("=i", body)[0] if len(body) >= 4 else errno.EBADMSG
-            raise OSError(number or errno.EBADMSG, os.strerror(number or errno.EBADMSG))
+            number = _errno(body) or errno.EBADMSG
+            raise OSError(number, os.strerror(number))
         if kind == _RTM_NEWADDR and len(body) >= _IFADDR.size:
             family, prefix, _, _, index = _IFADDR.unpack_from(body)
             attributes = dict(_attributes(body[_IFADDR.size :]))
@@ -130,6 +137,12 @@ def parse(data: bytes) -> tuple[list[tuple[int, str, int]], bool]:
             if _LENGTHS.get(family) == len(raw):
                 found.append((index, str(ipaddress.ip_address(raw)), prefix))
     return found, False
+
+
+def _errno(body: bytes) -> int:
+    """The errno that a message begins with, negative there; 0 where all is well or none is there."""
+    number = -_NUMBER.unpack_from(body)[0] if len(body) >= _NUMBER.size else 0
+    return number if 0 <= number <= _MAX_ERRNO else errno.EBADMSG
 
 
 def _messages(data: bytes) -> Iterator[tuple[int, bytes]]:

@@ -4,19 +4,22 @@
 drivers/vfio/vfio_main.c), and `/proc/PID/maps` the mappings. All descriptors `anon_inode:[vfio-device]` share one inode (checked
 on 6.1 and 6.12), so that neither it nor a mapping's inode tells devices apart.
 
-Nothing here asks a file system that may wait: links are read, but followed only to nodes and to local file systems. Few calls for
-each descriptor: a host may have several hundred thousand.
+Nothing here asks a file system that may wait: links are read, and followed only on mounts that answer by themselves. Few calls
+for each descriptor: a host may have several hundred thousand.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from vfdeck.backend.bdf import PATTERN
 from vfdeck.backend.linux.mappings import mapped_files
+from vfdeck.backend.linux.mounts import Mounts
 from vfdeck.backend.linux.nodes import Nodes, slurp
 
 _DEVICE = "anon_inode:[vfio-device]"
@@ -26,10 +29,15 @@ _PATHS = (
     (re.compile(r"/dev/vfio/vfio()(?: \(deleted\))?"), "container"),
     (re.compile(r"/dev/iommu()(?: \(deleted\))?"), "iommufd"),
 )
-_SYSPATH = re.compile(rb"^vfio-device-syspath:.*/([0-9a-f]{4,8}:[0-9a-f]{2}:[01][0-9a-f]\.[0-7])$", re.MULTILINE)
+_SYSPATH = re.compile(rb"^vfio-device-syspath:.*/(%b)$" % PATTERN.encode(), re.MULTILINE)
 _MOUNT = re.compile(rb"^mnt_id:\s*(\d+)$", re.MULTILINE)
-#: File systems that answer stat(2) without asking another machine or a program.
-_LOCAL = frozenset(b"bcachefs btrfs devtmpfs erofs ext2 ext3 ext4 f2fs overlay ramfs rootfs squashfs tmpfs xfs zfs".split())
+#: Files in /dev that programs have open in great numbers, and that nobody puts a node of vfio in the place of.
+_ORDINARY = frozenset({"/dev/null", "/dev/zero", "/dev/urandom", "/dev/random", "/dev/tty", "/dev/ptmx", "/dev/kvm"})
+_ORDINARY_BELOW = ("/dev/pts/", "/dev/shm/")
+
+# A new descriptor has the lowest number that is free: tried first, with so many gaps.
+_NUMBERS = tuple(str(number) for number in range(1024))
+_GAPS = 8
 
 # include/linux/sched.h: a thread of the kernel, which has no files
 _PF_KTHREAD = 0x00200000
@@ -44,87 +52,145 @@ class Holdings:
 
     found: list[Found] = field(default_factory=list)
     hidden: bool = False
+    fds: dict[Found, list[int]] = field(default_factory=dict)  # the numbers of the descriptors behind each thing found
 
-    def add(self, kind: str, node: str, bdf: str) -> None:
-        """Note one thing; the same one twice is one."""
+    def add(self, kind: str, node: str, bdf: str, fd: str = "") -> None:
+        """Note one thing; the same one twice is one. `fd`: its descriptor's name, where it has one."""
         if (kind, node, bdf) not in self.found:
             self.found.append((kind, node, bdf))
+        if fd.isascii() and fd.isdigit():
+            self.fds.setdefault((kind, node, bdf), []).append(int(fd))
 
 
 def holdings(proc: str, nodes: Nodes) -> Holdings:
     """Everything of the process whose directory in /proc is `proc`; one that ends meanwhile has what was seen until then."""
     held = Holdings()
     try:
-        _look_at_descriptors(proc, nodes, held)
-        _look_at_maps(proc, nodes, held)
-    except PermissionError:
-        held.hidden = not _holds_nothing(proc)
-    except OSError:  # it has ended
+        _Look(proc, nodes, held, Mounts(proc)).whole()
+    except (FileNotFoundError, ProcessLookupError):  # it has ended
         return held
+    except OSError:
+        held.hidden = not _holds_nothing(proc)
     return held
 
 
-# -- descriptors ---------------------------------------------------------------------------------------------------------
-def _look_at_descriptors(proc: str, nodes: Nodes, held: Holdings) -> None:
-    """Raises PermissionError where the process may not be looked at."""
-    directory = os.open(f"{proc}/fd", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        likely = _likely(directory)
-        for fd, text in likely:
-            _look_at(proc, directory, fd, text, nodes, held)
-        if held.found:
-            _look_for_odd_names(proc, directory, {fd for fd, _ in likely}, nodes, held)
-    finally:
-        os.close(directory)
+@dataclass(slots=True)
+class _Look:
+    """A look at one process. Raises OSError where it may not be looked at, or has ended."""
 
+    proc: str
+    nodes: Nodes
+    held: Holdings
+    mounts: Mounts
 
-def _likely(directory: int) -> list[tuple[str, str]]:
-    """Descriptors that may be vfio's by their text. The loop that every descriptor of the host goes through."""
-    found = []
-    readlink = os.readlink
-    for fd in os.listdir(directory):
+    def whole(self) -> None:
+        directory = os.open(f"{self.proc}/fd", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            text = readlink(fd, dir_fd=directory)
-        except FileNotFoundError:  # closed meanwhile
-            continue
-        first = text[0]  # most are sockets, pipes and event files, and cost one comparison
+            links = _links(directory)
+            likely = _likely(links)
+            for fd in likely:
+                self._descriptor(directory, fd, links[fd])
+            if self.held.found:  # a program that uses vfio: nodes may have been made or mounted under any other name
+                for fd in [fd for fd, text in links.items() if text[:1] == "/" and fd not in likely]:
+                    self._descriptor(directory, fd, links[fd])
+        finally:
+            os.close(directory)
+        self._maps()
+
+    def _descriptor(self, directory: int, fd: str, text: str) -> None:
+        told, mount = _fdinfo(f"{self.proc}/fdinfo/{fd}")
+        if text == _DEVICE:
+            self.held.add("device", "", told, fd)
+            return
+        found = _stat(fd, directory) if self.mounts.may_hold_nodes(mount) else None
+        kind, node = _kind(text, found, self.nodes)
+        if told or kind == "cdev":
+            self.held.add("cdev", node, told or self.nodes.functions.get(node, ""), fd)
+        elif kind:
+            self.held.add(kind, node, "", fd)
+
+    def _maps(self) -> None:
+        """Mapped devices: those whose function is told, and those that no descriptor of the process can be the origin of.
+
+        A mapping keeps its device in use after the descriptor is closed.
+        """
+        anonymous = any(kind == "device" for kind, _, _ in self.held.found)
+        cdevs = {node for kind, node, _ in self.held.found if kind == "cdev"}
+        for mapped in mapped_files(self.proc, "vfio"):
+            if mapped.text.lstrip("/") == _DEVICE:
+                bdf = self.nodes.function_at(mapped.offset)
+                if bdf or not anonymous:
+                    self.held.add("mapping", "", bdf)
+            elif mapped.text.startswith("/dev/"):
+                # map_files shows the mapped file itself, to those with CAP_CHECKPOINT_RESTORE
+                place = f"{self.proc}/map_files/{mapped.addresses}"
+                found = _stat(place, None) if self.mounts.is_local(mapped.device) else None
+                kind, node = _kind(mapped.text, found, self.nodes)
+                if kind == "cdev" and node not in cdevs:
+                    self.held.add("mapping", node, self.nodes.functions.get(node, ""))
+
+
+def _likely(links: dict[str, str]) -> set[str]:
+    """Descriptors that may be vfio's by their text. The loop that every descriptor of the host goes through."""
+    found = set()
+    for fd, text in links.items():
+        first = text[:1]  # most are sockets, pipes and event files, and cost one comparison
         if first == "/":
-            if text[:5] == "/dev/" or "vfio" in text or "iommu" in text:
-                found.append((fd, text))
+            if text[:5] == "/dev/":
+                if text not in _ORDINARY and not text.startswith(_ORDINARY_BELOW):
+                    found.add(fd)
+            elif "vfio" in text or "iommu" in text:
+                found.add(fd)
         elif first == "a" and text == _DEVICE:
-            found.append((fd, text))
+            found.add(fd)
     return found
 
 
-def _look_at(proc: str, directory: int, fd: str, text: str, nodes: Nodes, held: Holdings) -> None:
-    if text == _DEVICE:
-        held.add("device", "", _told(proc, fd))
-        return
-    kind, node = "", ""
-    if text.startswith("/dev/"):
-        kind, node = _kind(text, _stat(fd, directory), nodes)
-    elif text.startswith("/") and _is_local(proc, fd, {}):
-        kind, node = _kind("", _stat(fd, directory), nodes)
-    if kind == "cdev":
-        held.add(kind, node, _told(proc, fd) or nodes.functions.get(node, ""))
-    elif kind:
-        held.add(kind, node, "")
+def _links(directory: int) -> dict[str, str]:
+    """The text of every descriptor, by its name.
+
+    To list the directory costs the kernel half as much as to read all its links. From 6.2 on its size is the number of
+    descriptors (proc_fd_getattr, fs/proc/fd.c), which most programs have with few gaps: when that many were found, that is all.
+    """
+    number = os.fstat(directory).st_size
+    found: dict[str, str] = {}
+    begin, gaps = 0, 0
+    while len(found) < number and gaps <= _GAPS and begin < len(_NUMBERS):
+        end = begin + number - len(found)
+        gaps += _read_links(directory, _NUMBERS[begin:end], found, _GAPS - gaps)
+        begin = end
+    # one that opens files meanwhile may have filled gaps below a descriptor that was not come to
+    if number == 0 or len(found) != number or os.fstat(directory).st_size != number:
+        rest = [fd for fd in os.listdir(directory) if fd not in found]
+        _read_links(directory, rest, found, len(rest))
+    return found
 
 
-def _look_for_odd_names(proc: str, directory: int, seen: set[str], nodes: Nodes, held: Holdings) -> None:
-    """In a program that uses vfio: nodes that were made or mounted under any other name."""
-    mounts: dict[int, bool] = {}
-    for fd in os.listdir(directory):
-        if fd in seen:
-            continue
+def _read_links(directory: int, names: Sequence[str], found: dict[str, str], most: int) -> int:
+    """Add the texts of these descriptors; how many are not there. Stops where that are more than `most`."""
+    readlink, gaps = os.readlink, 0
+    for fd in names:
         try:
-            text = os.readlink(fd, dir_fd=directory)
-        except FileNotFoundError:
-            continue
-        if text.startswith("/") and _is_local(proc, fd, mounts):
-            kind, node = _kind("", _stat(fd, directory), nodes)
-            if kind:
-                held.add(kind, node, nodes.functions.get(node, "") if kind == "cdev" else "")
+            found[fd] = readlink(fd, dir_fd=directory)
+        except FileNotFoundError:  # closed meanwhile, or there was none
+            gaps += 1
+            if gaps > most:
+                break
+        except OSError as error:
+            if error.errno != errno.ENAMETOOLONG:
+                raise
+            found[fd] = "/"  # a path longer than a page
+    return gaps
+
+
+def _fdinfo(path: str) -> tuple[str, bytes]:
+    """What fdinfo tells: the BDF ("" where it tells none), and the id of the mount (no text where it can't be read)."""
+    try:
+        text = slurp(path)
+    except OSError:
+        return "", b""
+    told, mount = _SYSPATH.search(text), _MOUNT.search(text)
+    return told[1].decode("ascii") if told else "", mount[1] if mount else b""
 
 
 def _stat(name: str, directory: int | None) -> os.stat_result | None:
@@ -150,60 +216,6 @@ def _kind_by_path(text: str) -> tuple[str, str]:
         if match:
             return kind, match[1]
     return "", ""
-
-
-def _told(proc: str, fd: str) -> str:
-    """The BDF that fdinfo tells, "" where it tells none."""
-    try:
-        match = _SYSPATH.search(slurp(f"{proc}/fdinfo/{fd}"))
-    except OSError:
-        return ""
-    return match[1].decode("ascii") if match else ""
-
-
-def _is_local(proc: str, fd: str, mounts: dict[int, bool]) -> bool:
-    """Whether a descriptor's file is on a mount that may be asked and may hold nodes; `mounts` remembers the process's mounts."""
-    if not mounts:
-        mounts.update(_mounts(proc))
-        mounts[-1] = False  # read, even where there are none
-    try:
-        match = _MOUNT.search(slurp(f"{proc}/fdinfo/{fd}"))
-    except OSError:
-        return False
-    return match is not None and mounts.get(int(match[1]), False)
-
-
-def _mounts(proc: str) -> Iterator[tuple[int, bool]]:
-    """The mounts that a process sees: id, and whether it is local and without `nodev` (proc_pid_mountinfo(5))."""
-    try:
-        lines = slurp(f"{proc}/mountinfo").split(b"\n")
-    except OSError:
-        return
-    for line in lines:
-        before, _, after = line.partition(b" - ")
-        fields, kind = before.split(b" "), after.partition(b" ")[0]
-        if len(fields) > 5 and fields[0].isdigit():
-            yield int(fields[0]), kind in _LOCAL and b"nodev" not in fields[5].split(b",")
-
-
-# -- mappings ------------------------------------------------------------------------------------------------------------
-def _look_at_maps(proc: str, nodes: Nodes, held: Holdings) -> None:
-    """Mapped devices: those whose function is told, and those that no descriptor of the process can be the origin of.
-
-    A mapping keeps its device in use after the descriptor is closed. Raises PermissionError where the process may not be looked at.
-    """
-    anonymous = any(kind == "device" for kind, _, _ in held.found)
-    cdevs = {node for kind, node, _ in held.found if kind == "cdev"}
-    for mapped in mapped_files(proc, "vfio"):
-        if mapped.text.lstrip("/") == _DEVICE:
-            bdf = nodes.function_at(mapped.offset)
-            if bdf or not anonymous:
-                held.add("mapping", "", bdf)
-        elif mapped.text.startswith("/dev/"):
-            # map_files shows the mapped file itself, to those with CAP_CHECKPOINT_RESTORE
-            kind, node = _kind(mapped.text, _stat(f"{proc}/map_files/{mapped.addresses}", None), nodes)
-            if kind == "cdev" and node not in cdevs:
-                held.add("mapping", node, nodes.functions.get(node, ""))
 
 
 def _holds_nothing(proc: str) -> bool:

@@ -178,6 +178,14 @@ class LinuxKernel:
         node = (os.major(found.st_rdev), os.minor(found.st_rdev)) if stat.S_ISCHR(found.st_mode) else None
         return FileStat(found.st_mode, found.st_uid, found.st_gid, node, _has_acl(place))
 
+    def binding(self, bdf: str) -> int:
+        """See `Kernel.binding`. Raises OSError: ENOENT."""
+        path = f"/sys/bus/pci/devices/{bdf}/driver"
+        try:
+            return os.lstat(path if self._tree is None else self._tree.entry(path)).st_ino
+        except ValueError as error:
+            raise _no_path(path) from error
+
     def _open(self, path: str, flags: int) -> int:
         try:
             return os.open(path, flags) if self._tree is None else self._tree.open(path, flags)
@@ -210,6 +218,14 @@ class LinuxKernel:
             os.close(fd)
         except OverflowError as error:
             raise OSError(errno.EBADF, os.strerror(errno.EBADF)) from error
+
+    def borrow(self, pid: int, fd: int) -> int:
+        """See `Kernel.borrow`; process numbers of a tree are not this machine's."""
+        if self._tree is not None:
+            raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP), self.root)
+        from vfdeck.backend.linux.borrow import borrow
+
+        return borrow(pid, fd)
 
     def set_container(self, group: int, container: int) -> None:
         """VFIO_GROUP_SET_CONTAINER (drivers/vfio/group.c vfio_group_ioctl_set_container); an iommufd will do from 6.2."""
@@ -249,6 +265,12 @@ class LinuxKernel:
         from vfdeck.backend.linux import vfio
 
         vfio.feature(device, flags, data, argsz)
+
+    def reset_domain(self, device: int) -> tuple[str, ...]:
+        """VFIO_DEVICE_GET_PCI_HOT_RESET_INFO (drivers/vfio/pci/vfio_pci_core.c vfio_pci_ioctl_get_pci_hot_reset_info)."""
+        from vfdeck.backend.linux import vfio
+
+        return vfio.reset_domain(device)
 
     def map(self, device: int) -> int:
         """Map a page of a BAR; the handle for `unmap` is its address. Raises OSError: ENODEV where nothing can be mapped."""

@@ -24,10 +24,11 @@ _CHUNK = 1 << 18
 
 
 class Mapped(NamedTuple):
-    """A mapping: its addresses as in the names of map_files, the offset in the file, and the file's text."""
+    """A mapping: its addresses as in the names of map_files, the offset in the file, its file system's device number, its text."""
 
     addresses: str
     offset: int
+    device: str  # as in mountinfo: "0:5"
     text: str
 
 
@@ -52,9 +53,9 @@ def _asked(fd: int) -> list[Mapped] | None:
             fcntl.ioctl(fd, _QUERY, query)
         except OSError as error:
             return found if error.errno == errno.ENOENT else None  # ENOENT: there is no further one
-        _, _, _, start, end, _, _, offset, _, _, _, length, _, _, _ = _STRUCT.unpack(query)
+        _, _, _, start, end, _, _, offset, _, major, minor, length, _, _, _ = _STRUCT.unpack(query)
         text = name[: max(0, length - 1)].tobytes().decode("utf-8", "surrogateescape")  # the length counts the NUL
-        found.append(Mapped(f"{start:x}-{end:x}", offset, text))
+        found.append(Mapped(f"{start:x}-{end:x}", offset, f"{major}:{minor}", text))
 
 
 def _read(fd: int, word: str) -> Iterator[Mapped]:
@@ -65,9 +66,11 @@ def _read(fd: int, word: str) -> Iterator[Mapped]:
             continue
         try:
             offset = int(fields[2], 16)
+            major, minor = (int(number, 16) for number in fields[3].split(b":"))
         except ValueError:
             continue
-        yield Mapped(fields[0].decode("ascii", "replace"), offset, fields[5].decode("utf-8", "surrogateescape"))
+        addresses, text = fields[0].decode("ascii", "replace"), fields[5].decode("utf-8", "surrogateescape")
+        yield Mapped(addresses, offset, f"{major}:{minor}", text)
 
 
 def _lines_with(fd: int, word: bytes) -> Iterator[bytes]:

@@ -38,6 +38,7 @@ class _Known:
     born: float  # when it was first seen, by the monotonic clock
     looked: float = -math.inf
     found: list[Found] = field(default_factory=list)
+    fds: dict[Found, list[int]] = field(default_factory=dict)
     hidden: bool = False
     process: Process | None = None  # who it is, of holders
 
@@ -71,7 +72,8 @@ class ProcessScan:
                 self._look_at(known, nodes, now)
             self._last = now
             unseen = int(_confined(self._base, pids)) + sum(known.hidden for known in self._known.values())
-            return OpenFiles(tuple(self._files()), unseen)
+            complete = all(known.looked == now for known in self._known.values())
+            return OpenFiles(tuple(self._files()), unseen, 0.0 if complete else late)
 
     def _present(self, pids: list[int], now: float) -> Iterator[_Known]:
         """The processes there are, with what is remembered of them."""
@@ -102,7 +104,7 @@ class ProcessScan:
         held = holdings(f"{self._base}/proc/{known.pid}", nodes)
         if held.found != known.found:
             known.process = None  # a program that has become another one by exec(2) has other files
-        known.found, known.hidden, known.looked = held.found, held.hidden, now
+        known.found, known.fds, known.hidden, known.looked = held.found, held.fds, held.hidden, now
         if known.found and known.process is None:
             known.process = self._who(known)
 
@@ -119,8 +121,9 @@ class ProcessScan:
         own = _own_pid(self._base)
         for known in self._known.values():
             if known.process is not None:
-                for kind, node, bdf in known.found:
-                    yield OpenFile(known.process, kind, node, bdf, own=known.pid == own)
+                for found in known.found:
+                    fds = tuple(sorted(known.fds.get(found, ())))
+                    yield OpenFile(known.process, *found, own=known.pid == own, fds=fds)
 
 
 def open_files(root: str = "/") -> OpenFiles:

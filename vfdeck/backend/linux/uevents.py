@@ -7,7 +7,6 @@ A change of a token, an open and a close cause no uevent.
 from __future__ import annotations
 
 import os
-import re
 import select
 import threading
 import time
@@ -15,6 +14,7 @@ import weakref
 from contextlib import suppress
 from typing import Any
 
+from vfdeck.backend.bdf import BDF
 from vfdeck.backend.kernel import Uevent, UeventSource
 from vfdeck.backend.text import printable
 
@@ -26,8 +26,6 @@ LOST = "lost"
 _BUFFER = 64 << 20
 # Events handed out at once at most, so that a burst does not starve the caller.
 _BATCH = 1000
-
-_BDF = re.compile(r"[0-9a-f]{4,8}:[0-9a-f]{2}:[0-1][0-9a-f]\.[0-7]")
 
 
 def open_source(root: str = "/") -> UeventSource:
@@ -129,7 +127,7 @@ class NetlinkSource:
 def to_uevent(properties: Any) -> Uevent:
     """A uevent from its keys (a mapping of str to str)."""
     devpath = printable(properties.get("DEVPATH") or "", 4096)
-    found = _BDF.findall(properties.get("PCI_SLOT_NAME") or devpath)
+    found = BDF.findall(properties.get("PCI_SLOT_NAME") or devpath)
     return Uevent(
         action=printable(properties.get("ACTION") or ""),
         subsystem=printable(properties.get("SUBSYSTEM") or ""),

@@ -27,6 +27,9 @@ _DIRECTION_IN_NONE = ("ppc", "powerpc", "mips", "sparc", "alpha")
 # A buffer that argsz claims beyond this is not made longer: no kernel structure is.
 _LONGEST = 4096
 
+# A bus has 256 functions, those behind its bridges not counted.
+_FUNCTIONS_EXPECTED = 256
+
 _MAP_FAILED = ctypes.c_void_p(-1).value
 
 
@@ -51,6 +54,7 @@ VFIO_GROUP_GET_DEVICE_FD = vfio_number(6)
 VFIO_DEVICE_GET_INFO = vfio_number(7)
 VFIO_DEVICE_GET_REGION_INFO = vfio_number(8)
 VFIO_DEVICE_RESET = vfio_number(11)
+VFIO_DEVICE_GET_PCI_HOT_RESET_INFO = vfio_number(12)
 VFIO_DEVICE_FEATURE = vfio_number(17)
 VFIO_DEVICE_BIND_IOMMUFD = vfio_number(18)
 
@@ -65,6 +69,23 @@ class vfio_region_info(ctypes.Structure):  # noqa: N801
         ("cap_offset", ctypes.c_uint32),
         ("size", ctypes.c_uint64),
         ("offset", ctypes.c_uint64),
+    ]
+
+
+class vfio_pci_hot_reset_info(ctypes.Structure):  # noqa: N801
+    """Argument of VFIO_DEVICE_GET_PCI_HOT_RESET_INFO, without the devices that follow it."""
+
+    _fields_ = [("argsz", ctypes.c_uint32), ("flags", ctypes.c_uint32), ("count", ctypes.c_uint32)]
+
+
+class vfio_pci_dependent_device(ctypes.Structure):  # noqa: N801
+    """One function of a reset domain; the first field is its group's number, or an iommufd's id of it."""
+
+    _fields_ = [
+        ("group_id", ctypes.c_uint32),
+        ("segment", ctypes.c_uint16),
+        ("bus", ctypes.c_uint8),
+        ("devfn", ctypes.c_uint8),
     ]
 
 
@@ -125,6 +146,25 @@ def feature(device: int, flags: int, data: bytes, argsz: int | None) -> None:
     """VFIO_DEVICE_FEATURE. `argsz` is 8 plus the length of `data` unless given, and told to the kernel as given."""
     header = vfio_device_feature(8 + len(data) if argsz is None else argsz, flags)
     _ioctl(device, VFIO_DEVICE_FEATURE, _padded(header, header.argsz, data))
+
+
+def reset_domain(device: int) -> tuple[str, ...]:
+    """VFIO_DEVICE_GET_PCI_HOT_RESET_INFO: the BDFs of the functions in the device's slot or on its bus."""
+    room = _FUNCTIONS_EXPECTED
+    while True:
+        header, one = ctypes.sizeof(vfio_pci_hot_reset_info), ctypes.sizeof(vfio_pci_dependent_device)
+        buffer = bytearray(bytes(vfio_pci_hot_reset_info(argsz=header + room * one)).ljust(header + room * one, b"\0"))
+        try:
+            _ioctl(device, VFIO_DEVICE_GET_PCI_HOT_RESET_INFO, buffer)
+        except OSError as error:
+            needed = vfio_pci_hot_reset_info.from_buffer_copy(buffer).count
+            if error.errno != errno.ENOSPC or needed <= room:
+                raise
+            room = needed  # functions may come meanwhile: asked until it fits
+            continue
+        count = vfio_pci_hot_reset_info.from_buffer_copy(buffer).count
+        found = (vfio_pci_dependent_device * count).from_buffer_copy(buffer, header)
+        return tuple(f"{f.segment:04x}:{f.bus:02x}:{f.devfn >> 3:02x}.{f.devfn & 7}" for f in found)
 
 
 def _padded(structure: ctypes.Structure, argsz: int, data: bytes = b"") -> bytearray:

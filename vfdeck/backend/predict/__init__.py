@@ -9,35 +9,40 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from vfdeck.backend.acts import Act, CloseAct, FeatureAct, OpenAct, Write, steps
+from vfdeck.backend.acts import Act, CloseAct, FeatureAct, OpenAct, VerifyAct, Write, steps
 from vfdeck.backend.changes import Change, Prediction, target_of
-from vfdeck.backend.facts import own_opens
+from vfdeck.backend.facts import own_opens, vfs_of
+from vfdeck.backend.leaving import takes_vfs
 from vfdeck.backend.model import Certainty, Function, Snapshot
 from vfdeck.backend.predict.ask import Ask
-from vfdeck.backend.predict.opens import predict_feature, predict_open
+from vfdeck.backend.predict.opens import predict_feature, predict_open, predict_verify
+from vfdeck.backend.predict.seen import NOT_SEEN, Seen
 from vfdeck.backend.predict.writes import predict_write
 
 #: From the least to the most certain.
 _CERTAINTIES = (Certainty.UNKNOWN, Certainty.INFERRED, Certainty.EXACT)
 
 
-def predict(change: Change, snapshot: Snapshot, own: frozenset[str] = frozenset()) -> Prediction | None:
+def predict(change: Change, snapshot: Snapshot, own: frozenset[str] = frozenset(), seen: Seen = NOT_SEEN) -> Prediction | None:
     """The expected answer to a change; None where its function is not there, or there is nothing to do.
 
     Args:
         change: what is wanted.
         snapshot: the host's state now.
         own: functions that this program holds open, beside those that the snapshot says so of.
+        seen: what was read beside the snapshot (`look_beside`).
     """
     function, mine = snapshot.functions.get(target_of(change)), own_opens(snapshot, own)
     if function is None:
         return None
     told: Prediction | None = None
+    left = ""
     for number, act in enumerate(steps(change, snapshot, own)):
-        found = replace(predict_act(act, Ask(function, snapshot, mine)), step=number)
+        found = replace(predict_act(act, Ask(function, snapshot, mine, seen, left)), step=number)
         told = found if told is None else _together(told, found)
         if found.errno:
             break
+        left = left or _leaves_doubt(act, function, snapshot)
         snapshot = _after(act, function, snapshot)
         function = snapshot.functions[function.bdf]
     return told
@@ -52,6 +57,8 @@ def predict_act(act: Act, ask: Ask) -> Prediction:
             return predict_open(ask, act)
         case FeatureAct():
             return predict_feature(ask, act)
+        case VerifyAct():
+            return predict_verify(ask, act)
         case CloseAct():
             return Prediction(0, None, Certainty.EXACT)
 
@@ -74,11 +81,17 @@ def _after(act: Act, function: Function, snapshot: Snapshot) -> Snapshot:
     if name == "sriov_numvfs" and value == "0":
         return _without_vfs(function, snapshot)
     if name == "unbind":
-        gone = _without_vfs(function, snapshot) if function.on_vfio else snapshot
+        gone = _without_vfs(function, snapshot) if takes_vfs(function.driver, snapshot.host) else snapshot
         return _with(replace(gone.functions[function.bdf], driver=None), gone)
     if name == "driver_override":
         return _with(replace(function, driver_override=value or None), snapshot)
     return snapshot
+
+
+def _leaves_doubt(act: Act, function: Function, snapshot: Snapshot) -> str:
+    """The driver that an unbind takes away, where nobody knows what it does with the function's VFs; else ""."""
+    unbinds = isinstance(act, Write) and act.path.endswith("/unbind") and vfs_of(snapshot, function)
+    return function.driver or "" if unbinds and takes_vfs(function.driver, snapshot.host) is None else ""
 
 
 def _with(function: Function, snapshot: Snapshot) -> Snapshot:

@@ -4,7 +4,8 @@ Certainty follows one principle. *Exact* is an answer that nothing outside the s
 current and that the kernel's own rules decide: root is confined by nothing (device cgroup, security module, read-only sysfs), and
 what the hardware answers is not asked. So success is exact only where the hardware has no say. A rule that rests on a kernel *not*
 having something is never exact, since distributions backport; nor is one about a function for which a call may be waiting in the
-kernel unseen.
+kernel unseen, one about a driver with hooks of its own (of the vfio-pci family: any but vfio-pci itself), or one that comes after
+rungs of a ladder which a device cgroup, a missing module or the platform can refuse.
 """
 
 from __future__ import annotations
@@ -19,19 +20,29 @@ from vfdeck.backend.changes import Prediction
 from vfdeck.backend.facts import group_members, host_has, vfs_of
 from vfdeck.backend.kernel import Stage
 from vfdeck.backend.model import Certainty, Function, Holder, Job, JobState, Snapshot, TokenState
+from vfdeck.backend.predict.seen import NOT_SEEN, Seen
 from vfdeck.backend.profile import parse_version
 from vfdeck.backend.token import Token
+
+#: The one driver of the family whose hooks are vfio-pci-core's, as far as rules go: what it answers can be foretold exactly.
+PLAIN_VFIO = "vfio-pci"
 
 A = TypeVar("A", bound=Act)
 
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """A call that is about to be made for `function`. `own`: the functions that this program holds open."""
+    """A call that is about to be made for `function`.
+
+    `own`: the functions that this program holds open; `seen`: what was read beside the snapshot; `left`: the driver that an act
+    before this one took from the function, where it is not known whether its VFs went along (`vfdeck.backend.leaving`).
+    """
 
     function: Function
     snapshot: Snapshot
     own: frozenset[str] = frozenset()
+    seen: Seen = NOT_SEEN
+    left: str = ""
 
     @property
     def bdf(self) -> str:
@@ -85,7 +96,8 @@ class Ask:
         """Whether no call can be waiting in the kernel that concerns these functions: calls wait for holders only."""
         names = frozenset(bdfs)
         busy = any(job.target in names for job in self.snapshot.jobs)
-        return not (self.snapshot.unseen or self.snapshot.unattributed or busy or self.doubtful(names) or self.holders_of(names))
+        missed = self.snapshot.unseen or self.snapshot.unattributed or self.snapshot.late
+        return not (missed or busy or self.doubtful(names) or self.holders_of(names))
 
     def token_matches(self, token: Token | None) -> bool | None:
         """Whether the token given is the one in force, as far as is known here. Another holder of the PF may have set another."""

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import errno
 
-from vfdeck.backend.acts import FeatureAct, OpenAct
+from vfdeck.backend.acts import FeatureAct, OpenAct, VerifyAct
 from vfdeck.backend.changes import Open, OpenPath, Prediction
+from vfdeck.backend.evidence import CAP_SYS_RAWIO, known
 from vfdeck.backend.explain import explain
 from vfdeck.backend.facts import Facts, blocking_members, guarded
 from vfdeck.backend.kernel import Stage
-from vfdeck.backend.model import Certainty, Role, is_vfio_driver
-from vfdeck.backend.predict.ask import Ask, Rule, exact_if, first, no, surely_no_vfio
+from vfdeck.backend.model import Certainty, Role
+from vfdeck.backend.predict.ask import PLAIN_VFIO, Ask, Rule, exact_if, first, no, surely_no_vfio
+from vfdeck.backend.predict.seen import BESIDE
 from vfdeck.backend.token_rules import judge
 
 OPENS = "it opens"
@@ -32,9 +34,18 @@ def predict_open(ask: Ask, act: OpenAct) -> Prediction:
 def predict_feature(ask: Ask, act: FeatureAct) -> Prediction:
     """The expected answer to setting a token through an open fd: the kernel checks neither users nor the old token."""
     if ask.function.role is not Role.PF or not ask.sure("vf_token"):
-        certainty = exact_if(ask.function.role is not Role.PF and not ask.doubtful([ask.bdf]))
+        certainty = exact_if(ask.function.role is not Role.PF and ask.function.driver == PLAIN_VFIO and not ask.doubtful([ask.bdf]))
         return no(errno.ENOTTY, Stage.FEATURE, certainty, f"{ask.bdf} has no token of its own")
-    return Prediction(0, None, exact_if(ask.function.on_vfio), success="the token is set")
+    surely = ask.function.driver == PLAIN_VFIO and act.lender is None  # a duplicate may be refused, or be gone
+    return Prediction(0, None, exact_if(surely), success="the token is set")
+
+
+def predict_verify(ask: Ask, act: VerifyAct) -> Prediction:
+    """The expected answer to asking of a VF whether a token is right: what refuses the question, not what it comes to."""
+    if act.after:
+        return Prediction(0, None, Certainty.EXACT)
+    opening = OpenAct(act.bdf, act.token, act.path, act.node)
+    return first(_QUESTIONS[act.path], ask, opening) or Prediction(0, None, Certainty.INFERRED, success="the kernel tells")
 
 
 def _opens(reason: str) -> Prediction:
@@ -53,7 +64,51 @@ def _our_group(ask: Ask) -> bool:
     return bool(held) and all(h.kind != "cdev" for h in held)
 
 
+def _reached(ask: Ask, act: OpenAct) -> bool:
+    """Whether an open surely comes as far as the rung that judges: no container, module or platform is asked on the way.
+
+    So it is on the group path where this program has the group already. On the cdev path every open opens the function's node anew.
+    """
+    return act.path is OpenPath.GROUP and _our_group(ask)
+
+
 # -- rungs of both ladders ---------------------------------------------------------------------------------------------
+def _beside(ask: Ask, act: OpenAct) -> Prediction | None:
+    """The node beside the function's or the group's own: /dev/vfio/vfio, or /dev/iommu (C21, C2, E4, E5)."""
+    by_cdev = act.path is OpenPath.CDEV
+    if _iommufd_open(ask) if by_cdev else _our_group(ask):
+        return None
+    stage, node = Stage.OPEN_IOMMU if by_cdev else Stage.OPEN_CONTAINER, BESIDE[act.path]
+    if ask.seen.beside_missing:
+        return no(errno.ENOENT, stage, Certainty.INFERRED, f"there is no {node}")
+    if ask.seen.admits(ask.seen.beside) is False:
+        return no(errno.EACCES, stage, Certainty.INFERRED, f"mode and owner of {node} keep vfdeck out")
+    return None
+
+
+def _iommufd_open(ask: Ask) -> bool:
+    """Whether this program has /dev/iommu open already: it does with the first device that it opened by its own node."""
+    return any(h.own and h.kind == "cdev" for h in ask.snapshot.holders)
+
+
+def _no_backend(ask: Ask, _: OpenAct) -> Prediction | None:
+    """The backend of containers is not there (C13)."""
+    if known(ask.seen.type1) is not False or ask.function.noiommu or _our_group(ask):
+        return None
+    return no(errno.ENODEV, Stage.SET_IOMMU, Certainty.INFERRED, "vfio_iommu_type1 is not loaded")
+
+
+def _tied(ask: Ask, act: OpenAct) -> Prediction | None:
+    """Firmware keeps memory of the group for itself (C11): newer kernels say so when the group is claimed, older ones later."""
+    if not ask.seen.tied or (act.path is OpenPath.GROUP and _our_group(ask)):
+        return None
+    reason = f"firmware keeps memory of group {ask.function.iommu_group} for itself"
+    if not ask.has("require_direct"):
+        return None if act.path is OpenPath.CDEV else no(errno.EPERM, Stage.SET_IOMMU, Certainty.INFERRED, reason)
+    stage = Stage.BIND_IOMMUFD if act.path is OpenPath.CDEV else Stage.SET_CONTAINER
+    return no(errno.EINVAL, stage, Certainty.INFERRED, reason)
+
+
 def _blocked_group(ask: Ask, act: OpenAct) -> Prediction | None:
     """A member's driver does DMA of its own; which drivers do not is known by name only (kernel: driver_managed_dma)."""
     if not blocking_members(ask.snapshot, ask.bdf) or _our_group(ask):
@@ -79,21 +134,22 @@ def _token(ask: Ask, act: OpenAct) -> Prediction | None:
     if rule.errno:
         by_rule = not given or rule.errno == errno.EINVAL  # a wrong token may have become the right one
         counted = users is None or users.certainty is Certainty.EXACT
-        return no(rule.errno, stage, exact_if(by_rule and counted and _guard_known(ask) and _settled(ask)))
+        surely = by_rule and counted and _reached(ask, act) and _guard_known(ask) and _settled(ask)
+        return no(rule.errno, stage, exact_if(surely))
     if given and matches is None and is_guarded and (users is None or users.value):
         return no(errno.EACCES, stage, Certainty.UNKNOWN, "only who set the PF's token knows whether this is it")
     return None
 
 
 def _guard_known(ask: Ask) -> bool:
-    """Whether it is certain that a token applies, or does not: versions differ where a VF is on another vfio driver than its PF."""
-    if not ask.sure("vf_token"):
+    """Whether it is certain that a token applies, or does not. Variants of vfio-pci have hooks of their own, and before 5.18 it
+    matters whether a VF is on the same driver as its PF."""
+    if not ask.sure("vf_token") or ask.function.driver != PLAIN_VFIO:
         return False
     if ask.function.role is not Role.VF:
         return True
     pf = ask.pf
-    same = pf is not None and (pf.driver == ask.function.driver or not is_vfio_driver(pf.driver))
-    return pf is not None and (same or ask.sure("variant_vf_token")) and not ask.doubtful([pf.bdf])
+    return pf is not None and (pf.driver == PLAIN_VFIO or surely_no_vfio([pf])) and not ask.doubtful([pf.bdf])
 
 
 def _opens_by_token(ask: Ask, act: OpenAct) -> Prediction | None:
@@ -127,9 +183,18 @@ def _no_group_node(ask: Ask, _: OpenAct) -> Prediction | None:
 
 
 def _group_mode(ask: Ask, _: OpenAct) -> Prediction | None:
-    if ask.snapshot.host.privileged or _our_group(ask):
-        return None
-    return no(errno.EACCES, Stage.OPEN_GROUP, Certainty.INFERRED)
+    return None if _our_group(ask) else _node_mode(ask, Stage.OPEN_GROUP)
+
+
+def _node_mode(ask: Ask, stage: Stage) -> Prediction | None:
+    """Mode and owner of the node, where they were read; then the right that a missing IOMMU demands (C5)."""
+    admitted = ask.seen.admits(ask.seen.node)
+    if not (ask.snapshot.host.privileged if admitted is None else admitted):
+        return no(errno.EACCES, stage, Certainty.INFERRED)
+    who = known(ask.seen.rights)
+    if ask.function.noiommu and who is not None and who.on_host(CAP_SYS_RAWIO) is False:
+        return no(errno.EPERM, stage, Certainty.INFERRED)
+    return None
 
 
 def _group_busy(ask: Ask, _: OpenAct) -> Prediction | None:
@@ -146,10 +211,11 @@ def _no_tokens_yet(ask: Ask, act: OpenAct) -> Prediction | None:
     return _opens("this kernel knows no tokens")
 
 
-def _not_on_vfio(ask: Ask, _: OpenAct) -> Prediction | None:
+def _not_on_vfio(ask: Ask, act: OpenAct) -> Prediction | None:
     if ask.function.on_vfio:
         return None
-    return no(errno.ENODEV, Stage.GET_DEVICE_FD, exact_if(surely_no_vfio([ask.function]) and _settled(ask)))
+    surely = surely_no_vfio([ask.function]) and _reached(ask, act) and _settled(ask)
+    return no(errno.ENODEV, Stage.GET_DEVICE_FD, exact_if(surely))
 
 
 # -- cdev path ---------------------------------------------------------------------------------------------------------
@@ -167,7 +233,7 @@ def _no_node(ask: Ask, _: OpenAct) -> Prediction | None:
 
 
 def _cdev_mode(ask: Ask, _: OpenAct) -> Prediction | None:
-    return None if ask.snapshot.host.privileged else no(errno.EACCES, Stage.OPEN_CDEV, Certainty.INFERRED)
+    return _node_mode(ask, Stage.OPEN_CDEV)
 
 
 def _bind_knows_token(ask: Ask, act: OpenAct) -> Prediction | None:
@@ -197,7 +263,10 @@ _LADDERS: dict[OpenPath, tuple[Rule[OpenAct], ...]] = {
         _no_group_node,
         _group_mode,
         _group_busy,
+        _beside,
         _blocked_group,
+        _tied,
+        _no_backend,
         _no_tokens_yet,
         _not_on_vfio,
         _token,
@@ -207,11 +276,19 @@ _LADDERS: dict[OpenPath, tuple[Rule[OpenAct], ...]] = {
     OpenPath.CDEV: (
         _no_node,
         _cdev_mode,
+        _beside,
         _bind_knows_token,
         _group_open,
         _bind_token,
         _bound_elsewhere,
         _blocked_group,
+        _tied,
         _changing,
     ),
+}
+
+#: The rungs that come before the token is judged, where a VF is only asked about it.
+_QUESTIONS: dict[OpenPath, tuple[Rule[OpenAct], ...]] = {
+    OpenPath.GROUP: (_no_group, _no_group_node, _group_mode, _group_busy),
+    OpenPath.CDEV: (_no_node, _cdev_mode, _bind_knows_token, _group_open),
 }

@@ -7,18 +7,24 @@ drivers/base/bus.c and dd.c (bind, unbind), vfio_main.c (vfio_unregister_group_d
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from vfdeck.backend.acts import DRIVERS, Write
 from vfdeck.backend.changes import Prediction
+from vfdeck.backend.checks.advice import has_sriov_hook
+from vfdeck.backend.evidence import known
 from vfdeck.backend.facts import BRIDGE, HARMLESS, denylisted
 from vfdeck.backend.kernel import Stage
+from vfdeck.backend.leaving import takes_vfs
 from vfdeck.backend.model import Certainty, Function, Holder, Role, is_vfio_driver
-from vfdeck.backend.predict.ask import Ask, Rule, exact_if, first, no
-from vfdeck.backend.wording import role_of, who_holds
+from vfdeck.backend.predict.ask import PLAIN_VFIO, Ask, Rule, exact_if, first, no
+from vfdeck.backend.wording import role_of, vf_address, who_holds
 
 #: The greatest number that sriov_numvfs takes (kstrtou16).
 MOST = 0xFFFF
+
+#: The last bus number that there can be.
+LAST_BUS = 0xFF
 
 
 def predict_write(ask: Ask, act: Write) -> Prediction:
@@ -45,9 +51,9 @@ def _number(act: Write) -> int:
 
 # -- what every file has in common -------------------------------------------------------------------------------------
 def _rights(ask: Ask, act: Write) -> Prediction | None:
-    """Files of sysfs belong to root, unless somebody gave them away."""
+    """Files of sysfs belong to root, unless somebody gave them away; in a container they may be mounted read-only (A20)."""
     if ask.snapshot.host.privileged:
-        return None
+        return _file(errno.EROFS, act, Certainty.INFERRED, "/sys is mounted read-only") if ask.seen.read_only else None
     return _file(errno.EACCES, act, Certainty.INFERRED, "vfdeck does not run as root")
 
 
@@ -75,13 +81,14 @@ def _certain_if_unlocked(ask: Ask, _: Write) -> Prediction | None:
     return Prediction(0, None, exact_if(ask.quiet([ask.bdf, *(vf.bdf for vf in ask.vfs)])))
 
 
-def _waits(ask: Ask, functions: Iterable[Function], certain: bool = True) -> Prediction | None:
+def _waits(ask: Ask, functions: Sequence[Function], certain: bool = True) -> Prediction | None:
     """A function leaves vfio when its last user has let go. The group's node alone is no use of it."""
     leaving = [f.bdf for f in functions if f.on_vfio]
     users = [h for h in ask.holders_of(leaving) if h.kind != "group"]
     if not users:
         return None
-    known = certain and any(h.certainty is Certainty.EXACT for h in users)
+    plain = {f.bdf for f in functions if f.driver == PLAIN_VFIO}
+    known = certain and any(h.certainty is Certainty.EXACT and h.bdf in plain for h in users)
     return Prediction(0, None, exact_if(known), _until(ask, users), blocked=True)
 
 
@@ -128,7 +135,7 @@ def _no_hook(ask: Ask, act: Write) -> Prediction | None:
     if driver == "vfio-pci" and host.enable_sriov is None:
         known = _still(ask) and not ask.doubtful(["/sys/module/vfio_pci"])
         return _file(errno.ENOENT, act, exact_if(known), f"vfio-pci of Linux {host.kernel} has no enable_sriov")
-    if driver != "vfio-pci" and is_vfio_driver(driver):
+    if driver != PLAIN_VFIO and (is_vfio_driver(driver) or has_sriov_hook(driver) is False):
         return _file(errno.ENOENT, act, Certainty.INFERRED, f"{driver} cannot change the number of VFs")
     return None
 
@@ -155,6 +162,20 @@ def _switched_off(ask: Ask, act: Write) -> Prediction | None:
         return None
     nobody_waits = not ask.has("rescan_lock") or ask.quiet(ask.snapshot.functions)
     return _file(errno.ENOENT, act, exact_if(_still(ask) and nobody_waits), "vfio-pci's enable_sriov is N")
+
+
+def _no_room(ask: Ask, act: Write) -> Prediction | None:
+    """Address ranges for the VFs' BARs, then bus numbers (A10, A11; iov.c sriov_enable). What the hardware has is not certain."""
+    if not _number(act) or ask.vfs:
+        return None
+    windows, buses = known(ask.seen.windows), known(ask.seen.buses)
+    if windows is not None and not (windows and all(window.assigned for window in windows)):
+        return _file(errno.ENOMEM, act, Certainty.INFERRED, "there is no address space for the VFs' registers")
+    last = vf_address(ask.function, _number(act) - 1)
+    bus = int(last.split(":")[1], 16) if last else None
+    if bus is not None and (bus > LAST_BUS or (buses is not None and bus >= buses.stop)):
+        return _file(errno.ENOMEM, act, Certainty.INFERRED, f"VF {_number(act) - 1} would be on bus {bus:02x}, which is not there")
+    return None
 
 
 def _vfs_in_use(ask: Ask, act: Write) -> Prediction | None:
@@ -211,22 +232,29 @@ def _group_in_use(ask: Ask, act: Write) -> Prediction | None:
 
 
 def _refused_by_vfio(ask: Ask, act: Write) -> Prediction | None:
-    """What keeps a function from vfio-pci and its variants (B5, B3, B4, B1, B2), in the order of vfio_pci_probe."""
+    """What keeps a function from vfio-pci and its variants (B5, B3, B4, B1, B2), in the order of vfio_pci_probe.
+
+    A variant's probe does things of its own first, so what it answers is never certain.
+    """
     driver, function, host = _driver_of(act), ask.function, ask.snapshot.host
+    plain = driver == PLAIN_VFIO
     if not is_vfio_driver(driver):
         return None
-    if denylisted(function) and driver == "vfio-pci" and ask.has("denylist"):
+    if driver == "vfio-pci" and denylisted(function, host) is not False:
         reason = f"{driver} does not take this model unless its disable_denylist is on"
         return _probe_error(errno.EINVAL, ask, act, Certainty.UNKNOWN, reason) if ask.has("bind_errno") else None
     if function.class_code >> 8 == BRIDGE:
         return _probe_error(errno.EINVAL, ask, act, Certainty.INFERRED, f"{ask.bdf} is a bridge, which {driver} does not take")
     if ask.vfs and ask.has("vf_token"):
-        known = ask.sure("vf_token") and _still(ask)
+        known = plain and ask.sure("vf_token") and _still(ask)
         reason = f"{ask.bdf} has {len(ask.vfs)} VFs, and {driver} takes no PF with VFs"
+        if ask.left:
+            reason = f"{driver} takes no PF with VFs, and whether {ask.left} takes its {len(ask.vfs)} VFs along is not known"
+            return _probe_error(errno.EBUSY, ask, act, Certainty.UNKNOWN, reason)
         return _probe_error(errno.EBUSY, ask, act, exact_if(known), reason)
     if function.iommu_group is None and not host.noiommu:
         whole = "" if host.iommu else ", nor has any function of this host"
-        known = not ask.doubtful([ask.bdf, "/sys/module/vfio/"])
+        known = plain and not ask.doubtful([ask.bdf, "/sys/module/vfio/"])
         return _probe_error(errno.EINVAL, ask, act, exact_if(known), f"{ask.bdf} has no IOMMU group{whole}")
     return None
 
@@ -240,11 +268,14 @@ def _not_bound_to_it(ask: Ask, act: Write) -> Prediction | None:
 
 
 def _users_of_it(ask: Ask, _: Write) -> Prediction | None:
-    """A PF on vfio-pci takes its VFs along, and other drivers may; each waits for its users."""
-    ours, theirs = _waits(ask, [ask.function]), _waits(ask, ask.vfs)
-    if ours or theirs is None or (ask.function.driver == "vfio-pci" and ask.sure("vf_token")):
+    """Some drivers take a PF's VFs along as they leave it (`vfdeck.backend.leaving`); each of them waits for its users."""
+    driver, taken = ask.function.driver, takes_vfs(ask.function.driver, ask.snapshot.host)
+    ours, theirs = _waits(ask, [ask.function]), _waits(ask, ask.vfs, certain=driver == PLAIN_VFIO and ask.sure("vf_token"))
+    if ours or theirs is None or taken:
         return ours or theirs
-    reason = f"{theirs.reason}, if {ask.function.driver} takes its VFs along"
+    if taken is False:
+        return None
+    reason = f"{theirs.reason}, if {driver} takes its VFs along"
     return Prediction(0, None, Certainty.UNKNOWN, reason, blocked=True)
 
 
@@ -260,6 +291,7 @@ _FILES: dict[str, tuple[Rule[Write], ...]] = {
         _other_number,
         _rescan_taken,
         _switched_off,
+        _no_room,
         _vfs_in_use,
     ),
     "sriov_drivers_autoprobe": (_pf_file, _rights, _certain),

@@ -24,6 +24,7 @@ class Driver:
     vf_probe: str = ""
     late_until: str = ""
     denied: tuple[str, ...] = ()
+    denied_later: tuple[str, ...] = ()
     log_on: str = ""
     log_off: str = ""
     net: bool = False
@@ -42,7 +43,7 @@ class Driver:
 def load(name: str) -> Driver:
     """A fresh driver by name; a name without data gives a driver that takes nothing by itself and has no SR-IOV hook."""
     entry: dict[str, Any] = {**_data().get(name, {})}
-    entry |= {key: tuple(entry[key]) for key in ("ids", "denied") if key in entry}
+    entry |= {key: tuple(entry[key]) for key in ("ids", "denied", "denied_later") if key in entry}
     return Driver(name, **entry)
 
 

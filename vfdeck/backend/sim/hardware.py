@@ -66,6 +66,7 @@ class Function:
     physfn: Function | None = None
     vf_index: int | None = None
     driver: str | None = None
+    bindings: int = 0  # the number of its binding to that driver; no other binding on the machine has it
     detaching: bool = False  # the driver's link is gone already, the driver not yet
     override: str | None = None
     group: Group | None = None

@@ -13,7 +13,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from vfdeck.backend.kernel import Address
-from vfdeck.backend.sim.surroundings import mounts
+from vfdeck.backend.sim.files import DeviceFile, File
+from vfdeck.backend.sim.space import place
+from vfdeck.backend.sim.surroundings import mounts, status
 
 if TYPE_CHECKING:
     from vfdeck.backend.sim.hardware import Function
@@ -168,6 +170,7 @@ def process_files(machine: Machine, process: ProcessRecord) -> dict[str, str]:
     return {
         "stat": f"{process.pid} ({process.name}) S {0 if process.pid == 1 else 1} {process.pid} {process.pid} 0\n",
         "comm": f"{process.name}\n",
+        "status": status(process.credentials, process.name),
         "cmdline": "".join(f"{argument}\0" for argument in process.arguments),
         "cgroup": process.cgroup,
         "environ": "".join(f"{name}={value}\0" for name, value in process.environment.items()),
@@ -177,7 +180,16 @@ def process_files(machine: Machine, process: ProcessRecord) -> dict[str, str]:
         "net/ipv6_route": "".join(_ipv6(machine)),
         "net/tcp": "  sl  local_address rem_address   st\n" + "".join(_connections(machine, 4)),
         "net/tcp6": "  sl  local_address rem_address   st\n" + "".join(_connections(machine, 6)),
+        **{f"fdinfo/{fd}": _fdinfo(machine, file) for fd, file in process.fds.items()},
     }
+
+
+def _fdinfo(machine: Machine, file: File) -> str:
+    """/proc/PID/fdinfo/FD; from 6.18 with the function of a vfio device (vfio_main.c vfio_device_show_fdinfo)."""
+    text = "pos:\t0\nflags:\t02000002\nmnt_id:\t25\nino:\t1\n"
+    if isinstance(file, DeviceFile) and machine.profile.has("fdinfo_syspath"):
+        text += f"vfio-device-syspath: /sys/devices/{place(machine.functions, file.function)}\n"
+    return text
 
 
 def environment(machine: Machine) -> dict[str, str]:

@@ -154,6 +154,14 @@ class SimulatedKernel:
                 return FileStat(stat.S_IFDIR | 0o755, 0, 0)
             return FileStat(stat.S_IFREG | (0o444 if node.read else 0) | (0o200 if node.write else 0), 0, 0)
 
+    def binding(self, bdf: str) -> int:
+        """See `Kernel.binding`."""
+        with self.machine.changed:
+            function = self.machine.functions.get(bdf)
+            if function is None or function.driver_link is None:
+                raise refuse(errno.ENOENT)
+            return function.bindings
+
     def _nodes(self) -> set[str]:
         """The device nodes there are."""
         machine = self.machine
@@ -216,6 +224,22 @@ class SimulatedKernel:
             del self.process.fds[fd]
             vfio.drop(machine, file)
 
+    def borrow(self, pid: int, fd: int) -> int:
+        """See `Kernel.borrow` (kernel/pid.c pidfd_getfd)."""
+        with self._call() as machine:
+            if not machine.profile.has("pidfd_getfd"):
+                raise refuse(errno.ENOSYS)
+            if pid <= 0:
+                raise refuse(errno.EINVAL)
+            other = machine.processes.get(pid)
+            if other is None:
+                raise refuse(errno.ESRCH)
+            if other is not self.process:
+                machine.around.may_trace(self.process.credentials, other.credentials)
+            if fd not in other.fds:
+                raise refuse(errno.EBADF)
+            return self._install(other.fds[fd])
+
     # -- vfio --------------------------------------------------------------------------------------------------------
     def set_container(self, group: int, container: int) -> None:
         """See `Kernel.set_container`."""
@@ -253,6 +277,11 @@ class SimulatedKernel:
         """See `Kernel.feature`."""
         with self._call() as machine:
             vfio.feature(machine, self._device(device), flags, data, 8 + len(data) if argsz is None else argsz)
+
+    def reset_domain(self, device: int) -> tuple[str, ...]:
+        """See `Kernel.reset_domain`."""
+        with self._call() as machine:
+            return vfio.reset_domain(machine, self._device(device))
 
     def map(self, device: int) -> int:
         """See `Kernel.map`."""
@@ -304,9 +333,10 @@ class SimulatedKernel:
         has, own = self.machine.profile.has, process is self.process
         who = workload.process(process.pid, process.name, process.user, process.started, process.arguments, process.cgroup)
         devices = [file for file in process.fds.values() if isinstance(file, DeviceFile)]
-        for file in process.fds.values():
+        for fd, file in process.fds.items():
             tells = isinstance(file, DeviceFile) and (file.kind == "cdev" or has("fdinfo_syspath"))
-            yield OpenFile(who, file.kind, file.node, file.function.bdf if tells and isinstance(file, DeviceFile) else "", own)
+            bdf = file.function.bdf if tells and isinstance(file, DeviceFile) else ""
+            yield OpenFile(who, file.kind, file.node, bdf, own, fds=(fd,))
         for mapped in {id(file): file for file in process.maps.values() if isinstance(file, DeviceFile)}.values():
             if mapped.kind == "cdev":
                 if all(file.function is not mapped.function for file in devices if file.kind == "cdev"):

@@ -53,6 +53,7 @@ def probe(machine: Machine, driver: Driver, function: Function) -> None:
         _log_failed_probe(machine, driver, function, error)
         raise refuse(error)
     function.driver = driver.name
+    function.bindings = next(machine.bindings)
     if driver.is_vfio:
         vfio.register(machine, function)
     if function.sriov is not None and driver.max_vfs is not None:
@@ -89,7 +90,8 @@ def _vfio_with_tokens(machine: Machine, driver: Driver) -> bool:
 def _denied(machine: Machine, driver: Driver, function: Function) -> bool:
     """vfio_pci_is_denylisted: functions known not to be safe in a user's hands."""
     ids = f"{function.vendor:04x}:{function.device:04x}"
-    if ids not in driver.denied or not machine.profile.has("denylist"):
+    listed = ids in driver.denied or (ids in driver.denied_later and machine.profile.has("denylist_dsa"))
+    if not listed or not machine.profile.has("denylist"):
         return False
     if machine.parameters["disable_denylist"]:
         machine.info(f"vfio-pci {function.bdf}: device denylist disabled - allowing device {ids}.")

@@ -7,6 +7,7 @@ machine's state has changed. The one that yields last keeps what it holds, as in
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import random
 import threading
@@ -119,6 +120,7 @@ class Machine:
         self.functions: dict[str, Function] = {}
         self.groups: dict[int, Group] = {}
         self.drivers: dict[str, Driver] = {}
+        self.bindings = itertools.count(1)
         self.parameters: dict[str, bool] = {
             "enable_sriov": True,
             "disable_denylist": False,

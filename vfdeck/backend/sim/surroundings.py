@@ -97,6 +97,7 @@ class Surroundings:
     forbidden: set[str] = field(default_factory=set)  # nodes that the security module keeps from every program
     security_modules: str = "lockdown,capability,landlock,yama,apparmor"
     confinement: str = "unconfined\n"  # the security module's profile that programs run under
+    ptrace_scope: int = 0  # Yama's: 0 as without Yama (Debian), 1 descendants only (Ubuntu), 2 CAP_SYS_PTRACE only, 3 nobody
     lockdown: str = "none"  # none, integrity or confidentiality
     interrupt_remapping: bool = True  # the IOMMU keeps interrupts apart
     coherent: bool = True  # the IOMMU can enforce cache coherency
@@ -141,17 +142,34 @@ class Surroundings:
         if self.lockdown != "none" and path.rpartition("/")[2] == "config":
             raise _refusal(errno.EPERM)
 
+    def may_trace(self, program: Credentials, other: Credentials) -> None:
+        """What pidfd_getfd(2) looks at: PTRACE_MODE_ATTACH_REALCREDS.
+
+        No simulated program is another's child, and every one can be dumped. Order: kernel/ptrace.c __ptrace_may_access,
+        security/commoncap.c cap_ptrace_access_check, security/yama/yama_lsm.c yama_ptrace_access_check.
+
+        Raises:
+            OSError: EPERM.
+        """
+        able = program.has("CAP_SYS_PTRACE")
+        same = (program.uid, program.gid) == (other.uid, other.gid) and all(map(program.has, filter(other.has, CAPABILITIES)))
+        yama = self.ptrace_scope if "yama" in self.security_modules.split(",") else 0
+        if not (able or same) or (yama in (1, 2) and not able) or yama == 3:
+            raise _refusal(errno.EPERM)
+
     def text_of(self, program: Credentials, path: str) -> str | None:
         """The text of a file that stands beside sysfs, as this program sees it; None where there is none."""
         if path in self.files:
             return self.files[path]
+        yama = "yama" in self.security_modules.split(",")
         made: dict[str, Callable[[], str]] = {
             "/proc/self/uid_map": lambda: "         0          0 4294967295\n",
             "/proc/self/attr/current": lambda: self.confinement,
-            "/proc/self/status": lambda: _status(program),
+            "/proc/self/status": lambda: status(program, "vfdeck"),
             "/proc/self/limits": lambda: _LIMITS,
             "/proc/self/cgroup": lambda: "0::/\n" if program.container == HOST else "0::/system.slice/docker-4f1c.scope\n",
             "/proc/cmdline": lambda: f"BOOT_IMAGE=/boot/vmlinuz root=/dev/sda1 {self.command_line}\n",
+            **({"/proc/sys/kernel/yama/ptrace_scope": lambda: f"{self.ptrace_scope}\n"} if yama else {}),
             "/sys/kernel/security/lsm": lambda: self.security_modules,
             "/sys/kernel/security/lockdown": lambda: _choice(("none", "integrity", "confidentiality"), self.lockdown),
         }
@@ -178,14 +196,14 @@ def _mode_allows(program: Credentials, file: FileStat, wanted: int) -> bool:
     return bits & wanted == wanted or program.has("CAP_DAC_OVERRIDE")
 
 
-def _status(program: Credentials) -> str:
-    """The lines of /proc/self/status about what a program may do."""
+def status(program: Credentials, name: str) -> str:
+    """The lines of /proc/PID/status about what a program may do."""
     if program.capabilities is None:
         effective = _EVERY_CAPABILITY if program.uid == 0 else 0
     else:
         effective = sum(1 << CAPABILITIES[name] for name in program.capabilities)
     lines = [
-        "Name:\tvfdeck",
+        f"Name:\t{name}",
         f"Uid:\t{program.uid}\t{program.uid}\t{program.uid}\t{program.uid}",
         f"Gid:\t{program.gid}\t{program.gid}\t{program.gid}\t{program.gid}",
         f"Groups:\t{' '.join(str(group) for group in program.groups)} ",

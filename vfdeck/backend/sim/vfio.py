@@ -416,3 +416,16 @@ def feature(machine: Machine, file: DeviceFile, flags: int, data: bytes, argsz: 
     if len(data) < 16:
         raise refuse(errno.EFAULT)
     record.uuid = data[:16]
+
+
+def reset_domain(machine: Machine, file: DeviceFile) -> tuple[str, ...]:
+    """VFIO_DEVICE_GET_PCI_HOT_RESET_INFO: everything on the bus, for no hotplug slots are simulated, nor buses behind the bus."""
+    if not file.bound:
+        raise refuse(errno.EINVAL)
+    bus = file.function.bdf[:7]
+    if bus.endswith(":00"):  # a root bus: no bridge above it that could reset it
+        raise refuse(errno.ENODEV)
+    found = [function for function in machine.functions.values() if function.bdf.startswith(f"{bus}:")]
+    if any(function.group is None for function in found):
+        raise refuse(errno.EPERM)
+    return tuple(function.bdf for function in found)

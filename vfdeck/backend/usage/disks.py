@@ -14,12 +14,11 @@ from dataclasses import dataclass, field
 from vfdeck.backend.model import Function
 from vfdeck.backend.text import printable
 from vfdeck.backend.usage.looking import Looker, belonging
+from vfdeck.backend.usage.survival import BLOCK, Survival
 from vfdeck.backend.usage.values import Disk, DiskUse, UseKind
+from vfdeck.backend.wording import listing
 
-BLOCK = "/sys/class/block"
 BTRFS = "/sys/fs/btrfs"
-#: RAID levels that may go on without a disk.
-_REDUNDANT = frozenset({"raid1", "raid4", "raid5", "raid6", "raid10"})
 _OCTAL = re.compile(rb"\\([0-7]{3})")
 _PREFIXES = {"LVM": "LVM", "CRYPT": "encrypted", "mpath": "multipath"}
 
@@ -36,12 +35,11 @@ class Mount:
 
 @dataclass(slots=True)
 class _Device:
-    """A block device that stands on a going disk. `spared`: other disks carry it as well, and may do without this one."""
+    """A block device that stands on a going disk."""
 
     name: str
     number: str
     label: str
-    spared: bool
     top: bool  # nothing is built on it
     disk: bool  # the disk itself, or a partition of one
 
@@ -52,6 +50,7 @@ class Disks:
 
     looker: Looker
     _devices: dict[str, dict[str, _Device]] = field(default_factory=dict)  # by disk, by name
+    _survival: Survival = field(init=False)
 
     def disks(self, functions: Iterable[Function]) -> tuple[Disk, ...]:
         """The disks of these functions and what they are used for."""
@@ -62,9 +61,12 @@ class Disks:
             owners |= {name: function.bdf for name in names if not self._is_part(name)}
         if not owners:
             return ()
+        functions_going = set(owners.values())
+        going = frozenset(name for name in owners if not self._other_paths(name, functions_going, hanging))
+        self._survival = Survival(self.looker, going)
         for name in owners:
             self._devices[name] = {}
-            self._climb(name, name, frozenset(owners), spared=self._other_paths(name, set(owners.values()), hanging))
+            self._climb(name, name)
         mounts, swaps = self._mounts(owners), self._swaps(owners)
         return tuple(Disk(printable(name), bdf, self._uses(name, mounts, swaps)) for name, bdf in owners.items())
 
@@ -81,7 +83,7 @@ class Disks:
         return any(path.fullmatch(other) for other in staying)
 
     # -- what is built on a disk -------------------------------------------------------------------------------------
-    def _climb(self, disk: str, name: str, going: frozenset[str], *, spared: bool) -> None:
+    def _climb(self, disk: str, name: str) -> None:
         """Note a device and all that stands on it."""
         known = self._devices[disk]
         if name in known:  # again by another partition, or in a loop, which no kernel makes
@@ -90,23 +92,12 @@ class Disks:
         partitions = [entry for entry in entries if entry.startswith(name) and entry != name]
         above = self.looker.names(f"{BLOCK}/{name}/holders")
         number = self.looker.text(f"{BLOCK}/{name}/dev")
-        known[name] = _Device(name, number, self._label(name), spared, not above and not partitions, disk=name.startswith(disk))
+        known[name] = _Device(name, number, self._label(name), not above and not partitions, disk=name.startswith(disk))
         for partition in partitions:
-            self._climb(disk, partition, going, spared=spared)
+            self._survival.parents.setdefault(partition, name)
+            self._climb(disk, partition)
         for holder in above:
-            self._climb(disk, holder, going, spared=spared or self._redundant(holder, going))
-
-    def _redundant(self, holder: str, going: frozenset[str]) -> bool:
-        """Whether a device goes on when one of those that it is made of goes, and others stay."""
-        below = self.looker.names(f"{BLOCK}/{holder}/slaves")
-        if all(self._on(name, going) for name in below):
-            return False
-        level = self.looker.text(f"{BLOCK}/{holder}/md/level")
-        return level in _REDUNDANT or self.looker.text(f"{BLOCK}/{holder}/dm/uuid").startswith("mpath-")
-
-    def _on(self, name: str, going: frozenset[str]) -> bool:
-        """Whether a device is a going disk or a partition of one."""
-        return any(name == disk or (name.startswith(disk) and name in self.looker.names(f"{BLOCK}/{disk}")) for disk in going)
+            self._climb(disk, holder)
 
     def _label(self, name: str) -> str:
         """What a person knows a device by: `vg0-root (LVM)`, `md0 (raid1)`, `nvme0n1p2`."""
@@ -146,17 +137,21 @@ class Disks:
         for mount in mounts:
             device = self._carrier(mount, devices)
             if device is not None:
-                use = DiskUse(UseKind.MOUNT, printable(mount.point), device.label, device.spared or self._shared(mount))
+                use = DiskUse(UseKind.MOUNT, printable(mount.point), device.label, self._spared(mount, device))
                 found[use.kind, use.where] = use
         for path, is_file in swaps:
             swap = self._swap_carrier(path, mounts, devices) if is_file else devices.get(self._kernel_name(path))
             if swap is not None:
-                use = DiskUse(UseKind.SWAP, printable(path) if is_file else swap.label, swap.label, swap.spared)
+                use = DiskUse(
+                    UseKind.SWAP, printable(path) if is_file else swap.label, swap.label, not self._survival.lost(swap.name)
+                )
                 found[use.kind, use.where] = use
         used = {use.through for use in found.values()}
         for device in devices.values():
             if device.top and not device.disk and device.label not in used:
-                found[UseKind.PART_OF, device.label] = DiskUse(UseKind.PART_OF, device.label, device.label, device.spared)
+                found[UseKind.PART_OF, device.label] = DiskUse(
+                    UseKind.PART_OF, device.label, device.label, not self._survival.lost(device.name)
+                )
         return tuple(found.values())
 
     def _carrier(self, mount: Mount, devices: dict[str, _Device]) -> _Device | None:
@@ -182,12 +177,15 @@ class Disks:
             self.looker.doubt(f"on which disks {printable(mount.point)} is", f"its device is given as {printable(mount.source)}")
         return given if found is None else found
 
-    def _shared(self, mount: Mount) -> bool:
-        """Whether a file system of several devices has others than those that go."""
-        if not mount.number.startswith("0:"):
-            return False
-        going = {name for devices in self._devices.values() for name in devices}
-        return any(name not in going for name in self._members(mount))
+    def _spared(self, mount: Mount, device: _Device) -> bool:
+        """Whether a mounted file system goes on; of one of several devices that is not told, but for those that lose none."""
+        members = [] if not mount.number.startswith("0:") else self._members(mount)
+        lost = [name for name in members or [device.name] if self._survival.lost(name)]
+        if lost and len(lost) < len(members):
+            names = (listing([printable(name) for name in some]) for some in (members, lost))
+            what = "whether the {} file system of {} goes on without {}".format(printable(mount.fstype, 20), *names)
+            self.looker.doubt(what, "that depends on how it keeps its data")
+        return not lost
 
     def _kernel_name(self, path: str) -> str:
         """The kernel's name of a device by its path, such as /dev/nvme0n1p2, /dev/dm-0 or /dev/mapper/vg0-root."""

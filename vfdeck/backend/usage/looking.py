@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import errno
-import re
 
+from vfdeck.backend.bdf import is_bdf
 from vfdeck.backend.kernel import Kernel, errno_name
 from vfdeck.backend.text import printable
 
 #: What a file that is missing, or a device that has gone meanwhile, gives.
 GONE = frozenset({errno.ENOENT, errno.ENODEV, errno.ENXIO, errno.ESTALE, errno.ENOTDIR})
-_BDF = re.compile(r"[0-9a-f]{4,8}:[0-9a-f]{2}:[01][0-9a-f]\.[0-7]")
 
 
 class Looker:
@@ -61,7 +60,7 @@ class Looker:
     def owner(self, path: str) -> str:
         """The BDF of the function that a device of a class (a link in /sys/class) hangs from, "" where there is none."""
         try:
-            found = [part for part in self.kernel.link(path).split("/") if _BDF.fullmatch(part)]
+            found = [part for part in self.kernel.link(path).split("/") if is_bdf(part)]
         except OSError:  # gone meanwhile, or in a fabricated tree no link
             return ""
         return found[-1] if found else ""

@@ -7,6 +7,7 @@ and netdev_upper_dev_link, net/core/dev.c).
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -44,7 +45,9 @@ class Network:
 
     looker: Looker
     _seen: dict[str, _Seen] = field(default_factory=dict)
+    _below: dict[str, list[str]] = field(default_factory=dict)  # the concerned interfaces that each concerned one stands on
     _routes: list[Route] = field(default_factory=list)  # of the main table
+    _defaults: list[Route] = field(default_factory=list)  # those that lead everywhere
 
     def interfaces(self, functions: Iterable[Function]) -> tuple[Interface, ...]:
         """The interfaces of these functions, then all that is built on them, with what they carry."""
@@ -116,32 +119,32 @@ class Network:
         found = dict.fromkeys(going)
         for name in found:
             self._look(name).fate = Fate.GONE
-        todo = list(found)
+        todo = deque(found)
         while todo:
-            above = [name for name in self._look(todo.pop(0)).above if name not in found]
-            found.update(dict.fromkeys(above))
-            todo += above
+            name = todo.popleft()
+            for above in dict.fromkeys(self._look(name).above):
+                if above not in found:
+                    found[above] = None
+                    todo.append(above)
+                if above != name:
+                    self._below.setdefault(above, []).append(name)
         for name in found:
-            self._decide(name, found, frozenset())
+            self._decide(name, frozenset())
         return list(found)
 
-    def _decide(self, name: str, concerned: Iterable[str], asking: frozenset[str]) -> Fate:
+    def _decide(self, name: str, asking: frozenset[str]) -> Fate:
         """What becomes of a concerned interface, by what becomes of those below it."""
         seen = self._look(name)
         if seen.fate is None:
             if name in asking:  # a loop, which no kernel makes
                 return Fate.WEAKENED
-            asked = {below: self._decide(below, concerned, asking | {name}) for below in self._below(name, concerned)}
+            asked = {below: self._decide(below, asking | {name}) for below in self._below.get(name, ())}
             fates = set(asked.values())
             if any(self._look(below).master != name for below in asked):
                 seen.fate = next(fate for fate in Fate if fate in fates)
             else:
                 seen.fate = Fate.WEAKENED if Fate.WEAKENED in fates or self._spare(name) else Fate.CUT_OFF
         return seen.fate
-
-    def _below(self, name: str, concerned: Iterable[str]) -> list[str]:
-        """The concerned interfaces that one stands on."""
-        return [other for other in concerned if name in self._look(other).above and other != name]
 
     def _spare(self, name: str) -> list[str]:
         """The ways out that a master keeps: other members that lead to hardware."""
@@ -172,6 +175,7 @@ class Network:
         lines = self.looker.lines(f"{self.looker.proc}/net/route", f"whether the default route runs over {_names(concerned)}")
         wide = self.looker.lines(f"{self.looker.proc}/net/ipv6_route", None)  # without IPv6 there is none
         self._routes = [*ipv4_routes(lines or ()), *ipv6_routes(wide or ())]
+        self._defaults = [route for route in self._routes if route.default]
 
     def _elsewhere(self, going: Iterable[str]) -> None:
         """Note the interfaces that this program's network namespace does not have: of them nothing else can be told."""
@@ -185,14 +189,14 @@ class Network:
 
     def _interface(self, name: str, bdf: str, addresses: dict[str, list[str]]) -> Interface:
         seen, shown = self._look(name), printable(name)
-        defaults = [route for route in self._routes if route.default]
+        defaults = self._defaults
         own = tuple(dict.fromkeys(route.family for route in defaults if route.interface == shown))
         return Interface(
             name=shown,
             fate=seen.fate or Fate.GONE,
             bdf=bdf,
             kind="" if bdf else self._kind(name),
-            below=tuple(printable(below) for below in self._below(name, self._seen) if self._look(below).fate is not None),
+            below=tuple(printable(below) for below in self._below.get(name, ())),
             spare=tuple(printable(spare) for spare in self._spare(name)) if seen.fate is Fate.WEAKENED else (),
             addresses=tuple(addresses.get(shown, ())),
             default_route=own,

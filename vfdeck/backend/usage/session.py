@@ -13,6 +13,7 @@ from vfdeck.backend.usage.looking import Looker, reason
 from vfdeck.backend.usage.routes import IPAddress, address_of, is_established
 
 _VARIABLE = b"SSH_CONNECTION="
+_PORT_DIGITS, _PID_DIGITS = 5, 10
 #: Programs above this one that are looked at, at most.
 _GENERATIONS = 64
 
@@ -63,10 +64,13 @@ def connection(looker: Looker) -> tuple[Connection | None, str]:
 def parse(text: bytes) -> Connection | None:
     """The value of SSH_CONNECTION: the client's address and port, the server's address and port."""
     fields = text.decode("ascii", "replace").split()
-    if len(fields) != 4 or not all(port.isascii() and port.isdigit() and int(port[:6]) <= 0xFFFF for port in fields[1::2]):
+    if len(fields) != 4:
         return None
     peer, local = address_of(fields[0]), address_of(fields[2])
-    return Connection(peer, int(fields[1]), local, int(fields[3])) if peer and local else None
+    ports = [int(port) if port.isdigit() and len(port) <= _PORT_DIGITS else -1 for port in fields[1::2]]
+    if peer is None or local is None or not all(0 <= port <= 0xFFFF for port in ports):
+        return None
+    return Connection(peer, ports[0], local, ports[1])
 
 
 def is_open(looker: Looker, found: Connection) -> bool | None:
@@ -84,7 +88,7 @@ def _process(stat: bytes) -> _Process | None:
     """Name and parent from /proc/PID/stat; the name stands in parentheses and may hold anything."""
     head, _, tail = stat.rpartition(b")")
     fields = tail.split()
-    if len(fields) < 2 or not fields[1].isdigit():
+    if len(fields) < 2 or not fields[1].isdigit() or len(fields[1]) > _PID_DIGITS:
         return None
     return _Process(head.partition(b"(")[2], int(fields[1]))
 

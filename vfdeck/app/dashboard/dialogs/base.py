@@ -6,10 +6,13 @@ from collections.abc import Sequence
 from typing import ClassVar, Generic, TypeVar
 
 from rich.text import Text
+from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, Vertical
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.message import Message
 from textual.screen import ModalScreen
+from textual.widget import Widget
 from textual.widgets import Button, Static
 
 from vfdeck.widgets.section_view import SectionView
@@ -18,12 +21,25 @@ from vfdeck.widgets.state import Tone
 
 Result = TypeVar("Result")
 
-#: Rows below which a dialog takes the whole height and leaves no gaps.
-LOW = 16
+#: Rows below which a dialog takes the whole height and leaves no gaps; columns below which hints stand in the frame.
+LOW, NARROW = 16, 60
+
+
+class _Body(VerticalScroll):
+    """What stands between title and buttons. It emits `Resized`, after which other parts of it are in sight than before."""
+
+    class Resized(Message):
+        """There are more or fewer rows now."""
+
+    def on_resize(self) -> None:
+        """Tell."""
+        self.post_message(self.Resized())
 
 
 class Dialog(ModalScreen[Result | None], Generic[Result]):
     """A titled box with buttons. Escape answers None. Foreign text goes in as `Text`.
+
+    Title and buttons are always on the screen; what stands between them scrolls where there is no room for all of it.
 
     A key or a message may come before the widgets are there or after they have gone: dialogs keep theirs and never look for them.
     """
@@ -33,6 +49,8 @@ class Dialog(ModalScreen[Result | None], Generic[Result]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "cancel", "Cancel", show=False),
         Binding("enter", "enter", "Accept", show=False),
+        Binding("pageup", "turn_body(-1)", "Up", show=False),
+        Binding("pagedown", "turn_body(1)", "Down", show=False),
     ]
     #: what the accepting button says
     accept: ClassVar[str] = "Continue"
@@ -40,12 +58,14 @@ class Dialog(ModalScreen[Result | None], Generic[Result]):
     def __init__(self, title: str, subtitle: str = "") -> None:
         super().__init__()
         self._frame = Vertical(id="dialog")
+        self._body = _Body(id="asked", can_focus=False)
         self._buttons = Horizontal(id="buttons")
         self._ready = False
         self._answered = False
         self._heading = title
         self._title = Static(Text(title), id="title", markup=False)
         self._subtitle = Static(Text(subtitle), id="subtitle", markup=False) if subtitle else None
+        self._hint = Static(id="hint", markup=False)
         self._cancel = Button("Cancel  Esc", id="cancel", compact=True)
         self._accept = Button(f"{self.accept}  ⏎", id="accept", variant="primary", compact=True)
 
@@ -55,7 +75,8 @@ class Dialog(ModalScreen[Result | None], Generic[Result]):
             yield self._title
             if self._subtitle is not None:
                 yield self._subtitle
-            yield from self.body()
+            with self._body:
+                yield from self.body()
             with self._buttons:
                 yield from self.buttons()
 
@@ -68,6 +89,12 @@ class Dialog(ModalScreen[Result | None], Generic[Result]):
         """Cancel and accept."""
         yield self._cancel
         yield self._accept
+
+    def hint(self, text: str) -> None:
+        """Say what a key would do: beside the buttons, where there is room."""
+        narrow = self.has_class("-narrow")
+        self._hint.update("" if narrow else text)
+        self._frame.border_subtitle = Text(text) if narrow else ""
 
     def for_many(self, number: int) -> None:
         """Say that the answer is for `number` functions, of which the title names the first."""
@@ -87,18 +114,40 @@ class Dialog(ModalScreen[Result | None], Generic[Result]):
         self._accept.disabled = not possible
 
     def on_resize(self) -> None:
-        """Leave room for all the rest beside what scrolls: a guess, and once it is laid out what is really left."""
+        """Leave room for title and buttons beside what scrolls: a guess, and once it is laid out what is really left."""
         self.set_class(self.size.height < LOW, "-low")
+        self.set_class(self.size.width < NARROW, "-narrow")
         for view in self.query(SectionView):
             view.styles.max_height = max(2, self.size.height * 94 // 100 - 7)
-            self.call_after_refresh(self._fit, view)
+        self.call_after_refresh(self._fit)
 
-    def _fit(self, view: SectionView) -> None:
+    def _fit(self) -> None:
         """Let what scrolls have the rows that are left."""
-        if not self._answered:
-            rest = self._buttons.virtual_region.bottom - view.virtual_region.height
-            most = self.size.height if self.has_class("-low") else self.size.height * 94 // 100
-            view.styles.max_height = max(2, most - self._frame.gutter.height - rest)
+        if self._answered:
+            return
+        rest = self._buttons.virtual_region.bottom - self._body.virtual_region.height
+        most = self.size.height if self.has_class("-low") else self.size.height * 94 // 100
+        room = max(2, most - self._frame.gutter.height - rest)
+        self._body.styles.max_height = room
+        for view in self.query(SectionView):
+            others = self._body.virtual_size.height - view.virtual_region.height
+            view.styles.max_height = max(2, room - others)
+
+    @on(_Body.Resized)
+    @on(events.DescendantFocus)
+    def _keep_in_sight(self) -> None:
+        """What the keys go to is in sight, also when it comes into being after the room for it was shared out."""
+        self.call_after_refresh(self.show_focused)
+
+    def show_focused(self) -> None:
+        """Scroll so far that what has the focus is in sight, with what is said below it."""
+        if self.focused is not None and self._body in self.focused.ancestors and not self._answered:
+            part = self.focused.parent if self.focused.parent is not self._body else self.focused
+            self._body.scroll_to_widget(part if isinstance(part, Widget) else self.focused, animate=False)
+
+    def action_turn_body(self, by: int) -> None:
+        """Scroll what stands between title and buttons by a page."""
+        (self._body.scroll_page_down if by > 0 else self._body.scroll_page_up)(animate=False)
 
     def on_button_pressed(self, event: Button.Pressed) -> None:
         """Cancel, or accept."""
@@ -127,12 +176,15 @@ class Dialog(ModalScreen[Result | None], Generic[Result]):
 
 
 class Page(Dialog[bool]):
-    """Text to read: sections that scroll. Escape, Enter and q close it."""
+    """Text to read: sections that scroll. Escape, Enter and q close it; `keys` says what others do."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("enter,q", "cancel", "Close", show=False)]
 
-    def __init__(self, title: str, sections: Sequence[Section], *, label_width: int = 9, tone: Tone = Tone.PLAIN) -> None:
+    def __init__(
+        self, title: str, sections: Sequence[Section], *, label_width: int = 9, tone: Tone = Tone.PLAIN, keys: str = ""
+    ) -> None:
         super().__init__(title)
+        self._keys = f"↑ ↓ scroll   {keys}".rstrip()
         self._title.add_class(str(tone))
         self._text = SectionView(tuple(sections), label_width=label_width, id="page")
 
@@ -142,7 +194,7 @@ class Page(Dialog[bool]):
 
     def buttons(self) -> ComposeResult:
         """One to close."""
-        yield Static("↑ ↓ scroll", id="hint", markup=False)
+        yield Static(self._keys, id="hint", markup=False)
         yield Button("Close  Esc", id="cancel", compact=True)
 
     def on_mount(self) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import enum
 from typing import ClassVar
 
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.widgets import Input, Static
+from textual.widgets import Button, Input, Static
 
 from vfdeck.app.dashboard.dialogs.base import Dialog
 from vfdeck.backend.changes import Plan, target_of
@@ -36,8 +37,15 @@ def plan_sections(plan: Plan) -> list[Section]:
     return sections
 
 
-class ConfirmDialog(Dialog[bool]):
-    """Shows a plan; answers True when it shall be done.
+class Consent(enum.Enum):
+    """What a plan was answered; None is no."""
+
+    ALL = enum.auto()
+    FEWER = enum.auto()  # show the plan for a part of it
+
+
+class ConfirmDialog(Dialog[Consent]):
+    """Shows a plan and asks whether it shall be done. `fewer` offers a smaller one: what a button says for that.
 
     What takes something away needs a key of its own (`Y`), and the focus rests on Cancel. What cuts off the operator or takes the
     root file system away needs the function's address typed.
@@ -47,6 +55,7 @@ class ConfirmDialog(Dialog[bool]):
         Binding("y", "yes", "Do it", show=False),
         Binding("Y", "surely", "Do it", show=False),
         Binding("n", "cancel", "Cancel", show=False),
+        Binding("v", "fewer", "Fewer", show=False),
         Binding("up", "scroll(-1)", "Up", show=False),
         Binding("down", "scroll(1)", "Down", show=False),
         Binding("pageup", "turn('page_up')", "Page up", show=False),
@@ -55,16 +64,16 @@ class ConfirmDialog(Dialog[bool]):
         Binding("end", "turn('end')", "Bottom", show=False, priority=True),
     ]
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, fewer: str = "") -> None:
         untold = plan.destructive and not plan.warnings
         super().__init__(plan.title, plan.severe or ("takes something away that does not come back by itself" if untold else ""))
         self._plan = plan
+        self._fewer = Button(f"{fewer}  v", id="fewer", compact=True) if fewer else None
         self._wanted = target_of(plan.change) if plan.severe and not plan.impossible else ""
         self._typed = Input(id="consent", max_length=32, select_on_focus=False)
         self._typed.cursor_blink = False
         self._text = SectionView(plan_sections(plan), label_width=2, id="plan")
         self._text.can_focus = False
-        self._hint = Static(id="hint", markup=False)
         if plan.impossible:
             self._cancel.label = "Close  Esc"
         self._accept.label = "Do it  ⏎" if self._wanted else "Do it  Y" if plan.destructive else "Do it  y"
@@ -81,6 +90,8 @@ class ConfirmDialog(Dialog[bool]):
         """Cancel, and do it where it can be done."""
         yield self._hint
         yield self._cancel
+        if self._fewer is not None:
+            yield self._fewer
         if not self._plan.impossible:
             yield self._accept
 
@@ -131,16 +142,22 @@ class ConfirmDialog(Dialog[bool]):
     def action_yes(self) -> None:
         """Do it, unless something goes away."""
         if self._plan.destructive and not self._wanted and not self._plan.impossible:
-            self._hint.update("press Y (shift) to do it")
+            self.hint("press Y (shift) to do it")
         else:
             self.action_surely()
 
     def action_surely(self) -> None:
         """Do it, also where something goes away."""
         if not self._consents:
-            self._hint.update(f"type {self._wanted} first")
+            self.hint(f"type {self._wanted} first")
         elif not self._plan.impossible:
-            self.answer(True)
+            self.answer(Consent.ALL)
+
+    @on(Button.Pressed, "#fewer")
+    def action_fewer(self) -> None:
+        """Show the plan for fewer."""
+        if self._fewer is not None:
+            self.answer(Consent.FEWER)
 
     def action_enter(self) -> None:
         """Enter presses buttons, and confirms nothing by itself."""

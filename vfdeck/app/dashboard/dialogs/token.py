@@ -15,9 +15,10 @@ from vfdeck.app.dashboard.dialogs.base import Dialog
 from vfdeck.backend.changes import SetToken
 from vfdeck.backend.model import Function, Snapshot
 from vfdeck.backend.plan import plan
+from vfdeck.backend.rotation import way
 from vfdeck.backend.token import Token
-from vfdeck.backend.wording import who_holds
 from vfdeck.widgets.state import Tone, by_group, plural, short_name, token_words
+from vfdeck.widgets.token_facts import WAY_WORDS
 from vfdeck.widgets.token_field import TokenField
 
 
@@ -33,7 +34,6 @@ class TokenDialog(Dialog[SetToken]):
         self._by = by_group(snapshot.host)
         self._field = TokenField()
         self._warned: Token | None = None
-        self._hint = Static(id="hint", markup=False)
 
     def body(self) -> ComposeResult:
         """What is known, the field, its buttons, and what the token is for."""
@@ -64,7 +64,8 @@ class TokenDialog(Dialog[SetToken]):
     @on(TokenField.Changed)
     def _changed(self, event: TokenField.Changed) -> None:
         self.allow(event.token is not None)
-        self._hint.update("")
+        self.hint("")
+        self.call_after_refresh(self.show_focused)  # what is said of it may take more lines than before
 
     @on(TokenField.Submitted)
     def _submitted(self) -> None:
@@ -91,7 +92,7 @@ class TokenDialog(Dialog[SetToken]):
             self._field.demand()
         elif self._field.unseen and self._warned != token:
             self._warned = token
-            self._hint.update("⏎ again sets it unseen")
+            self.hint("⏎ again sets it unseen")
         else:
             self.answer(SetToken(self._pf.bdf, token))
 
@@ -102,12 +103,10 @@ def _now(pf: Function, snapshot: Snapshot) -> list[tuple[str, Tone]]:
     lines = [(f"Now {words}", tone)]
     users = snapshot.users_of(pf.bdf)
     # what the planner says of any token, before one is made and handed on
-    impossible = plan(SetToken(pf.bdf, Token.generate()), snapshot).impossible
+    change = SetToken(pf.bdf, Token.generate())
+    impossible = plan(change, snapshot).impossible
     if impossible:
-        lines.append((f"✗ Can't be set now: {impossible}", Tone.BAD))
-        others = [holder for holder in snapshot.holders_of(pf.bdf) if not holder.own]
-        if users.value and others:  # of these two obstacles the planner names the VFs only
-            lines.append((f"✗ The PF itself is held: {who_holds(snapshot, others)}", Tone.BAD))
-    elif users.value:
+        return [*lines, (f"✗ Can't be set now: {impossible}", Tone.BAD)]
+    if users.value:
         lines.append((f"{plural(users.value, 'VF')} in use: they go on; later opens need the new token", Tone.WARN))
-    return lines
+    return [*lines, (f"It is set {WAY_WORDS[way(change, snapshot)][1]}", Tone.DIM)]

@@ -33,11 +33,12 @@ from vfdeck.backend.changes import BindDriver, Change, Open, OpenPath, Outcome, 
 from vfdeck.backend.evidence import gather
 from vfdeck.backend.explain import diagnose
 from vfdeck.backend.facts import Facts
+from vfdeck.backend.goal import Goal
 from vfdeck.backend.kernel import VFIO_TYPE1_IOMMU, Blocked, Kernel, Refusal, Stage, lines_since
 from vfdeck.backend.local_host import LocalHost
 from vfdeck.backend.model import Snapshot
 from vfdeck.backend.player import Player
-from vfdeck.backend.sim.faults import Exercise, Table
+from vfdeck.backend.sim.faults import Exercise, Table, names
 from vfdeck.backend.token import Token
 from vfdeck.backend.token_rules import format_argument
 from vfdeck.backend.vfio import DEVICES, Program
@@ -165,7 +166,7 @@ def attempt(fault: Exercise, host: LocalHost) -> Outcome:
     assert step is not None, f"{fault.name} has nothing to do"
     before = host.snapshot()
     if "kind" not in step:
-        change = change_of(step["as"]) if "as" in step else _purpose(step)
+        change = purpose(step)
         return _explained(host, before, change, lambda: _call(host.kernel, step), step.get("argument"))
     change = change_of(step)
     if step.get("answer") != "BLOCKED" and not host.plan(change, before).impossible:
@@ -173,8 +174,10 @@ def attempt(fault: Exercise, host: LocalHost) -> Outcome:
     return _explained(host, before, change, lambda: _act(host.kernel, change, before, _patience(step)), None)
 
 
-def _purpose(step: Table) -> Change:
+def purpose(step: Table) -> Change:
     """The change that a call is part of."""
+    if "as" in step:
+        return change_of(step["as"])
     if step["op"] == "write":
         *_, directory, name = step["path"].split("/")
         if name == "sriov_numvfs":
@@ -186,6 +189,23 @@ def _purpose(step: Table) -> Change:
     if step["op"] == "feature":
         return SetToken(bdf, token("another"))
     return Open(bdf, path=OpenPath.CDEV if step["op"] == "bind_iommufd" else OpenPath.GROUP)
+
+
+def goal_of(fault: Exercise) -> Goal | None:
+    """The goal of a fault; None where nothing is refused and the doctor finds nothing."""
+    step = fault.do
+    if step is None:
+        return Goal(fault.entry, None, False, fault.look) if fault.look else None
+    by_others = "kind" not in step
+    change = purpose(step) if by_others else change_of(step)
+    return Goal(fault.entry, change, by_others, "")
+
+
+def next_fault(name: str) -> str:
+    """The fault after this one; "" after the last."""
+    every = names()
+    at = every.index(name) + 1 if name in every else len(every)
+    return every[at] if at < len(every) else ""
 
 
 def _act(kernel: Kernel, change: Change, before: Snapshot, patience: float) -> None:

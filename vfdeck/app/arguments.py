@@ -1,0 +1,187 @@
+"""What can be typed after `vfdeck token`, `vfdeck open` and `vfdeck recipe`. Nothing is imported that `--help` would wait for."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+_STATUSES = (
+    "The exit status is 0 where it was done, 1 where you said no, 69 where it cannot be done now, 71 where the kernel refused, "
+    "75 where somebody else is in the way, 77 where this user or this token may not."
+)
+
+
+def add_token(commands: Any, kind: type[argparse.ArgumentParser]) -> None:
+    """The parsers of `vfdeck token`; `kind` is the class of parsers."""
+    token = commands.add_parser("token", allow_abbrev=False, help="VF tokens: set, rotate, verify, what is known, where they leak")
+    doings = token.add_subparsers(title="what to do", metavar="WHAT", parser_class=kind, required=True, dest="doing")
+    _add_set(doings)
+    _add_rotate(doings)
+    _add_verify(doings)
+    _add_status(doings)
+    _add_scan(doings)
+    token.set_defaults(command="token")
+
+
+def _add_set(doings: Any) -> None:
+    setting = doings.add_parser(
+        "set",
+        allow_abbrev=False,
+        help="set a PF's token",
+        description="Whoever opens a VF of the PF from then on must give it. What it touches is shown first, and asked for.",
+        epilog=_STATUSES,
+    )
+    setting.add_argument("pf", metavar="PF", help="a PF's address, e.g. 0000:03:00.0")
+    _sources(setting).add_argument("--generate", action="store_true", help="make a random one; say where it goes")
+    _deliveries(setting)
+    _way(setting)
+    _doing(setting)
+
+
+def _add_rotate(doings: Any) -> None:
+    rotating = doings.add_parser(
+        "rotate",
+        allow_abbrev=False,
+        help="replace a PF's token by a random one; what is open goes on",
+        description="Made, handed on, and set in the least invasive way there is. Tells who goes on, and who must be told.",
+        epilog=_STATUSES,
+    )
+    rotating.add_argument("pf", metavar="PF", help="a PF's address, e.g. 0000:03:00.0")
+    _deliveries(rotating)
+    _way(rotating)
+    _doing(rotating)
+    rotating.set_defaults(generate=True, token_file=None, token_stdin=False, token_command=None)
+
+
+def _add_verify(doings: Any) -> None:
+    verifying = doings.add_parser(
+        "verify",
+        allow_abbrev=False,
+        help="is this token the right one for a VF? Asked without opening it",
+        epilog="The exit status is 0 for right, 1 for wrong; where it could not be told, 69, 71, 75 or 77 say why.",
+    )
+    verifying.add_argument("bdf", metavar="VF", help="a VF's address, e.g. 0000:03:02.1")
+    _sources(verifying)
+    verifying.add_argument("--path", choices=("group", "cdev"), default="group", help="ask by its group (usual) or its own node")
+    _where(verifying)
+
+
+def _add_status(doings: Any) -> None:
+    status = doings.add_parser(
+        "status",
+        allow_abbrev=False,
+        help="what is known of each PF's token, how well, and which VFs need one",
+        epilog="The exit status is 0 where every PF's token that guards VFs is known, 1 where one is not.",
+    )
+    status.add_argument("pfs", metavar="PF", nargs="*", help="these PFs only")
+    status.add_argument("--json", action="store_true", help="JSON as described by vfdeck/backend/schema/tokens-v1.json")
+    _place(status)
+
+
+def _add_scan(doings: Any) -> None:
+    leaks = doings.add_parser(
+        "scan",
+        allow_abbrev=False,
+        help="which programs carry a VF token in their command line or environment, by fingerprint",
+        epilog="The exit status is 0 where there is none, 1 where there is one, 77 where none was seen but not every process "
+        "could be looked at.",
+    )
+    leaks.add_argument("--json", action="store_true", help="JSON as described by vfdeck/backend/schema/leaks-v1.json")
+    _place(leaks)
+
+
+def add_open(commands: Any) -> None:
+    """The parser of `vfdeck open`."""
+    opening = commands.add_parser(
+        "open",
+        allow_abbrev=False,
+        help="open a device, tell how far it went, and close it",
+        usage="vfdeck open BDF [options] [-- COMMAND...]",
+        description="With a COMMAND the device is held open while that runs. Neither the device nor the token is passed on to it.",
+        epilog=f"{_STATUSES} With a COMMAND that was run: its own.",
+    )
+    opening.add_argument("bdf", metavar="BDF", help="a function's address, e.g. 0000:03:02.1")
+    opening.add_argument("--path", choices=("group", "cdev"), default="group", help="by its group (usual) or its own node")
+    _sources(opening)
+    _doing(opening)
+    opening.set_defaults(command="open", holding=())
+
+
+def add_recipe(commands: Any) -> None:
+    """The parser of `vfdeck recipe`."""
+    recipe = commands.add_parser(
+        "recipe",
+        allow_abbrev=False,
+        help="how to give a VF to QEMU, DPDK, SPDK, libvfn or libvirt without leaking its token",
+    )
+    recipe.add_argument("bdf", metavar="VF", help="a VF's address, e.g. 0000:03:02.1")
+    recipe.add_argument("program", metavar="PROGRAM", nargs="?", help="qemu, dpdk, spdk, libvfn or libvirt only")
+    recipe.add_argument("--token-file", metavar="FILE", help="where the recipes say that the token is (/run/PF.token)")
+    recipe.add_argument("--json", action="store_true", help="JSON as described by vfdeck/backend/schema/recipes-v1.json")
+    _place(recipe)
+    recipe.set_defaults(command="recipe")
+
+
+# -- options that several have -------------------------------------------------------------------------------------------
+def _sources(parser: argparse.ArgumentParser) -> Any:
+    """Where a token comes from; never from the command line itself."""
+    source = parser.add_argument_group("the token").add_mutually_exclusive_group()
+    source.add_argument("--token-file", metavar="FILE", help="the first line of a file that nobody else can read")
+    source.add_argument("--token-stdin", action="store_true", help="the first line of standard input; typed unseen on a terminal")
+    source.add_argument("--token-command", metavar="CMD", help="the first line that a command prints, e.g. 'pass show vf/03'")
+    return source
+
+
+def _deliveries(parser: argparse.ArgumentParser) -> None:
+    """Where a token goes that is made here."""
+    to = parser.add_argument_group("where a token goes that is made").add_mutually_exclusive_group()
+    to.add_argument("--out", metavar="FILE", help="to a new file, for its owner's eyes")
+    to.add_argument("--to-command", metavar="CMD", help="to a command's standard input, e.g. 'pass insert -m vf/03'")
+    to.add_argument("--show", action="store_true", help="to the screen, once")
+
+
+def _way(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--way",
+        choices=("open", "feature", "borrowed"),
+        help="by opening the PF, by an open fd of vfdeck's own, or by a duplicate of another program's (the least invasive one)",
+    )
+
+
+def _doing(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--yes", action="store_true", help="do not ask")
+    parser.add_argument("--dry-run", action="store_true", help="show what would be done, and stop")
+    _where(parser)
+
+
+def _where(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="JSON as described by vfdeck/backend/schema/change-v1.json")
+    _demo(parser, parser)
+
+
+def _place(parser: argparse.ArgumentParser) -> None:
+    """For commands that only look: at a tree of files, too."""
+    place = parser.add_mutually_exclusive_group()
+    place.add_argument("--root", metavar="DIR", default=argparse.SUPPRESS, help="read sys, proc and dev below DIR instead of /")
+    _demo(place, parser)
+
+
+def _demo(place: Any, parser: argparse.ArgumentParser) -> None:
+    place.add_argument("--demo", metavar="SCENARIO", nargs="?", const="default", help="a simulated host instead of this one")
+    parser.add_argument("--seed", metavar="N", type=int, default=None, help="with --demo: what chance is drawn from (0)")
+
+
+def add_watch(commands: Any) -> None:
+    """`vfdeck watch`."""
+    watch = commands.add_parser(
+        "watch",
+        allow_abbrev=False,
+        help="what changes on a host, in plain sentences: for screen readers and logs",
+        description="Prints what there is, then a line for each change, until interrupted. Nothing is ever redrawn.",
+    )
+    watch.add_argument("--json", action="store_true", help="only the changes, a JSON object on each line")
+    place = watch.add_mutually_exclusive_group()
+    place.add_argument("--root", metavar="DIR", default=argparse.SUPPRESS, help="read sys, proc and dev below DIR instead of /")
+    place.add_argument("--demo", metavar="SCENARIO", nargs="?", const="default", help="simulated hosts instead of this one")
+    watch.add_argument("--seed", metavar="N", type=int, default=None, help="with --demo: what chance is drawn from (0)")
+    watch.set_defaults(command="watch")

@@ -1,0 +1,146 @@
+"""How every command that changes something goes about it: show the plan, ask, do it, tell what came of it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from vfdeck.app import failure
+from vfdeck.app.commands import hosts, outcomes, output
+from vfdeck.app.failure import Failure
+from vfdeck.backend.changes import Change, Outcome, Plan, target_of
+from vfdeck.backend.host import Host
+from vfdeck.backend.local_host import LocalHost
+from vfdeck.backend.model import Function, Snapshot
+
+#: The exit status where a person was asked, and said no.
+DECLINED = 1
+VERSION = 1
+
+
+@contextmanager
+def host_of(options: argparse.Namespace) -> Iterator[LocalHost]:
+    """The host that is to be changed, closed afterwards. Raises Failure where only files of one were given."""
+    if options.demo is None and options.root != "/":
+        raise Failure(failure.USAGE, "--root is for looking only: files are no kernel, and nothing can be opened or set there")
+    host = hosts.local("/") if options.demo is None else hosts.simulated(options.demo, options.seed)
+    try:
+        yield host
+    finally:
+        host.close()
+
+
+def function_of(snapshot: Snapshot, bdf: str) -> Function:
+    """The function that was asked for. Raises Failure: 66 where it is not there."""
+    function = snapshot.functions.get(bdf)
+    if function is None:
+        raise Failure(failure.NO_INPUT, f"{bdf} is no function of {snapshot.host.name}; expected an address as in `vfdeck tree`")
+    return function
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What came of a command: the plan, the outcome (None: it was not begun), and what the host looked like before."""
+
+    plan: Plan
+    before: Snapshot
+    outcome: Outcome | None = None
+    status: int = 0
+
+
+def change(host: Host, wanted: Change, options: argparse.Namespace, first: Callable[[], None] = lambda: None) -> Result:
+    """Plan, show, ask, do. `first` is called once it was agreed to, before anything is done.
+
+    Nothing is printed but the plan; on standard error where standard output is for JSON.
+    """
+    before = host.snapshot()
+    plan = host.plan(wanted, before)
+    tell(outcomes.plan_text(plan), options)
+    if plan.impossible:
+        return Result(plan, before, status=failure.UNAVAILABLE)
+    if options.dry_run:
+        return Result(plan, before)
+    if not options.yes:
+        _demand_somebody()
+        while True:
+            if not _agreed(plan):
+                print(f"nothing was done{_HINTS[_wanted(plan)]}", file=sys.stderr)
+                return Result(plan, before, status=DECLINED)
+            before = host.snapshot()
+            now = host.plan(wanted, before)
+            if now.same_as(plan):
+                break
+            plan = now  # programs come and go while a plan is read
+            tell(("This has changed meanwhile:", *outcomes.plan_text(plan)), options)
+            if plan.impossible:
+                return Result(plan, before, status=failure.UNAVAILABLE)
+    first()
+    outcome = host.perform(wanted, plan)
+    return Result(plan, before, outcome, outcomes.status(outcome))
+
+
+def tell(lines: Iterable[str], options: argparse.Namespace) -> None:
+    """Print for a person: on standard error where standard output is for JSON."""
+    if options.json:
+        print(*lines, sep="\n", file=sys.stderr, flush=True)
+    else:
+        output.write_lines(lines)
+        sys.stdout.flush()
+
+
+def report(result: Result, options: argparse.Namespace, more: dict[str, Any]) -> None:
+    """Print JSON as described by schema/change-v1.json, with what a command adds."""
+    host = result.before.host
+    value = {
+        "version": VERSION,
+        "taken": result.before.taken,
+        "host": {"name": host.name, "kernel": host.kernel, "simulated": host.simulated},
+        "change": outcomes.change_json(result.plan.change),
+        "plan": outcomes.plan_json(result.plan),
+        "outcome": outcomes.outcome_json(result.outcome) if result.outcome is not None else None,
+        "status": result.status,
+        **more,
+    }
+    output.write(json.dumps(value, indent=1) + "\n")
+
+
+def remark(snapshot: Snapshot) -> list[str]:
+    """That what was done to a simulated host goes with it."""
+    return ["(simulated: nothing of this outlives the command)"] if snapshot.host.simulated else []
+
+
+# -- asking ----------------------------------------------------------------------------------------------------------------
+def _demand_somebody() -> None:
+    if not all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stderr)):
+        line = "there is no terminal to ask at; --yes does it without asking, --dry-run only shows it"
+        raise Failure(failure.USAGE, line)
+
+
+#: What is said to those who said no, who may have meant yes; "" is for an address.
+_HINTS = {"y": "", "Y": "; that wants a capital Y", "": "; that wants the address typed"}
+
+
+def _wanted(plan: Plan) -> str:
+    """What must be typed: more where more is at stake, as in the dashboard; "" for the function's address."""
+    return "" if plan.severe else "Y" if plan.destructive else "y"
+
+
+def _agreed(plan: Plan) -> bool:
+    """Whether the person at the terminal says yes, in the way that fits what is at stake."""
+    wanted = _wanted(plan)
+    if not wanted:
+        print(f"This {plan.severe}. Type {target_of(plan.change)} to do it all the same: ", end="", file=sys.stderr, flush=True)
+        return _answer() == target_of(plan.change)
+    hint = "Y (capital) to do it: it takes something away" if wanted == "Y" else "y/N"
+    print(f"Do it? [{hint}] ", end="", file=sys.stderr, flush=True)
+    return _answer() in ({"Y"} if wanted == "Y" else {"y", "Y", "yes"})
+
+
+def _answer() -> str:
+    """What was typed; nothing at the end of input."""
+    return sys.stdin.readline().strip()

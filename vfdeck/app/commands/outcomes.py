@@ -1,0 +1,145 @@
+"""Plans and outcomes for those who read lines or JSON: what would be done, what came of it, and the exit status that says so."""
+
+from __future__ import annotations
+
+import errno
+import os
+import textwrap
+from collections.abc import Iterator
+from typing import Any
+
+from vfdeck.app import failure
+from vfdeck.backend.changes import Change, Explanation, Open, Outcome, Plan, SetToken, VerifyToken, target_of
+
+WIDTH = 100
+#: How far a line that goes on is indented at most.
+MARGIN = 14
+_STATUS = {
+    **dict.fromkeys((errno.EACCES, errno.EPERM), failure.NO_PERMISSION),
+    **dict.fromkeys((errno.EBUSY, errno.EAGAIN), failure.TRY_AGAIN),
+    **dict.fromkeys((errno.ENOENT, errno.ENODEV, errno.ENXIO, errno.ESRCH), failure.UNAVAILABLE),
+}
+
+
+def status(outcome: Outcome) -> int:
+    """The exit status: 0 for done, else by what stood in the way."""
+    if outcome.ok:
+        return 0
+    if not outcome.attempted:
+        return failure.UNAVAILABLE
+    if outcome.blocked:
+        return failure.TRY_AGAIN
+    return _STATUS.get(outcome.errno, failure.OS)
+
+
+# -- text ------------------------------------------------------------------------------------------------------------------
+def plan_text(plan: Plan) -> Iterator[str]:
+    """What would be done: whom it touches first, then every step, then what is expected."""
+    yield plan.title
+    if plan.impossible:
+        yield from wrapped(plan.impossible, "  not possible now: ")
+        return
+    for warning in plan.warnings:
+        yield from wrapped(warning, "  ! ")
+    for number, step in enumerate(plan.steps, 1):
+        yield from wrapped(step.text, f"  {number}. ")
+        if step.shell:
+            yield from wrapped(step.shell, "     $ ")
+    if plan.predicted is not None and not any(warning.startswith("expected: ") for warning in plan.warnings):
+        yield from wrapped(f"expected: {plan.predicted}", "  = ")
+
+
+def outcome_text(outcome: Outcome) -> Iterator[str]:
+    """What came of it: the steps that were done, the kernel's no, and the explanation."""
+    for step in outcome.done:
+        yield from wrapped(step, "done: ")
+    if outcome.blocked:
+        yield from wrapped("the call still waits in the kernel, and cannot be taken back", "waiting: ")
+    elif not outcome.attempted:
+        yield "not attempted"
+    elif outcome.errno:
+        about = f"{outcome.errno_name} at {outcome.stage or 'an unknown stage'} of {outcome.target or target_of(outcome.change)}"
+        yield from wrapped(f"{about} ({os.strerror(outcome.errno)})", "refused: ")
+    if outcome.surprise:
+        yield from wrapped(outcome.surprise, "not as predicted: ")
+    if outcome.explanation is not None:
+        yield from explanation_text(outcome.explanation)
+    for other in outcome.alternatives:
+        yield from wrapped(f"{other.title}. {other.rule}", f"  or {other.entry}: ")
+
+
+def explanation_text(why: Explanation) -> Iterator[str]:
+    """An entry of the catalogue, filled in for this host."""
+    yield from wrapped(why.title, f"{why.entry}: " if why.entry not in ("plan", "unknown", "note") else "")
+    texts = [("rule", why.rule), ("why", why.why), *(("for", text) for text in why.evidence_for)]
+    texts += [*(("against", text) for text in why.evidence_against), *(("open", text) for text in why.evidence_open)]
+    texts += [("do", text) for text in why.do]
+    for label, text in texts:
+        if text:
+            yield from wrapped(text, f"  {label:<8} ")
+
+
+def wrapped(text: str, first: str = "") -> list[str]:
+    """Lines of a width that fits, the first after `first`, the others below the text or at the margin."""
+    margin = " " * min(len(first), MARGIN)
+    return textwrap.wrap(
+        text, WIDTH, initial_indent=first, subsequent_indent=margin, break_long_words=False, break_on_hyphens=False
+    )
+
+
+# -- JSON ------------------------------------------------------------------------------------------------------------------
+def change_json(change: Change) -> dict[str, Any]:
+    """What was asked for; a token by its fingerprint."""
+    given = change.token if isinstance(change, SetToken | VerifyToken | Open) else None
+    return {
+        "kind": _KINDS[type(change)],
+        "target": target_of(change),
+        "token": given.fingerprint if given is not None else None,
+        "way": str(change.way) if isinstance(change, SetToken) and change.way else None,
+        "path": str(change.path) if isinstance(change, VerifyToken | Open) else None,
+    }
+
+
+_KINDS: dict[type, str] = {SetToken: "set token", VerifyToken: "verify token", Open: "open"}
+
+
+def plan_json(plan: Plan) -> dict[str, Any]:
+    """As described by schema/change-v1.json."""
+    return {
+        "title": plan.title,
+        "steps": [{"text": step.text, "shell": step.shell} for step in plan.steps],
+        "warnings": list(plan.warnings),
+        "destructive": plan.destructive,
+        "impossible": plan.impossible or None,
+        "severe": plan.severe or None,
+        "expected": str(plan.predicted) if plan.predicted is not None else None,
+    }
+
+
+def outcome_json(outcome: Outcome) -> dict[str, Any]:
+    """As described by schema/change-v1.json."""
+    return {
+        "ok": outcome.ok,
+        "attempted": outcome.attempted,
+        "blocked": outcome.blocked,
+        "errno": outcome.errno_name if outcome.errno else None,
+        "stage": str(outcome.stage) if outcome.stage else None,
+        "target": outcome.target,
+        "done": list(outcome.done),
+        "verified": outcome.verified,
+        "explanation": _explanation_json(outcome.explanation) if outcome.explanation is not None else None,
+        "alternatives": [_explanation_json(other) for other in outcome.alternatives],
+    }
+
+
+def _explanation_json(why: Explanation) -> dict[str, Any]:
+    return {
+        "entry": why.entry,
+        "title": why.title,
+        "rule": why.rule,
+        "why": why.why,
+        "for": list(why.evidence_for),
+        "against": list(why.evidence_against),
+        "open": list(why.evidence_open),
+        "do": list(why.do),
+    }

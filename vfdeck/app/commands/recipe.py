@@ -1,0 +1,97 @@
+"""`vfdeck recipe`: how to start programs with a VF and its token, without leaking that as far as they allow."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import shlex
+from collections.abc import Iterator
+
+from vfdeck.app import failure
+from vfdeck.app.commands import changing, hosts, outcomes, output
+from vfdeck.app.failure import Failure
+from vfdeck.backend import recipes
+from vfdeck.backend.facts import cdev_unguarded, guarded
+from vfdeck.backend.model import Function, Role, Snapshot
+from vfdeck.backend.recipes import READERS, Recipe
+from vfdeck.backend.text import printable
+
+VERSION = 1
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print the recipes. Raises Failure: 64 for what is no VF or a program without recipes, 66 for a function that is not there."""
+    bdf = hosts.address(options.bdf)
+    if options.program is not None and options.program not in recipes.programs():
+        known = ", ".join(recipes.programs())
+        raise Failure(failure.USAGE, f"there is no recipe for {printable(options.program, 40)}; expected one of {known}")
+    host = hosts.local(options.root) if options.demo is None else hosts.simulated(options.demo, options.seed)
+    try:
+        snapshot = host.snapshot()
+    finally:
+        host.close()
+    vf = changing.function_of(snapshot, bdf)
+    if vf.role is not Role.VF:
+        raise Failure(failure.USAGE, f"{bdf} is no VF; expected one: recipes are for those who use VFs")
+    file = shlex.quote(printable(options.token_file)) if options.token_file is not None else recipes.token_file(vf)
+    needed = _needed(snapshot, vf)
+    fitting = [recipe for recipe in recipes.recipes() if needed is not False and options.program in (None, recipe.program)]
+    found = [recipes.filled(recipe, vf, file) for recipe in fitting]
+    if options.json:
+        value = {
+            "version": 1,
+            "vf": bdf,
+            "pf": vf.physfn,
+            "token_needed": needed,
+            "recipes": [dataclasses.asdict(r) for r in found],
+        }
+        output.write(json.dumps(value, indent=1) + "\n")
+    else:
+        output.write_lines(_lines(snapshot, vf, file, found))
+    return 0
+
+
+def _needed(snapshot: Snapshot, vf: Function) -> bool | None:
+    """Whether the VF opens with its PF's token only, once it is on a vfio driver; None where its PF is not visible."""
+    return guarded(snapshot, vf.bdf) if vf.physfn in snapshot.functions else None
+
+
+def _lines(snapshot: Snapshot, vf: Function, file: str, found: list[Recipe]) -> Iterator[str]:
+    for first, text in zip((f"{vf.bdf}  ", *[" " * 14] * 9), _about(snapshot, vf, file), strict=False):
+        yield from outcomes.wrapped(text, first)
+    for recipe in found:
+        yield ""
+        yield from _recipe(recipe)
+
+
+def _about(snapshot: Snapshot, vf: Function, file: str) -> Iterator[str]:
+    """What a VF asks of those who open it."""
+    needed, pf = _needed(snapshot, vf), snapshot.functions.get(vf.physfn or "")
+    on = pf.driver if pf is not None and pf.driver else "no driver"
+    if needed is False:
+        yield f"Its PF {vf.physfn} is on {on}: it opens without a token, and one given is an error. Start programs as usual."
+        return
+    if needed is None:
+        yield "Its PF is not visible: whether it needs a token cannot be told. If it does:"
+    else:
+        yield f"Its PF {vf.physfn} is on {on}: it opens with that PF's token only."
+    if not vf.on_vfio:
+        yield f"It is on {vf.driver or 'no driver'} now: bind it to vfio-pci first (vfdeck check --bind {vf.bdf})."
+    if cdev_unguarded(snapshot.host):
+        yield "Through its own node this kernel asks for no token (D17), and one given there is an error."
+    yield f"The token is expected in {file}: vfdeck token rotate {vf.physfn or 'PF'} --out {file}"
+
+
+def _recipe(recipe: Recipe) -> Iterator[str]:
+    yield recipe.title
+    yield from outcomes.wrapped(recipe.versions, "  versions  ")
+    yield from outcomes.wrapped(f"by {READERS[recipe.seen]}", "  readable  ")
+    yield from outcomes.wrapped(recipe.tried, "  tried     ")
+    for number, step in enumerate(recipe.steps, 1):
+        yield from outcomes.wrapped(step.text, f"  {number}. ")
+        for line in step.shell.splitlines():  # never wrapped: it is to be copied
+            yield f"     {line}"
+    for note in recipe.notes:
+        yield from outcomes.wrapped(note, "  - ")
+    yield from outcomes.wrapped("; ".join(recipe.sources), "  sources   ")

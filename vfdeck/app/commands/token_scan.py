@@ -1,0 +1,79 @@
+"""`vfdeck token scan`: which programs carry a VF token where others can read it."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+from collections.abc import Iterator
+
+from vfdeck.app.commands import hosts, output
+from vfdeck.backend.leaks import COMMAND_LINE, Leak, Leaks, leaks
+from vfdeck.backend.model import Snapshot, TokenState
+
+VERSION = 1
+#: Exit statuses: none was found; one was; none was seen, but not everything could be looked at (EX_NOPERM).
+NONE, FOUND, NOT_KNOWN = 0, 1, 77
+
+
+def run(options: argparse.Namespace) -> int:
+    """Look at every process once and print."""
+    host = hosts.local(options.root) if options.demo is None else hosts.simulated(options.demo, options.seed)
+    try:
+        seen = leaks(host.kernel)
+        snapshot = host.snapshot() if seen.found and not options.json else None
+    finally:
+        host.close()
+    if options.json:
+        entries = [
+            {key: value or None if key in ("vm", "container") else value for key, value in entry.items()}
+            for entry in _entries(seen)
+        ]
+        output.write(json.dumps({"version": VERSION, "host": host.name, "unseen": seen.unseen, "leaks": entries}, indent=1) + "\n")
+    else:
+        output.write_lines(_lines(seen, snapshot))
+    return FOUND if seen.found else NOT_KNOWN if seen.unseen else NONE
+
+
+def _entries(seen: Leaks) -> Iterator[dict[str, object]]:
+    return (dataclasses.asdict(leak) for leak in seen.found)
+
+
+def _lines(seen: Leaks, snapshot: Snapshot | None) -> Iterator[str]:
+    for leak in seen.found:
+        yield _line(leak)
+    if snapshot is None:
+        yield "no VF token in any command line or environment that could be read"
+    else:
+        yield from _way_out(seen, snapshot)
+    if seen.unseen:
+        yield f"not looked at: {seen.unseen} {'process' if seen.unseen == 1 else 'processes'}; there may be more"
+
+
+def _way_out(seen: Leaks, snapshot: Snapshot) -> Iterator[str]:
+    """The commands that make what leaked useless. Whose token it is, the programs tell that hold a PF or its VFs, or a record."""
+    yield "Rotate what should be secret, and pass it in another way: whoever runs programs here can read command lines."
+    for pf in concerned(seen, snapshot):
+        yield f"  vfdeck token rotate {pf} --out FILE"
+    yield "  vfdeck recipe VF    how to start programs without a token in sight"
+
+
+def concerned(seen: Leaks, snapshot: Snapshot) -> list[str]:
+    """The PFs on vfio-pci whose token may be among the leaks: its fingerprint is known, or a program that leaks one holds them."""
+    pids = {leak.pid for leak in seen.found}
+    fingerprints = {leak.fingerprint for leak in seen.found}
+    found = []
+    for pf in snapshot.pfs():
+        known = snapshot.tokens.get(pf.bdf)
+        held = {pf.bdf, *(vf.bdf for vf in snapshot.vfs_of(pf.bdf))}
+        leaked = known is not None and known.state is not TokenState.NONE and known.fingerprint in fingerprints
+        if pf.on_vfio and (leaked or any(holder.bdf in held and holder.pid in pids for holder in snapshot.holders)):
+            found.append(pf.bdf)
+    return found
+
+
+def _line(leak: Leak) -> str:
+    readers = "everybody on this host" if leak.place == COMMAND_LINE else "its user and root"
+    where = "".join(f", {part}" for part in (f"VM {leak.vm}" if leak.vm else "", leak.container) if part)
+    known = "  WELL KNOWN: it stands in public documentation" if leak.well_known else ""
+    return f"#{leak.fingerprint}  {leak.program} ({leak.pid}){where}  in its {leak.place}, for {readers} to read{known}"

@@ -1,0 +1,131 @@
+"""`vfdeck token set` and `vfdeck token rotate`: give a PF another token, and see to it that somebody has it."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from vfdeck.app import failure, token_delivery, token_sources
+from vfdeck.app.commands import changing, hosts, outcomes
+from vfdeck.app.failure import Failure
+from vfdeck.app.token_delivery import Delivery
+from vfdeck.backend.changes import Outcome, SetToken, TokenWay, target_of
+from vfdeck.backend.kernel import Stage
+from vfdeck.backend.leaks import Leaks, leaks
+from vfdeck.backend.model import Holder, Snapshot
+from vfdeck.backend.token import Token
+from vfdeck.backend.wording import listing, programs, unseen
+
+#: Where a refusal comes after the kernel has looked at the token, which opening a PF sets at once (vfio_pci_validate_vf_token).
+_JUDGED = frozenset({Stage.GET_DEVICE_FD, Stage.BIND_IOMMUFD})
+
+
+def run(options: argparse.Namespace) -> int:
+    """Plan, ask, hand the token on, set it. Raises Failure as `changing`, `token_sources` and `token_delivery` do."""
+    pf = hosts.address(options.pf)
+    to = _demand_sense(options)
+    with changing.host_of(options) as host:
+        changing.function_of(host.snapshot(), pf)
+        token = Token.generate() if options.generate else token_sources.given(options)
+        assert token is not None
+        handed = _Handed(token, to)
+        way = TokenWay(options.way) if options.way else None
+        result = changing.change(host, SetToken(pf, token, way), options, handed.deliver)
+        outcome = result.outcome
+        if outcome is not None and outcome.ok and outcome.verified is False:
+            result = dataclasses.replace(result, status=failure.TRY_AGAIN)
+        if outcome is not None:
+            changing.tell(_after(outcome, handed, result.before, leaks(host.kernel) if outcome.ok else None), options)
+    if options.json:
+        may_be = outcome is not None and not surely_not_in_force(outcome)
+        told = {"delivered": handed.where or None, "token_may_be_in_force": may_be}
+        changing.report(result, options, told)
+    return result.status
+
+
+def _demand_sense(options: argparse.Namespace) -> Delivery | None:
+    """The delivery. Raises Failure where there is no token, or one that is made would go nowhere."""
+    to = token_delivery.wanted(options)
+    source = options.token_file is not None or options.token_stdin or options.token_command is not None
+    if not source and not options.generate:
+        line = "which token? Expected --generate, --token-file FILE, --token-stdin or --token-command CMD"
+        raise Failure(failure.USAGE, line)
+    if options.generate and to is None and not options.dry_run:
+        line = (
+            "where does the token go that is made? Expected --out FILE, --to-command CMD or --show: the kernel shows it to nobody"
+        )
+        raise Failure(failure.USAGE, line)
+    if to is not None and not options.generate:
+        raise Failure(failure.USAGE, "--out, --to-command and --show go with a token that is made: --generate")
+    return to
+
+
+@dataclass(slots=True)
+class _Handed:
+    """A token on its way to those who shall have it."""
+
+    token: Token
+    to: Delivery | None
+    where: str = ""
+
+    def deliver(self) -> None:
+        """Before the kernel gets it."""
+        if self.to is not None:
+            self.where = self.to.deliver(self.token)
+
+
+def surely_not_in_force(outcome: Outcome) -> bool:
+    """Whether the token that was to be set is certainly not in force.
+
+    Opening a PF with a token sets it before the device itself is opened, so a later failure of the same call leaves it set.
+    """
+    if outcome.ok:
+        return outcome.verified is False  # somebody else set another one in the same moment
+    if outcome.blocked or outcome.done:
+        return False
+    return not outcome.attempted or outcome.stage not in _JUDGED or outcome.errno_name == "EACCES"
+
+
+def _after(outcome: Outcome, handed: _Handed, before: Snapshot, seen: Leaks | None) -> Iterator[str]:
+    yield from outcomes.outcome_text(outcome)
+    name, pf = f"#{handed.token.fingerprint}", target_of(outcome.change)
+    if outcome.ok and outcome.verified is not False:
+        how = " (confirmed: the kernel was asked)" if outcome.verified else ""
+        yield from outcomes.wrapped(f"{name} is the token of {pf}{how}" + (f", {handed.where}" if handed.where else ""))
+        yield from _who(pf, before, seen)
+    else:
+        if outcome.ok:
+            yield from outcomes.wrapped(f"{name} was set, but is not in force any more: somebody else has set another one since")
+        if handed.to is not None and surely_not_in_force(outcome):
+            yield from outcomes.wrapped(handed.to.withdraw())
+        elif handed.to is not None:
+            yield from outcomes.wrapped(f"{name} may be in force all the same; keep it: {handed.where}")
+    yield from changing.remark(before)
+
+
+def _who(pf: str, before: Snapshot, seen: Leaks | None) -> Iterator[str]:
+    """Who goes on, who must be told, and who has an old token in its command line."""
+    vfs = {vf.bdf for vf in before.vfs_of(pf)}
+    users = [holder for holder in before.holders if holder.bdf in vfs and not holder.own]
+    if users or before.unseen:
+        who = listing(programs(users), 8) or "nobody that vfdeck could see"
+        yield from outcomes.wrapped(f"{who}{unseen(before)}", "go on as they are: ")
+    told = [*dict.fromkeys(_name(holder) for holder in users)]
+    yield from outcomes.wrapped(
+        f"whoever starts a program on {'one of the ' + str(len(vfs)) + ' VFs' if vfs else 'a VF'} of {pf}"
+        + (f", so when they start again: {listing(told, 8)}" if told else ""),
+        "must be told: ",
+    )
+    known = before.tokens.get(pf)
+    concerned = {holder.pid for holder in before.holders if holder.bdf in vfs or holder.bdf == pf}
+    for leak in seen.found if seen is not None else ():
+        if leak.pid in concerned or (known is not None and leak.fingerprint == known.fingerprint):
+            text = f"{leak.program} ({leak.pid}) was started with #{leak.fingerprint} in its {leak.place}: change how it is started"
+            yield from outcomes.wrapped(text, "  ")
+
+
+def _name(holder: Holder) -> str:
+    """A virtual machine or container by its name, else the program."""
+    return f"VM {holder.vm}" if holder.vm else holder.container or holder.program

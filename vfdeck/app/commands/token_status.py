@@ -1,0 +1,148 @@
+"""`vfdeck token status`: what is known of each PF's token, how well, and which of its VFs need it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from vfdeck.app import failure
+from vfdeck.app.commands import changing, hosts, outcomes, output
+from vfdeck.app.failure import Failure
+from vfdeck.backend.model import Function, Role, Snapshot, TokenKnowledge, TokenState
+from vfdeck.backend.need import Need, need
+from vfdeck.backend.report import token_json
+from vfdeck.backend.wording import listing
+from vfdeck.widgets.state import by_group, count_words, token_words
+
+VERSION = 1
+#: Exit statuses: every token that guards VFs is known here; one is not.
+KNOWN, NOT_KNOWN = 0, 1
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print. Raises Failure: 64 for what is no PF, 66 for a function that is not there."""
+    asked = [hosts.address(text) for text in options.pfs]
+    host = hosts.local(options.root) if options.demo is None else hosts.simulated(options.demo, options.seed)
+    try:
+        snapshot = host.snapshot()
+    finally:
+        host.close()
+    pfs = [_pf(snapshot, bdf) for bdf in asked] or snapshot.pfs()
+    if options.json:
+        output.write(json.dumps(_report(snapshot, pfs), indent=1) + "\n")
+    else:
+        output.write_lines(_lines(snapshot, pfs))
+    return KNOWN if all(_in_hand(snapshot, pf) for pf in pfs) else NOT_KNOWN
+
+
+def _pf(snapshot: Snapshot, bdf: str) -> Function:
+    function = changing.function_of(snapshot, bdf)
+    if function.role is not Role.PF:
+        of = f" of {function.physfn}" if function.physfn else ""
+        raise Failure(failure.USAGE, f"{bdf} is no PF but a {function.role}{of}; expected a PF: only they have tokens")
+    return function
+
+
+def _in_hand(snapshot: Snapshot, pf: Function) -> bool:
+    """Whether its token is known, or guards nothing: no VF of it opens with one only."""
+    known = snapshot.tokens.get(pf.bdf)
+    if known is not None and known.state in (TokenState.SET, TokenState.NONE):
+        return True
+    return all(need(snapshot, vf.bdf).by_group is False for vf in snapshot.vfs_of(pf.bdf))
+
+
+# -- text ------------------------------------------------------------------------------------------------------------------
+def _lines(snapshot: Snapshot, pfs: list[Function]) -> Iterator[str]:
+    if not pfs:
+        yield "no PF here: no function has SR-IOV"
+    for pf in pfs:
+        known = snapshot.tokens.get(pf.bdf)
+        yield from outcomes.wrapped(token_words(known, by_group(snapshot.host))[0], f"{pf.bdf}  {pf.driver or 'no driver'}  ")
+        if known is not None:
+            for text in history(known):
+                yield from outcomes.wrapped(text, "  ")
+        if pf.on_vfio:
+            yield f"  VFs in use: {count_words(snapshot.users_of(pf.bdf))}"
+        for vfs, about in _alike(snapshot, pf):
+            yield from outcomes.wrapped(f"{_asked(about)}: {about.why}", f"  {listing([vf.bdf for vf in vfs], 2)}  ")
+    for problem in snapshot.problems:
+        if "/sys/" not in problem.path:
+            yield from outcomes.wrapped(f"{problem.what} ({problem.path})", "not known: ")
+
+
+def history(known: TokenKnowledge) -> Iterator[str]:
+    """What else is known of a token: who set it, what became of earlier ones, who may have set another."""
+    if known.by or known.earlier:
+        by = f"by {known.by}" if known.by else "by a user who is not known"
+        yield f"set {by}{_at(known.since)}" + (", in an earlier run of vfdeck or by another one" if known.earlier else "")
+    elif known.since is not None:
+        yield f"so{_at(known.since).replace(' at ', ' since ')}"
+    if known.confirmed is not None:
+        yield f"last shown to be in force{_at(known.confirmed)}"
+    if known.begun:
+        yield f"another vfdeck began to set #{known.begun}; whether it did is not known"
+    for suspect in known.suspects:
+        which = f"#{suspect.fingerprint}, which is in its command line" if suspect.fingerprint else "another one"
+        yield f"{suspect.program} ({suspect.pid}) was seen to hold the PF{_at(suspect.seen)}: it may have set {which} (inferred)"
+    if known.lost:
+        how = {"unbound": "was unbound", "rebound": "was bound anew", "rebooted": "was on a host that rebooted since"}
+        yield f"#{known.lost} is lost: the PF {how.get(known.lost_by, 'left vfio-pci')}"
+
+
+def _at(seconds: float | None) -> str:
+    return "" if seconds is None else time.strftime(" at %Y-%m-%d %H:%M:%S UTC", time.gmtime(seconds))
+
+
+def _alike(snapshot: Snapshot, pf: Function) -> list[tuple[list[Function], Need]]:
+    """The VFs of a PF, those together that need a token for the same reason."""
+    found: dict[Need, list[Function]] = {}
+    for vf in snapshot.vfs_of(pf.bdf):
+        found.setdefault(need(snapshot, vf.bdf), []).append(vf)
+    return [(vfs, about) for about, vfs in found.items()]
+
+
+def _asked(about: Need) -> str:
+    if about.by_group is None:
+        return "not known whether a token is needed"
+    if not about.by_group:
+        return "no token needed"
+    return "token needed by group, not by its own node" if about.by_cdev is False else "token needed"
+
+
+# -- JSON ------------------------------------------------------------------------------------------------------------------
+def _report(snapshot: Snapshot, pfs: list[Function]) -> dict[str, Any]:
+    """As described by schema/tokens-v1.json."""
+    host = snapshot.host
+    return {
+        "version": VERSION,
+        "taken": snapshot.taken,
+        "host": {"name": host.name, "kernel": host.kernel, "simulated": host.simulated},
+        "pfs": [_pf_json(snapshot, pf) for pf in pfs],
+        "problems": [{"path": problem.path, "what": problem.what} for problem in snapshot.problems],
+    }
+
+
+def _pf_json(snapshot: Snapshot, pf: Function) -> dict[str, Any]:
+    known, users = snapshot.tokens.get(pf.bdf), snapshot.users_of(pf.bdf)
+    return {
+        "pf": pf.bdf,
+        "driver": pf.driver,
+        "token": token_json(known) if known is not None else None,
+        "words": token_words(known, by_group(snapshot.host))[0],
+        "users": {"value": users.value, "certainty": users.certainty.value},
+        "vfs": [_vf_json(snapshot, vf) for vf in snapshot.vfs_of(pf.bdf)],
+    }
+
+
+def _vf_json(snapshot: Snapshot, vf: Function) -> dict[str, Any]:
+    about = need(snapshot, vf.bdf)
+    return {
+        "bdf": vf.bdf,
+        "index": vf.vf_index,
+        "needed_by_group": about.by_group,
+        "needed_by_cdev": about.by_cdev,
+        "why": about.why,
+    }

@@ -1,0 +1,30 @@
+"""What vfdeck itself can do about an entry of the catalogue, in lines: the dashboard's key, and the command where there is one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from vfdeck.app.dashboard.actions import BY_ID
+from vfdeck.backend.catalogue import entry, fill
+from vfdeck.backend.checks import Check, Verdict
+from vfdeck.backend.model import Snapshot
+
+#: The commands that do what an action does; the other actions are the dashboard's alone.
+COMMANDS = {"token": "vfdeck token set {pf}", "open": "vfdeck open {bdf}"}
+
+
+def ways(actions: Iterable[str], words: Mapping[str, str]) -> tuple[str, ...]:
+    """A line for each action: `t in the dashboard (Set the PF's VF token), or vfdeck token set 0000:03:00.0`."""
+    told = []
+    for action in (BY_ID[name] for name in actions):
+        command = f", or {fill(COMMANDS[action.id], words)}" if action.id in COMMANDS else ""
+        told.append(f"{action.key} in the dashboard ({action.title}){command}")
+    return tuple(told)
+
+
+def of_check(check: Check, snapshot: Snapshot) -> tuple[str, ...]:
+    """The same for a check of a function that was answered with no."""
+    function = snapshot.functions.get(check.subject)
+    if check.verdict is not Verdict.NO or not check.entry or function is None:
+        return ()
+    return ways(entry(check.entry).actions, {"bdf": function.bdf, "pf": function.physfn or function.bdf})

@@ -1,0 +1,120 @@
+"""The actions that are about no function: where to look, what to show, how to leave. The registry names them by `command`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from vfdeck.app.dashboard.desk import Desk
+from vfdeck.app.dashboard.dialogs.base import Page
+from vfdeck.app.dashboard.dialogs.leave import LeaveDialog
+from vfdeck.app.dashboard.finding import Finder
+from vfdeck.app.dashboard.pages import help_sections, problem_sections
+from vfdeck.app.dashboard.practising import Practising
+from vfdeck.app.dashboard.results import Results
+from vfdeck.app.dashboard.state import Fleet
+from vfdeck.widgets.facts import FactsPanel
+
+
+class Commands:
+    """Does them. `look` looks at every host again."""
+
+    def __init__(
+        self,
+        desk: Desk,
+        finder: Finder,
+        results: Results,
+        practising: Practising,
+        facts: FactsPanel,
+        look: Callable[[], None],
+        fleet: Callable[[], Fleet],
+    ) -> None:
+        self._screen, self._tree = desk.screen, desk.tree
+        self._finder = finder
+        self._results = results
+        self._practising = practising
+        self._facts = facts
+        self._look = look
+        self._fleet = fleet
+
+    # -- what is looked at --------------------------------------------------------------------------------------------
+    def refresh_now(self) -> None:
+        """Look at every host again."""
+        self._look()
+
+    def details(self) -> None:
+        """The facts over the whole screen, or the tree again."""
+        full = not self._screen.has_class("-details")
+        self._screen.set_class(full, "-details")
+        (self._facts if full else self._tree).focus()
+
+    def back(self) -> None:
+        """From the details, or from the facts, to the tree; there, end the search, then the filter, then the marks."""
+        if self._tree.has_focus:
+            self._finder.back()
+        self._screen.remove_class("-details")
+        self._tree.focus()
+
+    def fold_all(self) -> None:
+        """One step less to see."""
+        self._tree.fold_all(True)
+
+    def unfold_all(self) -> None:
+        """One step more to see."""
+        self._tree.fold_all(False)
+
+    # -- finding ------------------------------------------------------------------------------------------------------
+    def search(self) -> None:
+        """Type what to go to."""
+        self._screen.remove_class("-details")
+        self._finder.start("search")
+
+    def filter(self) -> None:
+        """Type what to show."""
+        self._screen.remove_class("-details")
+        self._finder.start("filter")
+
+    def mark(self) -> None:
+        """Mark the row, or take its mark away."""
+        self._tree.toggle_mark()
+        self._finder.show()
+
+    def sort(self) -> None:
+        """Sort by the next thing."""
+        self._finder.next_order()
+
+    def next_match(self) -> None:
+        """To the next match."""
+        self._finder.step(1)
+
+    def previous_match(self) -> None:
+        """To the match before."""
+        self._finder.step(-1)
+
+    # -- pages --------------------------------------------------------------------------------------------------------
+    def result(self) -> None:
+        """What waits, and what came of the last change."""
+        self._results.show()
+
+    def problems(self) -> None:
+        """What could not be read."""
+        fleet = self._fleet()
+        sections = problem_sections(fleet.snapshots, dict(fleet.failures))
+        self._screen.app.push_screen(Page("What could not be read", sections, label_width=2))
+
+    def help(self) -> None:
+        """Keys and letters; above them the story of a fault to practise on."""
+        sections = [*self._practising.sections(), *help_sections()]
+        self._screen.app.push_screen(Page("Keys and letters", sections, label_width=10))
+
+    def palette(self) -> None:
+        """Find an action by name."""
+        self._screen.app.action_command_palette()
+
+    # -- leaving ------------------------------------------------------------------------------------------------------
+    def quit(self) -> None:
+        """Leave at once; while a change is under way, ask once."""
+        app, at_stake = self._screen.app, self._results.at_stake()
+        if at_stake:
+            app.push_screen(LeaveDialog(at_stake), lambda leave: app.exit() if leave else None)
+        else:
+            app.exit()

@@ -1,0 +1,44 @@
+"""Quit while a change is under way?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+
+from vfdeck.app.dashboard.dialogs.base import Dialog
+from vfdeck.widgets.section_view import SectionView
+from vfdeck.widgets.sections import Section
+
+
+class LeaveDialog(Dialog[bool]):
+    """Says what is under way and what becomes of it; y quits."""
+
+    accept = "Quit"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("y,q", "accept", "Quit", show=False),
+        Binding("n", "cancel", "Stay", show=False),
+    ]
+
+    def __init__(self, sections: Sequence[Section]) -> None:
+        super().__init__("A change is under way")
+        self._text = SectionView(tuple(sections), label_width=5, id="page")
+        self._cancel.label = "Stay  Esc"
+        self._accept.label = "Quit  y"
+
+    def body(self) -> ComposeResult:
+        """What is under way."""
+        yield self._text
+
+    def on_mount(self) -> None:
+        """The keys scroll the text; Enter presses nothing."""
+        self._text.focus()
+
+    def action_enter(self) -> None:
+        """Enter presses buttons, and quits nothing by itself."""
+
+    def action_accept(self) -> None:
+        """Quit."""
+        self.answer(True)

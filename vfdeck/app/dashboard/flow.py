@@ -1,0 +1,140 @@
+"""From a key to a confirmed change of one function: dialog, plan, confirmation. `batch_flow` does the same for many."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+
+from vfdeck.app.dashboard.actions import Action, its_pf
+from vfdeck.app.dashboard.desk import Desk, Target
+from vfdeck.app.dashboard.dialogs.autoprobe import AutoprobeDialog
+from vfdeck.app.dashboard.dialogs.base import Dialog
+from vfdeck.app.dashboard.dialogs.check import CheckDialog, CheckPage
+from vfdeck.app.dashboard.dialogs.confirm import ConfirmDialog, Consent
+from vfdeck.app.dashboard.dialogs.driver import DriverDialog
+from vfdeck.app.dashboard.dialogs.numvfs import Judged, NumvfsDialog
+from vfdeck.app.dashboard.dialogs.open import OpenDialog
+from vfdeck.app.dashboard.dialogs.token import TokenDialog
+from vfdeck.app.dashboard.lookup import NoAnswer
+from vfdeck.backend.changes import Change, OpenPath, Plan, SetNumvfs, target_of
+from vfdeck.backend.checks import CanBind, CanEnable, CanOpen, Question, Report
+from vfdeck.backend.host import Host
+from vfdeck.backend.model import Role
+
+#: Hands a confirmed change over; the answer is its number.
+Perform = Callable[[Host, Change, Plan], int]
+
+
+class Flow:
+    """Asks, one thing at a time."""
+
+    def __init__(self, desk: Desk, perform: Perform) -> None:
+        self._desk = desk
+        self._perform = perform
+        self._is_asking = False
+
+    def begin(self, steps: Callable[[], Awaitable[None]]) -> None:
+        """Begin to ask, unless something is being asked: a second key may come before the first dialog."""
+        if self._is_asking:
+            self._desk.lookup.tell()
+            return
+        self._is_asking = True
+        self._desk.screen.run_worker(self._run(steps), group="flow")
+
+    async def _run(self, steps: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await steps()
+        except NoAnswer:
+            pass
+        finally:
+            self._is_asking = False
+
+    async def change(self, action: Action, target: Target) -> None:
+        """Dialog, plan, confirmation; then the change goes to the performer."""
+        change = action.change(*target) if action.change is not None else None
+        if change is None:
+            change = await self._desk.ask(self.dialog(action, [target]))
+        if change is None:
+            return
+        wanted, host = change, self._desk.host_of(target)
+        plan = await self.confirmed(
+            f"what it would do to {target_of(wanted)}", lambda: host.plan(wanted, self._desk.latest(target))
+        )
+        if plan is not None:
+            self._perform(host, wanted, plan)
+
+    async def confirmed(
+        self,
+        what: str,
+        make: Callable[[], Plan],
+        *,
+        first: Plan | None = None,
+        fewer: str = "",
+        narrow: Callable[[], None] = lambda: None,
+    ) -> Plan | None:
+        """Ask until what was confirmed is what `make` would do now: programs come and go while a plan is read.
+
+        `first` is what it has made already. `fewer` offers to do it to a part only; `narrow` is called where that is chosen, after
+        which `make` is about that part. Raises NoAnswer.
+        """
+        shown = plan = first if first is not None else await self._desk.lookup.make(what, make)
+        while (consent := await self._desk.ask(ConfirmDialog(shown, fewer))) and not plan.impossible:
+            if consent is Consent.FEWER:
+                fewer = ""
+                narrow()
+                shown = plan = await self._desk.lookup.make(what, make)
+                continue
+            now = await self._desk.lookup.make(what, make)
+            if now.same_as(plan):
+                return now
+            plan, shown = now, replace(now, title=f"{now.title} (changed while you read it: look again)")
+        return None
+
+    # -- dialogs ------------------------------------------------------------------------------------------------------
+    def dialog(self, action: Action, targets: Sequence[Target]) -> Dialog[Change]:
+        """The dialog that asks for what an action on these functions needs; it names the first."""
+        function, snapshot = first = targets[0]
+        dialog: object
+        match action.dialog:
+            case "token":
+                dialog = TokenDialog(function, snapshot)
+            case "numvfs":
+                dialog = NumvfsDialog(function, lambda count: self._judged(count, targets))
+            case "driver":
+                dialog = DriverDialog(function, snapshot)
+            case "autoprobe":
+                dialog = AutoprobeDialog(function)
+            case _:
+                dialog = OpenDialog(function, snapshot, self._desk.tokens.of(snapshot.host.name, its_pf(*first).bdf))
+        assert isinstance(dialog, Dialog)
+        dialog.for_many(len(targets))
+        return dialog
+
+    def _judged(self, count: int, targets: Sequence[Target]) -> list[Judged]:
+        """What a number of VFs would bring for each PF; reads files, so not for the screen's own thread."""
+        found = []
+        for target in targets:
+            host, pf, snapshot = self._desk.host_of(target), target.function.bdf, self._desk.latest(target)
+            plan = host.plan(SetNumvfs(pf, count), snapshot)
+            found.append(Judged(pf, plan, host.check(CanEnable(pf, count), snapshot)))
+        return found
+
+    # -- questions ----------------------------------------------------------------------------------------------------
+    async def check(self, target: Target) -> None:
+        """Ask the host what can be done with a function, and show the answers."""
+        function = target.function
+        questions: list[Question] = [CanBind(function.bdf), CanOpen(function.bdf)]
+        if function.cdev is not None:
+            questions.append(CanOpen(function.bdf, OpenPath.CDEV))
+        if function.role is Role.PF:
+            count = await self._desk.ask(CheckDialog(function))
+            if count is None:
+                return
+            questions.insert(0, CanEnable(function.bdf, count))
+        host = self._desk.host_of(target)
+
+        def answers() -> list[Report]:
+            return [host.check(question, self._desk.latest(target)) for question in questions]
+
+        reports = await self._desk.lookup.make(f"what can be done with {function.bdf}", answers)
+        self._desk.screen.app.push_screen(CheckPage(function.bdf, reports))

@@ -1,0 +1,216 @@
+"""Changes that were begun, and what came of them: the line above the keys, the page, the panel beside the tree."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from vfdeck.app.dashboard.actions import BY_ID, Action
+from vfdeck.app.dashboard.batch import Batch, Item
+from vfdeck.app.dashboard.desk import Desk
+from vfdeck.app.dashboard.dialogs.result import ResultPage
+from vfdeck.app.dashboard.feed import ChangeDone, Performer
+from vfdeck.backend.changes import Change, Outcome, Plan, SetToken, target_of
+from vfdeck.backend.host import Host
+from vfdeck.backend.model import Job, Snapshot
+from vfdeck.widgets.report import ReportView, report, verdict
+from vfdeck.widgets.rows import RowId
+from vfdeck.widgets.sections import Fact, Section
+from vfdeck.widgets.state import Tone, duration, index_of, plural
+
+
+class Begun(NamedTuple):
+    """A change that was handed to the performer."""
+
+    host: str
+    change: Change
+    title: str
+
+
+class Result(NamedTuple):
+    """What came of a change."""
+
+    host: str
+    outcome: Outcome
+    title: str
+
+
+class Results:
+    """Keeps what is under way and what came last. `token_set` is told of tokens, `act` does an action to a row."""
+
+    def __init__(
+        self,
+        desk: Desk,
+        performer: Performer,
+        last: ReportView,
+        token_set: Callable[[str, SetToken], None],
+        act: Callable[[RowId, str], None],
+    ) -> None:
+        self._desk = desk
+        self._performer = performer
+        self._last = last
+        self._token_set = token_set
+        self._act = act
+        self._begun: dict[int, Begun] = {}
+        self._batches: list[Batch] = []
+        self._latest: Result | Batch | None = None
+
+    # -- under way ----------------------------------------------------------------------------------------------------
+    def perform(self, host: Host, change: Change, plan: Plan) -> int:
+        """Hand a change to the performer; the answer is its number. Only `plan`, which was confirmed, will be done."""
+        return self._submit(Item(host, change, plan), plan)
+
+    def _submit(self, item: Item, confirmed: Plan | None = None) -> int:
+        number = self._performer.submit(item.host, item.change, confirmed)
+        self._begun[number] = Begun(item.host.name, item.change, item.plan.title)
+        self.show_jobs()
+        return number
+
+    def begin(self, batch: Batch) -> None:
+        """Begin a confirmed batch."""
+        self._batches.append(batch)
+        self.go_on()
+
+    def go_on(self) -> None:
+        """Begin what is due of confirmed batches. What was done of one may change the plan of the next: that holds up nothing."""
+        for batch in self._batches:
+            batch.start(self._submit, self._is_waiting)
+
+    def _is_waiting(self, item: Item) -> bool:
+        """Whether a change waits in the kernel for a program."""
+        snapshot = self._desk.snapshot(item.host.name)
+        job = index_of(snapshot).running.get(target_of(item.change)) if snapshot is not None else None
+        return job is not None and bool(job.waits_for or job.advice)
+
+    def show_jobs(self) -> None:
+        """What runs, and what waits for its turn."""
+        self._desk.line.show_jobs(self._desk.snapshots(), [begun.title for begun in self._begun.values()])
+
+    def _jobs(self) -> list[tuple[Snapshot, Job]]:
+        """Every job that runs, by the latest look."""
+        return [(s, job) for s in self._desk.snapshots() for job in index_of(s).running.values()]
+
+    # -- over ---------------------------------------------------------------------------------------------------------
+    def done(self, message: ChangeDone) -> None:
+        """Show what came of a change."""
+        begun = self._begun.pop(message.number, None)
+        self.show_jobs()
+        if begun is not None and message.outcome is not None and message.outcome.ok and isinstance(begun.change, SetToken):
+            self._token_set(message.host, begun.change)
+        if batch := next((batch for batch in self._batches if message.number in batch.running), None):
+            batch.take(message.number, message.outcome)
+            self._show_batch(batch)
+            return
+        title = begun.title if begun is not None else ""
+        if message.outcome is None:
+            self._desk.line.show_last(f"✗ {title}: vfdeck itself failed ({message.failure}); this is a bug", Tone.BAD)
+            return
+        self._show_outcome(Result(message.host, message.outcome, title))
+
+    def _show_batch(self, batch: Batch) -> None:
+        """A line for how a batch stands; when it is over and something was refused, its page."""
+        self.go_on()
+        text, tone = batch.verdict()
+        self._latest = batch
+        mark = "…" if not batch.is_over else "✓" if tone is Tone.GOOD else "✗"
+        self._desk.line.show_last(f"{mark} {text}   e: more", tone)
+        if batch.is_over:
+            self._batches.remove(batch)
+            if tone is not Tone.GOOD and self._desk.is_on_top:
+                self._show_latest(batch)
+
+    def _show_outcome(self, result: Result) -> None:
+        """A line for every outcome; a refusal opens its explanation, unless a dialog is open already."""
+        self._latest = result
+        text, tone = verdict(result.outcome, result.title)
+        mark = {Tone.GOOD: "✓", Tone.WARN: "!"}.get(tone, "✗")
+        self._desk.line.show_last(f"{mark} {text}   e: more", tone)
+        self._last.show_outcome(result.outcome, result.title)
+        self._desk.screen.add_class("-told")
+        if tone is not Tone.GOOD and self._desk.is_on_top:
+            self._show_latest(result)
+
+    # -- pages --------------------------------------------------------------------------------------------------------
+    @property
+    def why_none(self) -> str:
+        """Why there is nothing to explain; "" where there is something."""
+        return "" if self._latest is not None or self._begun or self._jobs() else "nothing was changed yet"
+
+    def show(self) -> None:
+        """What waits in the kernel now, then what came of the last change."""
+        waiting = self._waiting()
+        if waiting:
+            number = len(self._jobs()) or len(self._begun)
+            self._show_latest(self._latest, f"{plural(number, 'change')} under way", waiting)
+        elif self._latest is not None:
+            self._show_latest(self._latest)
+
+    def _show_latest(self, latest: Result | Batch | None, title: str = "", before: Sequence[Section] = ()) -> None:
+        """The page of a result; under another title and after other sections where these come first."""
+        sections: list[Section] = []
+        text, tone, offered = "", Tone.WARN, list[Action]()
+        if isinstance(latest, Batch):
+            text, tone = latest.verdict()
+            sections = latest.report()
+        elif latest is not None:
+            text, tone = verdict(latest.outcome, latest.title)
+            here, offered = self._here(latest)
+            sections = report(latest.outcome, here)
+        if before:
+            head = [Section("Before that", (Fact("", text, tone),))] if text else []
+            sections, text, tone = [*before, *head, *sections], title, Tone.WARN
+        page = ResultPage(text, sections, tone, offered)
+        row_id = RowId(latest.host, target_of(latest.outcome.change)) if isinstance(latest, Result) else None
+
+        def closed(_: bool | None) -> None:
+            if page.picked and row_id is not None:
+                self._act(row_id, page.picked)
+
+        self._desk.screen.app.push_screen(page, closed)
+
+    def _here(self, result: Result) -> tuple[list[Section], list[Action]]:
+        """What vfdeck itself can do about a refusal, with the reason where not now; and the actions that are possible."""
+        explanation = result.outcome.explanation
+        named = [BY_ID[name] for name in explanation.actions if name in BY_ID] if explanation is not None else []
+        snapshot = self._desk.snapshot(result.host)
+        function = snapshot.functions.get(target_of(result.outcome.change)) if snapshot is not None else None
+        facts, possible = [], []
+        for action in named:
+            reason = action.why_not(function, snapshot) if function is not None else "the function is gone"
+            facts.append(Fact(action.key, f"{action.title}: not now, {reason}" if reason else action.title, _tone(reason)))
+            possible += [] if reason else [action]
+        return ([Section("Here", tuple(facts))] if facts else []), possible
+
+    def _waiting(self) -> list[Section]:
+        """What is under way, a section each: since when, for whom it waits, why, and what helps."""
+        jobs = self._jobs()
+        sections = []
+        for snapshot, job in jobs:
+            facts = [Fact("since", duration(snapshot.taken - job.started))]
+            facts += [Fact("step", job.step)] if job.step else []
+            facts += [Fact("waits", f"for {job.waits_for}", Tone.WARN)] if job.waits_for else []
+            labels = ("why", "do", *(" " for _ in job.advice))
+            facts += [Fact(label, text) for label, text in zip(labels, job.advice, strict=False)]
+            sections.append(Section(job.title, tuple(facts)))
+        shown = {(snapshot.host.name, job.target) for snapshot, job in jobs}
+        rest = [begun for begun in self._begun.values() if (begun.host, target_of(begun.change)) not in shown]
+        text = "under way; nothing is known of it yet"
+        return [*sections, *(Section(begun.title, (Fact("", text, Tone.DIM),)) for begun in rest)]
+
+    def at_stake(self) -> list[Section]:
+        """What quitting now means for what is under way; empty where nothing is."""
+        waiting = self._waiting()
+        queued = sum(len(batch.waiting) for batch in self._batches)
+        if not waiting and not queued:
+            return []
+        facts = [
+            Fact("", "A call that waits in the kernel goes on there and ends when what it waits for lets go."),
+            Fact("", "What is done stays done; later steps of such a change, and what has not begun, will not be done.", Tone.WARN),
+            Fact("", "What vfdeck itself holds open is closed."),
+        ]
+        facts += [Fact("", f"Not begun yet: {plural(queued, 'change')}.", Tone.WARN)] if queued else []
+        return [Section("If you quit now", tuple(facts)), *waiting]
+
+
+def _tone(reason: str) -> Tone:
+    return Tone.DIM if reason else Tone.OWN

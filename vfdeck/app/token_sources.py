@@ -1,0 +1,135 @@
+"""Where a command gets a token from: a file, standard input, or another program. Never from the command line.
+
+Each takes the first line of what it reads, so that the files and programs of password stores work as they are. What was read is
+never part of a complaint.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import stat
+import subprocess
+import sys
+
+from vfdeck.app import failure
+from vfdeck.app.failure import Failure
+from vfdeck.backend.text import printable
+from vfdeck.backend.token import Token, TokenError
+
+#: Bytes that are read at most: a token's line has 46 of them in its longest spelling.
+_ENOUGH = 4096
+_OTHERS = stat.S_IRWXG | stat.S_IRWXO
+
+
+def given(options: argparse.Namespace) -> Token | None:
+    """The token that the options lead to; None where they name no source.
+
+    Raises Failure: 64 for a command line that is none, 65 for what is no token, 66 for a source that cannot be read, 77 for a file
+    that others can read.
+    """
+    if options.token_file is not None:
+        return _parse(_from_file(options.token_file), printable(options.token_file))
+    if options.token_stdin:
+        return _parse(_from_stdin(), "standard input")
+    if options.token_command is not None:
+        arguments = words(options.token_command, "--token-command")
+        return _parse(_from_command(arguments), f"the output of {printable(arguments[0])}")
+    return None
+
+
+def words(command: str, option: str) -> list[str]:
+    """A command line as words; no shell is involved. Raises Failure."""
+    try:
+        found = shlex.split(command)
+    except ValueError as error:
+        raise Failure(failure.USAGE, f"{option}: {str(error).lower()}; expected a command as in a shell, without pipes") from None
+    if not found:
+        raise Failure(failure.USAGE, f"{option} is empty; expected a command such as 'pass show vf/0000:03:00.0'")
+    return found
+
+
+def _parse(content: bytes, where: str) -> Token:
+    line = content.partition(b"\n")[0].strip()
+    if not line:
+        raise Failure(failure.DATA, f"{where}: the first line is empty; expected a UUID")
+    try:
+        return Token.parse(line.decode("latin-1"))
+    except TokenError as error:
+        raise Failure(failure.DATA, f"{where}: {error}") from None
+
+
+def _read(fd: int) -> bytes:
+    """What is there up to the end of the first line."""
+    content = b""
+    while len(content) < _ENOUGH and b"\n" not in content:
+        more = os.read(fd, _ENOUGH - len(content))
+        if not more:
+            break
+        content += more
+    return content
+
+
+# -- a file --------------------------------------------------------------------------------------------------------------
+def _from_file(path: str) -> bytes:
+    """Links are followed (secrets of pods and `<(...)` are links); what was opened is judged, not its name."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY)
+    except (OSError, ValueError) as error:
+        reason = (error.strerror if isinstance(error, OSError) else None) or "not a path"
+        raise Failure(failure.NO_INPUT, f"{printable(path)}: {reason}; expected a file with a token") from None
+    try:
+        _demand_private(path, os.fstat(fd))
+        return _read(fd)
+    except OSError as error:
+        raise Failure(failure.NO_INPUT, f"{printable(path)}: {error.strerror}; expected a file with a token") from None
+    finally:
+        os.close(fd)
+
+
+def _demand_private(path: str, state: os.stat_result) -> None:
+    """A secret that others can read is none. A group may be let in by root only, who decides who is in it."""
+    if stat.S_ISFIFO(state.st_mode):
+        return
+    if not stat.S_ISREG(state.st_mode):
+        raise Failure(failure.NO_INPUT, f"{printable(path)} is neither a file nor a pipe; expected a file with a token")
+    allowed = stat.S_IRGRP if state.st_uid == 0 else 0
+    if state.st_mode & _OTHERS & ~allowed:
+        mode = stat.S_IMODE(state.st_mode)
+        line = f"{printable(path)} has mode {mode:04o}: a token that others can read is no secret; set another one, and chmod 600"
+        raise Failure(failure.NO_PERMISSION, line)
+
+
+# -- standard input ------------------------------------------------------------------------------------------------------
+def _from_stdin() -> bytes:
+    if sys.stdin is None:
+        raise Failure(failure.NO_INPUT, "there is no standard input to read a token from")
+    try:
+        if sys.stdin.isatty():
+            import getpass
+
+            return getpass.getpass("VF token (not shown): ").encode("utf-8", "surrogateescape")
+        return _read(sys.stdin.fileno())
+    except EOFError:
+        return b""
+    except OSError as error:
+        raise Failure(failure.NO_INPUT, f"standard input: {error.strerror}; expected a token") from None
+
+
+# -- another program -----------------------------------------------------------------------------------------------------
+def _from_command(arguments: list[str]) -> bytes:
+    name = printable(arguments[0])
+    try:
+        done = subprocess.run(arguments, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=False)
+    except (OSError, ValueError) as error:
+        reason = (error.strerror if isinstance(error, OSError) else None) or "not a command"
+        raise Failure(failure.NO_INPUT, f"cannot run {name}: {reason}; expected a command that prints a token") from None
+    if done.returncode:
+        raise Failure(failure.NO_INPUT, f"{name} {ended(done.returncode)}; expected it to print a token")
+    return done.stdout
+
+
+def ended(status: int) -> str:
+    """How a program ended."""
+    return f"was ended by signal {-status}" if status < 0 else f"exited with status {status}"

@@ -1,0 +1,96 @@
+"""What a snapshot does not tell of the way to an answer, read before a change: few small files, none that takes a device's lock.
+
+Whether the IOMMU keeps interrupts apart (C12) is not among it: /proc/interrupts is large where there are many processors.
+The readings are those of `vfdeck.backend.evidence`, which serve the checks and the explanations too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from vfdeck.backend.changes import BindDriver, Change, Open, OpenPath, SetAutoprobe, SetNumvfs, SetToken, UnbindDriver, target_of
+from vfdeck.backend.evidence import (
+    NOT_LOOKED,
+    TYPE1,
+    Rights,
+    Unread,
+    Window,
+    allows,
+    bus_range,
+    exists,
+    known,
+    mount_options,
+    reserved_regions,
+    rights,
+    stat_of,
+    vf_windows,
+)
+from vfdeck.backend.kernel import FileStat, Kernel
+from vfdeck.backend.model import Role, Snapshot
+from vfdeck.backend.wording import group_node
+
+#: The node that an open needs beside the group's or the function's own, by path.
+BESIDE = {OpenPath.GROUP: "/dev/vfio/vfio", OpenPath.CDEV: "/dev/iommu"}
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Every field says for itself where it could not be read, or nobody looked."""
+
+    windows: tuple[Window, ...] | Unread = NOT_LOOKED  # the VFs' address ranges, where there are any
+    buses: range | Unread = NOT_LOOKED  # the bus numbers of the bridge above the PF
+    sysfs: frozenset[str] | Unread = NOT_LOOKED  # of a write: the options of the mount of /sys
+    node: FileStat | Unread = NOT_LOOKED  # of an open: the group's node, or the function's own
+    beside: FileStat | Unread = NOT_LOOKED  # of an open: /dev/vfio/vfio, or /dev/iommu
+    rights: Rights | Unread = NOT_LOOKED  # this program's
+    type1: bool | Unread = NOT_LOOKED  # whether vfio_iommu_type1 is there
+    regions: tuple[str, ...] | Unread = NOT_LOOKED  # the group's reserved ones
+
+    @property
+    def beside_missing(self) -> bool:
+        """Whether the node is known not to be there."""
+        return isinstance(self.beside, Unread) and self.beside.why.endswith(": ENOENT")
+
+    def admits(self, node: FileStat | Unread) -> bool | None:
+        """Whether mode and owner of a node let this program in; None where that is not known."""
+        found, who = known(node), known(self.rights)
+        return None if found is None or who is None else allows(found, who)
+
+    @property
+    def read_only(self) -> bool:
+        """Whether /sys is known to be mounted read-only, as containers have it (A20)."""
+        return "ro" in (known(self.sysfs) or ())
+
+    @property
+    def tied(self) -> bool:
+        """Whether firmware is known to have tied memory to the group (iommu.c, IOMMU_RESV_DIRECT)."""
+        return "direct" in (known(self.regions) or ())
+
+
+#: Nobody looked.
+NOT_SEEN = Seen()
+
+
+def look_beside(kernel: Kernel, change: Change, snapshot: Snapshot) -> Seen:
+    """What bears on this change. Never raises OSError."""
+    function = snapshot.functions.get(target_of(change))
+    if function is None:
+        return NOT_SEEN
+    if isinstance(change, SetNumvfs | BindDriver | UnbindDriver | SetAutoprobe):
+        seen = Seen(sysfs=mount_options(kernel, "/sys"))
+        if not isinstance(change, SetNumvfs) or function.role is not Role.PF or change.count <= 0:
+            return seen
+        return replace(seen, windows=vf_windows(kernel, function.bdf), buses=bus_range(kernel, function.bdf))
+    if not isinstance(change, Open | SetToken):
+        return NOT_SEEN
+    path = change.path if isinstance(change, Open) else OpenPath.GROUP
+    without = function.iommu_group is None or function.noiommu
+    own = f"/dev/vfio/devices/{function.cdev}" if function.cdev else None
+    node = group_node(function) if path is OpenPath.GROUP else own
+    return Seen(
+        node=stat_of(kernel, node) if node else Unread(f"{function.bdf} has no such node"),
+        beside=stat_of(kernel, BESIDE[path]),
+        rights=rights(kernel),
+        type1=exists(kernel, TYPE1),
+        regions=Unread(f"{function.bdf} has no IOMMU group") if without else reserved_regions(kernel, function.iommu_group or 0),
+    )

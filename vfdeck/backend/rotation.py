@@ -1,0 +1,198 @@
+"""Setting and rotating a PF's token: which ways there are now, what is against the others, and whom it touches.
+
+The kernel has two ways (vfio_pci_core.c). Opening the PF with a token sets it while no VF is in use, and compares it otherwise. The
+feature call on an open fd of the PF sets it at any time, and asks neither for the old token nor for users; the fd may be a
+duplicate of another program's (pidfd_getfd(2)), who goes on and notices nothing. All here is judged by a snapshot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import chain
+
+from vfdeck.backend.changes import OpenPath, SetToken, TokenWay, VerifyToken
+from vfdeck.backend.facts import group_members, guarded, host_has, own_opens
+from vfdeck.backend.model import Certainty, Function, Holder, Role, Snapshot
+from vfdeck.backend.wording import listing, programs, role_of, unseen, who_holds
+
+#: The ways, least invasive first: the feature call resets nothing and touches nobody; an open resets the PF when it is the first.
+WAYS = (TokenWay.FEATURE, TokenWay.OPEN, TokenWay.BORROWED)
+
+
+# -- which way -----------------------------------------------------------------------------------------------------------
+def way(change: SetToken, snapshot: Snapshot, own: frozenset[str] = frozenset()) -> TokenWay:
+    """The way that is taken: the one asked for, else the first that nothing seen is against.
+
+    Where there is none: the one that comes closest, a duplicate where another program has the PF open, else an open.
+    """
+    if change.way is not None:
+        return change.way
+    possible = (way for way in WAYS if not next(against(way, change.pf, snapshot, own), ""))
+    return next(possible, TokenWay.BORROWED if _openers(snapshot, change.pf) else TokenWay.OPEN)
+
+
+def against(way: TokenWay, pf: str, snapshot: Snapshot, own: frozenset[str] = frozenset()) -> Iterator[str]:
+    """What is against setting the token of `pf`, a PF on vfio, in this way now. `own`: see `plan`."""
+    match way:
+        case TokenWay.FEATURE:
+            if pf not in own_opens(snapshot, own):
+                yield f"vfdeck does not hold {pf}, and the feature call needs an open fd of it"
+        case TokenWay.OPEN:
+            yield from _against_opening(pf, snapshot)
+        case TokenWay.BORROWED:
+            yield from _against_borrowing(pf, snapshot)
+
+
+def no_way(change: SetToken, snapshot: Snapshot, own: frozenset[str]) -> Iterator[str]:
+    """Why the token cannot be set now: what is against the way asked for, or against every way there is."""
+    chosen = way(change, snapshot, own)
+    reasons = list(against(chosen, change.pf, snapshot, own))
+    if reasons and change.way is None:
+        others = (other for other in (TokenWay.OPEN, TokenWay.BORROWED) if other is not chosen)
+        reasons += chain.from_iterable(against(other, change.pf, snapshot, own) for other in others)
+    if reasons:
+        yield "; ".join(dict.fromkeys(reasons))
+
+
+def _against_opening(pf: str, view: Snapshot) -> Iterator[str]:
+    """Without an fd of the PF the token is set by an open, and only while no VF is in use (vfio_pci_validate_vf_token)."""
+    if view.functions[pf].iommu_group is None:
+        yield f"{pf} has no IOMMU group, so it cannot be opened"
+    users = [h for vf in view.vfs_of(pf) for h in view.holders_of(vf.bdf)]
+    if view.users_of(pf).value:
+        yield f"VFs are in use ({listing(programs(users))}), so an open would only compare: set it where {pf} is open already"
+    others = [h for member in group_members(view, pf) for h in view.holders_of(member) if not h.own]
+    if others:
+        yield f"the group of {pf} is taken by {who_holds(view, others)}"
+
+
+def _against_borrowing(pf: str, view: Snapshot) -> Iterator[str]:
+    if not _openers(view, pf):
+        yield f"no other program is seen to have {pf} open{unseen(view)}"
+    elif lender(view, pf) is None:
+        for holder in _openers(view, pf):
+            both = listing([pf, *_other_pfs(view, holder)])
+            yield f"cannot tell which of the descriptors of {holder.program} ({holder.pid}) is {pf}: it may have {both} open"
+
+
+def lender(snapshot: Snapshot, pf: str) -> Holder | None:
+    """The program whose descriptor of `pf` can be told: the kernel names its function, or the program has no other PF on its bus.
+
+    On an untold descriptor the feature call would succeed for any PF, and replace the token of the wrong one.
+    """
+    sure = (h for h in _openers(snapshot, pf) if h.certainty is Certainty.EXACT or not _other_pfs(snapshot, h))
+    return min(sure, key=lambda h: (h.certainty is not Certainty.EXACT, h.pid), default=None)
+
+
+def borrows_from(change: SetToken, snapshot: Snapshot) -> Holder | None:
+    """The program whose descriptor the change duplicates; None where it takes another way, or there is none."""
+    return lender(snapshot, change.pf) if way(change, snapshot) is TokenWay.BORROWED else None
+
+
+def _openers(snapshot: Snapshot, pf: str) -> list[Holder]:
+    """The other programs that have a descriptor of the PF itself; its group's node alone does not count, nor does a mapping."""
+    return [h for h in snapshot.holders_of(pf) if not h.own and h.kind in ("device", "cdev")]
+
+
+def _other_pfs(snapshot: Snapshot, holder: Holder) -> list[str]:
+    """The other PFs on vfio of which the program may have a descriptor that nothing tells apart: those on the same bus."""
+    bus = holder.bdf.rpartition(":")[0]
+    held = [h for h in snapshot.holders if h.pid == holder.pid and h.certainty is not Certainty.EXACT]
+    others = (h.bdf for h in held if h.bdf != holder.bdf and h.bdf.rpartition(":")[0] == bus)
+    return [bdf for bdf in others if (f := snapshot.functions.get(bdf)) and f.role is Role.PF and f.on_vfio]
+
+
+def witness(snapshot: Snapshot, pf: str, own: frozenset[str] = frozenset()) -> Function | None:
+    """A VF of the PF that can be asked whether a token is in force, without anybody noticing; None where there is none."""
+    mine = own_opens(snapshot, own)
+    free = (vf for vf in snapshot.vfs_of(pf) if not next(cannot_ask(vf, OpenPath.GROUP, snapshot, mine), ""))
+    return next(free, None)
+
+
+# -- whom it touches -----------------------------------------------------------------------------------------------------
+def warnings(change: SetToken, snapshot: Snapshot, own: frozenset[str]) -> Iterator[str]:
+    """What it means for others, whichever way is taken."""
+    users = snapshot.users_of(change.pf)
+    if users.value:
+        yield f"VFs in use: {users}. They go on; opened again, they need the new token"
+    yield from _who_must_be_told(change.pf, snapshot)
+    chosen = way(change, snapshot, own)
+    if chosen is not TokenWay.OPEN:
+        yield "programs that know only the old token are refused from now on"
+        vf = witness(snapshot, change.pf, own)
+        if vf is None:
+            yield "whether it is in force afterwards cannot be asked: no VF is free to be asked"
+        else:
+            yield f"{vf.bdf} is asked afterwards whether it is in force: whoever opens that VF in this very moment gets EBUSY"
+    holder = lender(snapshot, change.pf) if chosen is TokenWay.BORROWED else None
+    if holder is not None:
+        yield f"{holder.program} ({holder.pid}) has {change.pf} open: the call is made on a duplicate of its fd; it goes on"
+        if holder.certainty is not Certainty.EXACT:
+            yield "this kernel does not name an fd's function (fdinfo, from 6.18): where its bus leaves a doubt, nothing is done"
+
+
+def _who_must_be_told(pf: str, view: Snapshot) -> Iterator[str]:
+    """Who cannot start again before its configuration has the new token."""
+    holders = {h.pid: h for f in (pf, *(vf.bdf for vf in view.vfs_of(pf))) for h in view.holders_of(f) if not h.own}
+    vms = [f"{h.vm} ({h.program} {h.pid})" for h in holders.values() if h.vm]
+    others = [f"{h.program} ({h.pid})" for h in holders.values() if not h.vm]
+    if vms:
+        yield f"started again, these need the new token in their command line or XML (vf-token=): {listing(vms)}"
+    if others:
+        yield f"started again, these need the new token: {listing(others)}"
+
+
+# -- asking --------------------------------------------------------------------------------------------------------------
+def cannot_ask(function: Function, path: OpenPath, snapshot: Snapshot, own: frozenset[str]) -> Iterator[str]:
+    """Why a VF cannot be asked whether a token is the right one. `own`: every function that this program holds."""
+    bdf, host = function.bdf, snapshot.host
+    if function.role is Role.PF:
+        yield f"{bdf} is a PF: with no VF in use the question would set its token; ask one of its VFs"
+    elif function.role is not Role.VF:
+        yield f"{bdf} is {role_of(function)}: no token applies to it"
+    elif not host_has(host, "vf_token"):
+        yield f"Linux {host.kernel} has no VF tokens; they came with 5.7"
+    elif not function.on_vfio:
+        yield f"{bdf} is on {function.driver or 'no driver'}: only a VF on vfio-pci is asked for a token"
+    elif not guarded(snapshot, bdf):
+        yield f"{bdf} opens without a token: its PF {function.physfn or ''} is not on vfio-pci"
+    elif path is OpenPath.CDEV:
+        yield from _cannot_ask_node(function, snapshot)
+    else:
+        yield from _cannot_ask_group(function, snapshot, own)
+
+
+def _cannot_ask_group(function: Function, view: Snapshot, own: frozenset[str]) -> Iterator[str]:
+    bdf, members = function.bdf, group_members(view, function.bdf)
+    if not host_has(view.host, "match_first"):
+        yield f"Linux {view.host.kernel} looks at the container before the token (before 5.19): it tells only who opens {bdf}"
+    if function.iommu_group is None:
+        yield f"{bdf} has no IOMMU group to ask through"
+    held = [h for member in members for h in view.holders_of(member)]
+    mine = [member for member in members if member in own]
+    if held or mine:
+        who = who_holds(view, held) if held else f"vfdeck itself on {listing(mine)}"
+        by_node = function.cdev and host_has(view.host, "cdev_token_works") and all(h.kind == "cdev" for h in held)
+        instead = "; its own node can be asked" if by_node and not mine else ""
+        yield f"could not ask: the group of {bdf} is taken by {who}, and opens once only (EBUSY){instead}"
+
+
+def _cannot_ask_node(function: Function, view: Snapshot) -> Iterator[str]:
+    bdf = function.bdf
+    if function.cdev is None:
+        yield f"{bdf} has no node of its own below /dev/vfio/devices"
+    elif not host_has(view.host, "cdev_token_works"):
+        yield f"Linux {view.host.kernel} takes no token on this path (from 6.18.3): ask through the group"
+    held = [h for member in group_members(view, bdf) for h in view.holders_of(member) if h.kind != "cdev"]
+    if held:
+        yield f"could not ask: the group of {bdf} is open in {who_holds(view, held)}, so its own node answers EBUSY"
+
+
+def asking_costs(change: VerifyToken, snapshot: Snapshot) -> Iterator[str]:
+    """What the question costs others."""
+    who = f"{change.bdf} or another of its IOMMU group" if len(group_members(snapshot, change.bdf)) > 1 else change.bdf
+    yield f"whoever opens {who} in this very moment gets EBUSY; nothing is opened, reset or counted as in use"
+    if change.path is OpenPath.GROUP:
+        yield "the kernel logs a refused open of it (VF token required, or incorrect)"
+    else:
+        yield "where the token is wrong, the kernel logs a refused open of it"
