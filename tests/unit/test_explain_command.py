@@ -69,7 +69,8 @@ def test_commands_for_actions_are_understood() -> None:
 
     assert COMMANDS.keys() <= BY_ID.keys()
     for command in COMMANDS.values():
-        parser().parse_args(command.format(bdf="0000:03:10.0", pf="0000:03:00.0").split()[1:])
+        typed = command.format(bdf="0000:03:10.0", pf="0000:03:00.0").replace(" N", " 2").replace("on|off", "on")
+        parser().parse_args(typed.split()[1:])
 
 
 def test_by_errno_and_stage(capsys: pytest.CaptureFixture[str]) -> None:

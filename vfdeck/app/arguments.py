@@ -1,4 +1,4 @@
-"""What can be typed after `vfdeck token`, `vfdeck open` and `vfdeck recipe`. Nothing is imported that `--help` would wait for."""
+"""The parsers of commands that change something, `recipe` and `watch`. Nothing is imported that `--help` would wait for."""
 
 from __future__ import annotations
 
@@ -122,6 +122,46 @@ def add_recipe(commands: Any) -> None:
     recipe.set_defaults(command="recipe")
 
 
+def add_function(commands: Any) -> None:
+    """The parsers of what is done to a function: `vfs`, `bind`, `unbind` and `autoprobe`."""
+    vfs = _function(commands, "vfs", "PF", "give a PF so many VFs", "The kernel wants 0 between two numbers.")
+    vfs.add_argument("count", metavar="N", type=int, help="how many; 0 removes them")
+    bind = _function(commands, "bind", "BDF", "bind a function to a driver", "From a driver that has it, it is taken first.")
+    driver = bind.add_mutually_exclusive_group(required=True)
+    driver.add_argument("driver", metavar="DRIVER", nargs="?", help="by driver_override, e.g. vfio-pci")
+    driver.add_argument("--default", action="store_true", help="clear the override, and let the kernel choose")
+    _function(commands, "unbind", "BDF", "take a function from its driver", "")
+    probe = _function(commands, "autoprobe", "PF", "whether new VFs of a PF are offered to drivers", "")
+    probe.add_argument("switch", choices=("on", "off"), help="vfio-pci takes VFs of a PF that it has either way")
+
+
+def _function(commands: Any, name: str, address: str, text: str, more: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name,
+        allow_abbrev=False,
+        help=text,
+        description=f"What it touches is shown first, and asked for. {more}".rstrip(),
+        epilog=_STATUSES,
+    )
+    parser.add_argument("bdf", metavar=address, help="an address, e.g. 0000:03:00.0")
+    _doing(parser)
+    parser.set_defaults(command="function", doing=name)
+    return parser
+
+
+def add_watch(commands: Any) -> None:
+    """The parser of `vfdeck watch`."""
+    watch = commands.add_parser(
+        "watch",
+        allow_abbrev=False,
+        help="what changes on a host, in plain sentences: for screen readers and logs",
+        description="Prints what there is, then a line for each change, until interrupted. Nothing is ever redrawn.",
+    )
+    watch.add_argument("--json", action="store_true", help="only the changes, a JSON object on each line")
+    _place(watch)
+    watch.set_defaults(command="watch")
+
+
 # -- options that several have -------------------------------------------------------------------------------------------
 def _sources(parser: argparse.ArgumentParser) -> Any:
     """Where a token comes from; never from the command line itself."""
@@ -169,19 +209,3 @@ def _place(parser: argparse.ArgumentParser) -> None:
 def _demo(place: Any, parser: argparse.ArgumentParser) -> None:
     place.add_argument("--demo", metavar="SCENARIO", nargs="?", const="default", help="a simulated host instead of this one")
     parser.add_argument("--seed", metavar="N", type=int, default=None, help="with --demo: what chance is drawn from (0)")
-
-
-def add_watch(commands: Any) -> None:
-    """`vfdeck watch`."""
-    watch = commands.add_parser(
-        "watch",
-        allow_abbrev=False,
-        help="what changes on a host, in plain sentences: for screen readers and logs",
-        description="Prints what there is, then a line for each change, until interrupted. Nothing is ever redrawn.",
-    )
-    watch.add_argument("--json", action="store_true", help="only the changes, a JSON object on each line")
-    place = watch.add_mutually_exclusive_group()
-    place.add_argument("--root", metavar="DIR", default=argparse.SUPPRESS, help="read sys, proc and dev below DIR instead of /")
-    place.add_argument("--demo", metavar="SCENARIO", nargs="?", const="default", help="simulated hosts instead of this one")
-    watch.add_argument("--seed", metavar="N", type=int, default=None, help="with --demo: what chance is drawn from (0)")
-    watch.set_defaults(command="watch")

@@ -103,6 +103,7 @@ def parser() -> argparse.ArgumentParser:
     holders.set_defaults(command="holders")
 
     arguments.add_watch(commands)
+    arguments.add_function(commands)
     arguments.add_token(commands, _Parser)
     arguments.add_open(commands)
     arguments.add_recipe(commands)

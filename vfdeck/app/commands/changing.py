@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,11 +17,14 @@ from vfdeck.app.failure import Failure
 from vfdeck.backend.changes import Change, Outcome, Plan, target_of
 from vfdeck.backend.host import Host
 from vfdeck.backend.local_host import LocalHost
-from vfdeck.backend.model import Function, Snapshot
+from vfdeck.backend.model import Function, Job, Snapshot
+from vfdeck.backend.text import printable
 
 #: The exit status where a person was asked, and said no.
 DECLINED = 1
 VERSION = 1
+#: How often it is looked whether a change waits for somebody, seconds.
+WAIT_LOOK = 0.2
 
 
 @contextmanager
@@ -80,8 +84,36 @@ def change(host: Host, wanted: Change, options: argparse.Namespace, first: Calla
             if plan.impossible:
                 return Result(plan, before, status=failure.UNAVAILABLE)
     first()
-    outcome = host.perform(wanted, plan)
+    with _telling_of_waits(host):
+        outcome = host.perform(wanted, plan)
     return Result(plan, before, outcome, outcomes.status(outcome))
+
+
+@contextmanager
+def _telling_of_waits(host: Host) -> Iterator[None]:
+    """While a change goes on, say on standard error whom it waits for: the kernel may wait without limit."""
+    over = threading.Event()
+    waiting: list[Job] = []
+    teller = threading.Thread(target=_tell_of_waits, args=(host, over, waiting), daemon=True)
+    teller.start()
+    try:
+        yield
+    except KeyboardInterrupt:
+        output.tell_of_waiting(waiting)
+        raise
+    finally:
+        over.set()
+        teller.join()
+
+
+def _tell_of_waits(host: Host, over: threading.Event, waiting: list[Job]) -> None:
+    told = ""
+    while not over.wait(WAIT_LOOK):
+        waiting[:] = [job for job in host.jobs() if job.waits_for]
+        for job in waiting:
+            if job.waits_for != told:
+                told = job.waits_for
+                print(f"waiting for {printable(told)}; Ctrl-C leaves it to the kernel", file=sys.stderr, flush=True)
 
 
 def tell(lines: Iterable[str], options: argparse.Namespace) -> None:

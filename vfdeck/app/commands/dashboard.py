@@ -9,10 +9,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from vfdeck.app import failure
-from vfdeck.app.commands import hosts
+from vfdeck.app.commands import hosts, output
 from vfdeck.app.failure import Failure
 from vfdeck.backend.host import Host
-from vfdeck.backend.text import printable
 
 if TYPE_CHECKING:
     from vfdeck.app.dashboard.lesson import Lesson
@@ -34,12 +33,7 @@ def show(shown: Sequence[Host], lesson: Lesson | None = None) -> int:
         left = [job for host in shown for job in host.jobs()]
         for host in shown:
             host.close()
-        for job in left:
-            print(f"vfdeck: {printable(job.title)}: still waits in the kernel ({job.step})", file=sys.stderr)
-            print(
-                "        That step goes on without vfdeck and cannot be taken back; steps after it will not be done.",
-                file=sys.stderr,
-            )
+        output.tell_of_waiting(left)
 
 
 def demand_terminal(instead: str) -> None:

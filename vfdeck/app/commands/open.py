@@ -49,7 +49,7 @@ def run(options: argparse.Namespace) -> int:
         ended: int | None = None
         if outcome is not None:
             function = result.before.functions.get(bdf)
-            changing.tell((*ladder_text(outcome, wanted.path, function), *outcomes.outcome_text(outcome)), options)
+            changing.tell((*ladder_text(outcome, wanted.path, function), *outcomes.outcome_text(outcome, result.before)), options)
             if outcome.ok and options.holding:
                 status = ended = _run_beside(options.holding, options.json)
                 changing.tell(outcomes.outcome_text(host.perform(Close(bdf))), options)

@@ -9,7 +9,22 @@ from collections.abc import Iterator
 from typing import Any
 
 from vfdeck.app import failure
-from vfdeck.backend.changes import Change, Explanation, Open, Outcome, Plan, SetToken, VerifyToken, target_of
+from vfdeck.app.commands.ways import ways
+from vfdeck.backend.changes import (
+    BindDriver,
+    Change,
+    Explanation,
+    Open,
+    Outcome,
+    Plan,
+    SetAutoprobe,
+    SetNumvfs,
+    SetToken,
+    UnbindDriver,
+    VerifyToken,
+    target_of,
+)
+from vfdeck.backend.model import Snapshot
 
 WIDTH = 100
 #: How far a line that goes on is indented at most.
@@ -49,8 +64,8 @@ def plan_text(plan: Plan) -> Iterator[str]:
         yield from wrapped(f"expected: {plan.predicted}", "  = ")
 
 
-def outcome_text(outcome: Outcome) -> Iterator[str]:
-    """What came of it: the steps that were done, the kernel's no, and the explanation."""
+def outcome_text(outcome: Outcome, before: Snapshot | None = None) -> Iterator[str]:
+    """What came of it: the steps that were done, the kernel's no, and why; by what was `before`, vfdeck's ways out."""
     for step in outcome.done:
         yield from wrapped(step, "done: ")
     if outcome.blocked:
@@ -64,6 +79,10 @@ def outcome_text(outcome: Outcome) -> Iterator[str]:
         yield from wrapped(outcome.surprise, "not as predicted: ")
     if outcome.explanation is not None:
         yield from explanation_text(outcome.explanation)
+        bdf = target_of(outcome.change)
+        if before is not None and (function := before.functions.get(bdf)):
+            for way in ways(outcome.explanation.actions, {"bdf": bdf, "pf": function.physfn or bdf}):
+                yield from wrapped(way, "  vfdeck   ")
     for other in outcome.alternatives:
         yield from wrapped(f"{other.title}. {other.rule}", f"  or {other.entry}: ")
 
@@ -97,10 +116,30 @@ def change_json(change: Change) -> dict[str, Any]:
         "token": given.fingerprint if given is not None else None,
         "way": str(change.way) if isinstance(change, SetToken) and change.way else None,
         "path": str(change.path) if isinstance(change, VerifyToken | Open) else None,
+        "value": _value(change),
     }
 
 
-_KINDS: dict[type, str] = {SetToken: "set token", VerifyToken: "verify token", Open: "open"}
+def _value(change: Change) -> str | int | bool | None:
+    match change:
+        case SetNumvfs():
+            return change.count
+        case BindDriver():
+            return change.driver
+        case SetAutoprobe():
+            return change.on
+    return None
+
+
+_KINDS: dict[type, str] = {
+    SetToken: "set token",
+    VerifyToken: "verify token",
+    Open: "open",
+    SetNumvfs: "set numvfs",
+    BindDriver: "bind",
+    UnbindDriver: "unbind",
+    SetAutoprobe: "set autoprobe",
+}
 
 
 def plan_json(plan: Plan) -> dict[str, Any]:

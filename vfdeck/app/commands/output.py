@@ -9,6 +9,8 @@ from collections.abc import Iterable
 
 from vfdeck.app import failure
 from vfdeck.app.failure import Failure
+from vfdeck.backend.model import Job
+from vfdeck.backend.text import printable
 
 
 def demand() -> None:
@@ -30,3 +32,12 @@ def write_lines(lines: Iterable[str]) -> None:
     if reconfigure is not None:
         reconfigure(errors="replace")
     sys.stdout.write("".join(f"{line}\n" for line in lines))
+
+
+def tell_of_waiting(jobs: Iterable[Job]) -> None:
+    """Say on standard error what goes on in the kernel after vfdeck has ended."""
+    for job in jobs:
+        print(f"vfdeck: {printable(job.title)}: still waits in the kernel ({job.step})", file=sys.stderr)
+        print(
+            "        That step goes on without vfdeck and cannot be taken back; steps after it will not be done.", file=sys.stderr
+        )

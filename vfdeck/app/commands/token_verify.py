@@ -48,7 +48,7 @@ def _lines(result: changing.Result, wanted: VerifyToken) -> Iterator[str]:
         yield from outcomes.wrapped(result.plan.impossible, f"could not tell: {about}: ")
     elif result.outcome.verified is None:
         yield f"could not tell: {about}"
-        yield from outcomes.outcome_text(result.outcome)
+        yield from outcomes.outcome_text(result.outcome, result.before)
     else:
         function = result.before.functions[wanted.bdf]
         through = "group" if wanted.path is OpenPath.GROUP else "own node"

@@ -10,7 +10,14 @@ from vfdeck.backend.checks import Check, Verdict
 from vfdeck.backend.model import Snapshot
 
 #: The commands that do what an action does; the other actions are the dashboard's alone.
-COMMANDS = {"token": "vfdeck token set {pf}", "open": "vfdeck open {bdf}"}
+COMMANDS = {
+    "token": "vfdeck token set {pf}",
+    "open": "vfdeck open {bdf}",
+    "vfs": "vfdeck vfs {pf} N",
+    "bind": "vfdeck bind {bdf} DRIVER",
+    "unbind": "vfdeck unbind {bdf}",
+    "autoprobe": "vfdeck autoprobe {pf} on|off",
+}
 
 
 def ways(actions: Iterable[str], words: Mapping[str, str]) -> tuple[str, ...]:
