@@ -108,12 +108,12 @@ def test_interrupted_it_tells_what_goes_on(
 ) -> None:
     """Ctrl-C is pressed once it is known whom the change waits for."""
     host = keep("default")
-    perform, done = host.perform, threading.Event()
+    perform = host.perform
 
     def interrupted(change: Change, *rest: Any) -> Outcome:
-        threading.Thread(target=lambda: (perform(change, *rest), done.set()), daemon=True).start()
+        threading.Thread(target=perform, args=(change, *rest), daemon=True).start()
         while not any(job.waits_for for job in host.jobs()):
-            done.wait(0.01)
+            told.wait(0.01)
         told.wait(30)
         raise KeyboardInterrupt
 
