@@ -9,6 +9,7 @@ from textual.app import App, ComposeResult
 from tests import values
 from tests.fake_host import small_fleet
 from vfdeck.backend.model import Job, JobState
+from vfdeck.backend.sim.scenario import load
 from vfdeck.widgets.bars import Banner, JobLine, Key, KeyBar
 from vfdeck.widgets.state import Tone
 
@@ -53,6 +54,17 @@ async def test_the_banner_of_many_hosts_and_of_none() -> None:
         banner.show([small_fleet(), dataclasses.replace(small_fleet("b"), unseen=2)], False)
         assert "2 hosts" in banner.render().plain
         assert "≥2 in use" in banner.render().plain
+
+
+async def test_the_banner_of_many_hosts_tells_what_most_suffer_from() -> None:
+    app = BarsApp()
+    async with app.run_test(size=(120, 5)):
+        banner = app.query_one(Banner)
+        hole, sound = load("datacentre/net-03").snapshot(), load("datacentre/rdma-01").snapshot()
+        banner.show([hole, dataclasses.replace(hole, host=dataclasses.replace(hole.host, name="b")), sound], True)
+        assert "2 hosts: cdev asks no token" in banner.render().plain
+        banner.show([sound, dataclasses.replace(sound, host=dataclasses.replace(sound.host, name="b"))], True)
+        assert "cdev" not in banner.render().plain
 
 
 async def test_the_job_line_shows_the_most_urgent() -> None:

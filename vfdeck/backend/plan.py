@@ -278,7 +278,7 @@ def _verify_warnings(change: VerifyToken, scene: _Scene) -> Iterator[str]:
 def _open_warnings(change: Open, scene: _Scene) -> Iterator[str]:
     function, view = scene.function, scene.snapshot
     if not view.holders_of(scene.bdf) and scene.bdf not in scene.own:
-        under = f", under its {len(scene.vfs)} VFs" if scene.vfs else ""
+        under = f", under its {len(scene.vfs)} VF{'' if len(scene.vfs) == 1 else 's'}" if scene.vfs else ""
         yield f"the first open of a function resets it{under}; so does the last close"
     if function.role is Role.PF and function.on_vfio and change.token is not None and not view.users_of(scene.bdf).value:
         yield f"opening {scene.bdf} with a token sets it, even where the open then fails; the old one is refused from then on"

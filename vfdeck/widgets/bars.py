@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -90,11 +91,18 @@ class Banner(_Line):
         if len(hosts) == 1:
             pieces.append((f"  {hosts[0].name}", Tone.PLAIN))
             pieces += [(f"  {hosts[0].kernel}", Tone.DIM)] if level < 2 else []
-            warning = badge(self._snapshots[0])
-            pieces += [("  ", Tone.PLAIN), (f" {warning} ", "badge")] if warning and level < 3 else []
         elif hosts:
             pieces.append((f"  {plural(len(hosts), 'host')}", Tone.PLAIN))
-        return pieces
+        warning = self._warning()
+        return [*pieces, ("  ", Tone.PLAIN), (f" {warning} ", "badge")] if warning and level < 3 else pieces
+
+    def _warning(self) -> str:
+        """What the kernel itself does not enforce; of several hosts, what most suffer from."""
+        found = Counter(filter(None, map(badge, self._snapshots)))
+        if not found:
+            return ""
+        [(text, number)] = found.most_common(1)
+        return f"{plural(number, 'host')}: {text}" if len(self._snapshots) > 1 else text
 
     def _right(self, level: int) -> list[tuple[str, str]]:
         """PFs, VFs, those in use, problems."""
@@ -111,7 +119,7 @@ class Banner(_Line):
         if problems:
             pieces.append((f"  ! {plural(problems, 'problem')} (p)" if level < 3 else f" !{problems}", Tone.BAD))
         elif level < 1:
-            pieces.append(("  no problems", Tone.DIM))
+            pieces.append(("  all readable", Tone.DIM))
         return pieces
 
 

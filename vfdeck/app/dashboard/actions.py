@@ -72,7 +72,7 @@ class Action:
         if snapshot is None:
             return "nothing was read yet"
         if function is None:
-            return "choose a function first: this row is a host"
+            return "" if self.looks else "choose a function first: this row is a host"
         return self.available(self.target(function, snapshot), snapshot)
 
 
@@ -209,7 +209,7 @@ ACTIONS: tuple[Action, ...] = (
         "w",
         "Check",
         "Check what can be done",
-        "Can a PF give so many VFs, can it go to vfio-pci, can you open it: every rule in the way. Changes nothing.",
+        "Can a PF give so many VFs, can it go to vfio-pci, can you open it: every rule in the way. On a host: what is the matter.",
         looks=True,
     ),
     Action(

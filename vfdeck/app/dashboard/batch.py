@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from vfdeck.backend.blast import going
-from vfdeck.backend.changes import Change, Outcome, Plan, SetAutoprobe, SetNumvfs, SetToken, Step, target_of
+from vfdeck.backend.changes import Change, Outcome, Plan, SetAutoprobe, SetNumvfs, SetToken, target_of
 from vfdeck.backend.host import Host
 from vfdeck.backend.model import Snapshot
 from vfdeck.widgets.report import report, verdict
@@ -25,12 +25,18 @@ class Item(NamedTuple):
     host: Host
     change: Change
     plan: Plan
+    name: str  # the function's address, with its host where there are several
+
+    @property
+    def title(self) -> str:
+        """The plan's, with the name."""
+        return self.plan.title.replace(target_of(self.change), self.name, 1)
 
 
 class LeftOut(NamedTuple):
     """A function that the batch leaves alone, and why."""
 
-    bdf: str
+    name: str
     why: str
 
 
@@ -55,9 +61,9 @@ def sort_out(items: Iterable[Item]) -> tuple[list[Item], list[LeftOut]]:
     left: list[LeftOut] = []
     for item in items:
         if item.plan.impossible:
-            left.append(LeftOut(target_of(item.change), item.plan.impossible))
+            left.append(LeftOut(item.name, item.plan.impossible))
         elif item.plan.severe:
-            left.append(LeftOut(target_of(item.change), f"{item.plan.severe}: do it by itself"))
+            left.append(LeftOut(item.name, f"{item.plan.severe}: do it by itself"))
         else:
             kept.append(item)
     return kept, left
@@ -65,28 +71,27 @@ def sort_out(items: Iterable[Item]) -> tuple[list[Item], list[LeftOut]]:
 
 def told(left: Iterable[LeftOut]) -> tuple[Fact, ...]:
     """What was left out, a line each."""
-    return tuple(Fact("", f"{bdf}: {why}", Tone.WARN) for bdf, why in left)
+    return tuple(Fact("", f"{name}: {why}", Tone.WARN) for name, why in left)
 
 
 def together(title: str, items: Sequence[Item], left: Sequence[LeftOut]) -> Plan:
     """One plan of all: every warning and every step, by function. There is at least one item."""
-    out = tuple(f"left out {bdf}: {why}" for bdf, why in left)
-    warnings = [
-        text if target in text else f"{target}: {text}" for target, item in _by_target(items) for text in item.plan.warnings
-    ]
-    steps = [replace(step, text=_named(step, target)) for target, item in _by_target(items) for step in item.plan.steps]
+    out = tuple(f"left out {name}: {why}" for name, why in left)
+    warnings = [_about(item, text) for item in _by_weight(items) for text in item.plan.warnings]
+    steps = [replace(step, text=_about(item, step.text)) for item in _by_weight(items) for step in item.plan.steps]
     destructive = any(item.plan.destructive for item in items)
     return Plan(items[0].change, title, tuple(steps), (*warnings, *out), destructive)
 
 
-def _by_target(items: Iterable[Item]) -> list[tuple[str, Item]]:
+def _by_weight(items: Iterable[Item]) -> list[Item]:
     """Changes that take something away first, so that their warnings stand first."""
-    return sorted(((target_of(item.change), item) for item in items), key=lambda pair: not pair[1].plan.destructive)
+    return sorted(items, key=lambda item: not item.plan.destructive)
 
 
-def _named(step: Step, target: str) -> str:
-    """A step's words with the function they are about."""
-    return step.text if target in step.text else f"{target}: {step.text}"
+def _about(item: Item, text: str) -> str:
+    """A warning's or a step's words with the function that they are about."""
+    bdf = target_of(item.change)
+    return text.replace(bdf, item.name, 1) if bdf in text else f"{item.name}: {text}"
 
 
 @dataclass(eq=False)
@@ -108,7 +113,7 @@ class Batch:
     def take(self, number: int, outcome: Outcome | None) -> None:
         """One has come back; None where vfdeck itself failed."""
         item = self.running.pop(number)
-        self.done.append((item.plan.title, outcome))
+        self.done.append((item.title, outcome))
 
     @property
     def is_over(self) -> bool:

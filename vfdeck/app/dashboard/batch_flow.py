@@ -52,14 +52,14 @@ class BatchFlow:
         seen, hidden = self._desk.visible(action)
         seen = [target for target in seen if not action.available(*target)]
         possible = [target for target in targets if not action.available(*target)]
-        left = [LeftOut(target.function.bdf, why) for target in targets if (why := action.available(*target))]
+        left = [LeftOut(self._name(target), why) for target in targets if (why := action.available(*target))]
         changes = await self._changes(action, possible)
         if changes is None:
             return
         wish = _Wish(action.title, [], left)
         for target, change in zip(possible, changes, strict=True):
             if change is None:
-                left.append(LeftOut(target.function.bdf, "no token of its PF was set in this session"))
+                left.append(LeftOut(self._name(target), "no token of its PF was set in this session"))
             else:
                 wish.wanted.append((target, change))
         wish.hidden = hidden
@@ -111,14 +111,17 @@ class BatchFlow:
             tree.unmark(self._desk.marks_in_sight() if fewer and not wish.hidden else tree.marks)
             self._begin(Batch(plan.title, deque(wish.kept), wish.left))
 
+    def _name(self, target: Target) -> str:
+        return self._desk.named(target.snapshot.host.name, target.function.bdf)
+
     def _look(self, wish: _Wish) -> None:
         """Plan every change by the latest look, and sort out what can't be done together; not for the screen's own thread."""
         items, left = [], list(wish.without)
         for target, change in wish.wanted:
             if len(wish.wanted) > 1 and (of_the_host := used_by_host(change, target.snapshot)):
-                left.append(LeftOut(target.function.bdf, f"{of_the_host} would go: do it by itself"))
+                left.append(LeftOut(self._name(target), f"{of_the_host} would go: do it by itself"))
                 continue
             host = self._desk.host_of(target)
-            items.append(Item(host, change, host.plan(change, self._desk.latest(target))))
+            items.append(Item(host, change, host.plan(change, self._desk.latest(target)), self._name(target)))
         kept, more = sort_out(items)
         wish.kept, wish.left = kept, [*left, *more]

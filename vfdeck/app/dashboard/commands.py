@@ -28,7 +28,7 @@ class Commands:
         look: Callable[[], None],
         fleet: Callable[[], Fleet],
     ) -> None:
-        self._screen, self._tree = desk.screen, desk.tree
+        self._screen, self._tree, self._line = desk.screen, desk.tree, desk.line
         self._finder = finder
         self._results = results
         self._practising = practising
@@ -75,6 +75,9 @@ class Commands:
 
     def mark(self) -> None:
         """Mark the row, or take its mark away."""
+        if self._tree.row_id is not None and not self._tree.row_id.bdf:
+            self._line.hint("a host cannot be marked: mark its functions")
+            return
         self._tree.toggle_mark()
         self._finder.show()
 

@@ -48,6 +48,10 @@ class Desk:
         """Whose function it is."""
         return self.hosts[target.snapshot.host.name]
 
+    def named(self, host: str, text: str) -> str:
+        """A text about a function with its host, where there are several: addresses are the same on all of them."""
+        return f"{host} {text}" if len(self.hosts) > 1 else text
+
     def snapshot(self, host: str) -> Snapshot | None:
         """The latest look at a host."""
         return next((s for s in self.snapshots() if s.host.name == host), None)

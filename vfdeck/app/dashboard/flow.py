@@ -9,7 +9,7 @@ from vfdeck.app.dashboard.actions import Action, its_pf
 from vfdeck.app.dashboard.desk import Desk, Target
 from vfdeck.app.dashboard.dialogs.autoprobe import AutoprobeDialog
 from vfdeck.app.dashboard.dialogs.base import Dialog
-from vfdeck.app.dashboard.dialogs.check import CheckDialog, CheckPage
+from vfdeck.app.dashboard.dialogs.check import CheckDialog, CheckPage, HostPage
 from vfdeck.app.dashboard.dialogs.confirm import ConfirmDialog, Consent
 from vfdeck.app.dashboard.dialogs.driver import DriverDialog
 from vfdeck.app.dashboard.dialogs.numvfs import Judged, NumvfsDialog
@@ -17,7 +17,7 @@ from vfdeck.app.dashboard.dialogs.open import OpenDialog
 from vfdeck.app.dashboard.dialogs.token import TokenDialog
 from vfdeck.app.dashboard.lookup import NoAnswer
 from vfdeck.backend.changes import Change, OpenPath, Plan, SetNumvfs, target_of
-from vfdeck.backend.checks import CanBind, CanEnable, CanOpen, Question, Report
+from vfdeck.backend.checks import CanBind, CanEnable, CanOpen, Question, Report, WholeHost
 from vfdeck.backend.host import Host
 from vfdeck.backend.model import Role
 
@@ -57,9 +57,12 @@ class Flow:
         if change is None:
             return
         wanted, host = change, self._desk.host_of(target)
-        plan = await self.confirmed(
-            f"what it would do to {target_of(wanted)}", lambda: host.plan(wanted, self._desk.latest(target))
-        )
+
+        def make() -> Plan:
+            plan = host.plan(wanted, self._desk.latest(target))
+            return replace(plan, title=self._desk.named(host.name, plan.title))
+
+        plan = await self.confirmed(f"what it would do to {target_of(wanted)}", make)
         if plan is not None:
             self._perform(host, wanted, plan)
 
@@ -107,7 +110,7 @@ class Flow:
             case _:
                 dialog = OpenDialog(function, snapshot, self._desk.tokens.of(snapshot.host.name, its_pf(*first).bdf))
         assert isinstance(dialog, Dialog)
-        dialog.for_many(len(targets))
+        dialog.about(self._desk.named(snapshot.host.name, "").strip(), len(targets))
         return dialog
 
     def _judged(self, count: int, targets: Sequence[Target]) -> list[Judged]:
@@ -127,7 +130,9 @@ class Flow:
         if function.cdev is not None:
             questions.append(CanOpen(function.bdf, OpenPath.CDEV))
         if function.role is Role.PF:
-            count = await self._desk.ask(CheckDialog(function))
+            dialog = CheckDialog(function)
+            dialog.about(self._desk.named(target.snapshot.host.name, "").strip())
+            count = await self._desk.ask(dialog)
             if count is None:
                 return
             questions.insert(0, CanEnable(function.bdf, count))
@@ -137,4 +142,16 @@ class Flow:
             return [host.check(question, self._desk.latest(target)) for question in questions]
 
         reports = await self._desk.lookup.make(f"what can be done with {function.bdf}", answers)
-        self._desk.screen.app.push_screen(CheckPage(function.bdf, reports))
+        self._desk.screen.app.push_screen(CheckPage(self._desk.named(host.name, function.bdf), reports))
+
+    async def examine(self, name: str) -> None:
+        """Ask what is the matter with a whole host, and show the findings."""
+        host = self._desk.hosts[name]
+
+        def answer() -> Report | None:
+            snapshot = self._desk.snapshot(name)
+            return host.check(WholeHost(), snapshot) if snapshot is not None else None
+
+        report = await self._desk.lookup.make(f"what is the matter with {name}", answer)
+        if report is not None:
+            self._desk.screen.app.push_screen(HostPage(name, report))

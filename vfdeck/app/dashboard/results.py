@@ -58,11 +58,11 @@ class Results:
     # -- under way ----------------------------------------------------------------------------------------------------
     def perform(self, host: Host, change: Change, plan: Plan) -> int:
         """Hand a change to the performer; the answer is its number. Only `plan`, which was confirmed, will be done."""
-        return self._submit(Item(host, change, plan), plan)
+        return self._submit(Item(host, change, plan, target_of(change)), plan)
 
     def _submit(self, item: Item, confirmed: Plan | None = None) -> int:
         number = self._performer.submit(item.host, item.change, confirmed)
-        self._begun[number] = Begun(item.host.name, item.change, item.plan.title)
+        self._begun[number] = Begun(item.host.name, item.change, item.title)
         self.show_jobs()
         return number
 

@@ -229,7 +229,9 @@ class Dashboard(Screen[None]):
         row = self._tree.row
         alike = [Fact("", f"the first of {row.size} VFs that are alike", Tone.DIM)] if row is not None and row.size > 1 else []
         changes = "; ".join(str(change) for change in self._tree.changes(self._tree.row_id))
-        return [*alike, Fact("changed", changes, Tone.OWN)] if changes else alike
+        host = self._tree.row_id.host if self._tree.row_id is not None and self._tree.row_id.bdf else ""
+        where = [Fact("host", host)] if host and len(self._desk.hosts) > 1 else []
+        return [*where, *alike, *([Fact("changed", changes, Tone.OWN)] if changes else [])]
 
     # -- what the widgets say ------------------------------------------------------------------------------------------
     @on(FleetTree.Highlighted)
@@ -318,6 +320,8 @@ class Dashboard(Screen[None]):
             self._show_selection()
         elif action.many and (targets := self._desk.targets(action)):
             self._flow.begin(partial(self._batches.change, action, targets))
+        elif function is None and snapshot is not None and action.looks:
+            self._flow.begin(partial(self._flow.examine, snapshot.host.name))
         elif function is not None and snapshot is not None:
             target = Target(action.target(function, snapshot), snapshot)
             self._flow.begin(partial(self._flow.check, target) if action.looks else partial(self._flow.change, action, target))

@@ -82,13 +82,17 @@ def _mark(check: Check) -> str:
 def findings_text(report: Report, snapshot: Snapshot, width: int = WIDTH, ways: Ways = _no_ways) -> Iterator[str]:
     """What a look at the whole host found, worst first; checks that went well are only counted."""
     host = snapshot.host
-    counts = [_count(report, severity) for severity in (Severity.ERROR, Severity.WARNING, Severity.NOTE)]
-    fine = len(report.of(Severity.OK))
-    yield f"{host.name}  Linux {host.kernel}  {', '.join(counts)}, {fine} fine"
+    yield f"{host.name}  Linux {host.kernel}  {counted(report)}"
     for check in worst_first(report.checks):
         if check.severity is not Severity.OK:
             subject = f"{check.subject}  " if check.subject else ""
             yield from _lines(check, check.severity.word, f"{subject}{check.question} {_ANSWERS[check.verdict]}", width, ways)
+
+
+def counted(report: Report) -> str:
+    """`1 error, 3 warnings, 10 notes, 24 fine`."""
+    counts = [_count(report, severity) for severity in (Severity.ERROR, Severity.WARNING, Severity.NOTE)]
+    return f"{', '.join(counts)}, {len(report.of(Severity.OK))} fine"
 
 
 def _count(report: Report, severity: Severity) -> str:

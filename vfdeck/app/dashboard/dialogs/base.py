@@ -96,10 +96,10 @@ class Dialog(ModalScreen[Result | None], Generic[Result]):
         self._hint.update("" if narrow else text)
         self._frame.border_subtitle = Text(text) if narrow else ""
 
-    def for_many(self, number: int) -> None:
-        """Say that the answer is for `number` functions, of which the title names the first."""
-        if number > 1:
-            self._title.update(Text(f"{self._heading}, and {number - 1} more"))
+    def about(self, host: str, number: int = 1) -> None:
+        """Say on which host it is ("": there is but one), and for how many functions, of which the title names the first."""
+        named = f"{self._heading} on {host}" if host else self._heading
+        self._title.update(Text(f"{named}, and {number - 1} more" if number > 1 else named))
 
     def on_mount(self) -> None:
         """From now on there is something that keys can act on. Textual calls this beside the subclass's own."""

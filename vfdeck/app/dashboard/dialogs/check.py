@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import ClassVar
 
 from rich.text import Text
@@ -13,7 +14,8 @@ from textual.widgets import Input, Static
 
 from vfdeck.app.dashboard.dialogs.base import Dialog, Page
 from vfdeck.app.dashboard.pages import entry_sections
-from vfdeck.backend.checks import Check, Report, Severity, Verdict
+from vfdeck.backend.checks import Check, Report, Severity, Verdict, worst_first
+from vfdeck.backend.checks.render import counted
 from vfdeck.backend.model import Function
 from vfdeck.widgets.sections import Fact, Section
 from vfdeck.widgets.state import Tone, short_name
@@ -101,24 +103,49 @@ def first_no(report: Report) -> Check | None:
     return next((c for c in report.checks if c.verdict is Verdict.NO and c.weight is Severity.ERROR), None)
 
 
-class CheckPage(Page):
-    """Answers to read; e goes on to the entries of the catalogue that they name."""
+class _EntriesPage(Page):
+    """Checks to read; e goes on to the entries of the catalogue that they name."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("e", "entries", "Explain", show=False)]
 
-    def __init__(self, bdf: str, reports: Sequence[Report]) -> None:
-        checks = [check for report in reports for check in report.checks if check.verdict is not Verdict.YES]
-        self._entries = tuple(dict.fromkeys(c.entry for c in sorted(checks, key=lambda c: -c.severity) if c.entry))
-        marks = {_mark(check)[0] for check in checks}
-        legend = ", ".join(f"{mark} {meaning}" for mark, meaning in _LEGEND if mark in marks)
-        facts = [Fact("", legend, Tone.DIM)] if legend else []
+    def __init__(self, title: str, sections: Sequence[Section], checks: Iterable[Check], note: str = "") -> None:
+        self._entries = tuple(dict.fromkeys(check.entry for check in worst_first(checks) if check.entry))
+        facts = [Fact("", note, Tone.DIM)] if note else []
         facts += [Fact("", f"e explains {', '.join(self._entries)}", Tone.OWN)] if self._entries else []
-        head = [Section("", tuple(facts))] if facts else []
-        body = [section for report in reports for section in check_sections(report)]
-        keys = "e explain" if self._entries else ""
-        super().__init__(f"What can be done with {bdf}", [*body, *head], label_width=2, keys=keys)
+        foot = [Section("", tuple(facts))] if facts else []
+        super().__init__(title, [*sections, *foot], label_width=2, keys="e explain" if self._entries else "")
 
     def action_entries(self) -> None:
         """The entries of the catalogue."""
         if self._entries:
             self.app.push_screen(Page("From the catalogue", entry_sections(self._entries), label_width=9))
+
+
+class CheckPage(_EntriesPage):
+    """What can be done with a function: answers, and what they rest on."""
+
+    def __init__(self, name: str, reports: Sequence[Report]) -> None:
+        checks = [check for report in reports for check in report.checks if check.verdict is not Verdict.YES]
+        marks = {_mark(check)[0] for check in checks}
+        legend = ", ".join(f"{mark} {meaning}" for mark, meaning in _LEGEND if mark in marks)
+        sections = [section for report in reports for section in check_sections(report)]
+        super().__init__(f"What can be done with {name}", sections, checks, legend)
+
+
+class HostPage(_EntriesPage):
+    """What is the matter with a host: what `vfdeck doctor` finds, worst first."""
+
+    def __init__(self, name: str, report: Report) -> None:
+        found = [check for check in worst_first(report.checks) if check.severity is not Severity.OK]
+        sections: list[Section] = []
+        for severity in (Severity.ERROR, Severity.WARNING, Severity.NOTE):
+            told = tuple(fact for check in found if check.severity is severity for fact in _finding(check))
+            sections += [Section(f"{severity.word.capitalize()}s", told)] if told else []
+        super().__init__(f"What is the matter with {name}? {counted(report)}", sections, found)
+
+
+def _finding(check: Check) -> Iterable[Fact]:
+    """A check with the function that it is about."""
+    first, *rest = _facts(check)
+    subject = f"{check.subject}  " if check.subject else ""
+    return [replace(first, value=f"{subject}{first.value}"), *rest]
