@@ -59,8 +59,8 @@ class Flow:
         wanted, host = change, self._desk.host_of(target)
 
         def make() -> Plan:
-            plan = host.plan(wanted, self._desk.latest(target))
-            return replace(plan, title=self._desk.named(host.name, plan.title))
+            plan, bdf = host.plan(wanted, self._desk.latest(target)), target_of(wanted)
+            return replace(plan, title=plan.title.replace(bdf, self._desk.named(host.name, bdf), 1))
 
         plan = await self.confirmed(f"what it would do to {target_of(wanted)}", make)
         if plan is not None:
