@@ -24,9 +24,10 @@ from rich.console import Console
 from textual import constants
 
 from tests.pilot.driving import Deck, running
-from vfdeck.app import cli
+from vfdeck.app import cli, failure
 from vfdeck.app.commands import hosts
 from vfdeck.app.dashboard.app import DashboardApp
+from vfdeck.backend import workload
 from vfdeck.backend.knowledge import TokenWatch
 from vfdeck.backend.memory import Memory
 from vfdeck.backend.sim.scenario import SimulatedHost
@@ -241,6 +242,75 @@ def test_commands(scene: Scene, line: tuple[str, ...], status: int | None) -> No
     assert status in (None, found), said
 
 
+#: Command lines on one machine, one after the other, whose programs carry the token that is set first.
+SESSION: list[tuple[str, ...]] = [
+    ("token", "set", IDLE, *FILE, "--yes", "--demo"),
+    ("token", "verify", IDLE_VF, *FILE, "--demo"),
+    ("token", "status", "--demo"),
+    ("token", "status", "--json", "--demo"),
+    ("token", "scan", "--demo"),
+    ("token", "scan", "--json", "--demo"),
+    ("holders", "--demo"),
+    ("holders", "--json", "--demo"),
+    ("tree", "--demo"),
+    ("tree", "--json", "--demo"),
+    ("doctor", "--demo"),
+    ("check", "--open", FREE_VF, "--demo"),
+    ("vfs", IDLE, "0", "--demo", "--dry-run"),
+    ("open", IDLE_VF, *FILE, "--yes", "--demo"),
+    ("recipe", IDLE_VF, "--demo"),
+    ("explain", "--bundle", "bundle", "--about", IDLE_VF, "--demo"),
+    ("token", "rotate", IDLE, "--out", "made", "--yes", "--json", "--demo"),
+    ("token", "status", "--demo"),
+]
+
+
+def session(scene: Scene, patch: pytest.MonkeyPatch) -> str:
+    """All that the commands say on one machine, where programs have the token in their command lines and names."""
+    scene.mine.add(scene.folder / "made")
+    host = hosts.simulated("default", 1)
+    text = scene.token.reveal_text()
+    holders = {holder.pid for holder in host.snapshot().holders if not holder.own}
+    assert holders
+    for pid in holders:
+        process = host.scenario.machine.processes[pid]
+        process.arguments = (*process.arguments, f"--vfio-vf-token={text}")
+        process.name += f" vf-token={text}"
+    patch.setattr(host, "close", lambda: None)
+    patch.setattr("vfdeck.backend.sim.scenario.load", lambda *_, **__: host)
+    patch.setattr("vfdeck.backend.sim.scenario.load_all", lambda *_, **__: (host,))
+    said = []
+    for line in SESSION:
+        status, told = scene.run(*line)
+        assert status not in (failure.USAGE, failure.SOFTWARE), (line, told)
+        said.append(told)
+    return "".join(said)
+
+
+def test_commands_on_one_machine(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = session(scene, monkeypatch)
+    assert f"vf-token=#{scene.token.fingerprint}" in said  # the holders' tokens were met
+    assert f'"{scene.token.fingerprint}"' in said or f"#{scene.token.fingerprint} is the token of {IDLE}" in said
+    scene.search(said)
+
+
+@pytest.mark.parametrize(
+    ("where", "what", "broken"),
+    [
+        (Token, "fingerprint", property(lambda token: token.reveal().hex())),
+        (workload, "redacted", lambda text: text),
+    ],
+    ids=["fingerprint", "redacted"],
+)
+def test_the_canary_sings(scene: Scene, monkeypatch: pytest.MonkeyPatch, where: object, what: str, broken: object) -> None:
+    """Where what hides tokens is broken, the search on one machine must fail."""
+    monkeypatch.setattr(where, what, broken)
+    said = session(scene, monkeypatch)
+    assert found_in(scene.token, said.encode("utf-8", "surrogateescape"))
+    with pytest.raises(AssertionError):
+        scene.search(said)
+
+
 def test_no_command_is_forgotten() -> None:
     def names(parser: argparse.ArgumentParser, above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
         below = [a for a in parser._actions if isinstance(a, argparse._SubParsersAction)]
@@ -370,6 +440,13 @@ def test_commands_with_tokens_keep_their_memory_private(
     assert bool(asked) == private
     cli.main(command.split())
     assert len(asked) == private
+
+
+def test_memory_that_is_not_private_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("vfdeck.app.hygiene.keep_memory_private", lambda: "RLIMIT_CORE")
+    monkeypatch.setattr(sys, "argv", ["vfdeck", "token", "status", "--demo"])
+    cli.main()
+    assert "vfdeck: could not keep this program's memory private (RLIMIT_CORE)" in capsys.readouterr().err
 
 
 def test_private_memory() -> None:

@@ -612,21 +612,28 @@ input()"""
         child.communicate(b"\n")
 
 
-def test_gaps_that_fill_under_the_reader_hide_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As many as there were are found below the one that matters, which is open all the time."""
+def test_what_comes_and_goes_below_hides_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A descriptor that is open all the time, while others are opened in gaps below it and closed again before the look is over."""
     (directory, *low), extra = [os.open("/proc/self/fd", os.O_RDONLY) for _ in range(6)], list[int]()
     full = os.open("/dev/full", os.O_RDONLY)
     high = fcntl.fcntl(full, fcntl.F_DUPFD, 600)
     for fd in (*low, full):
         os.close(fd)
-    really = os.readlink
+    really, size = os.readlink, os.fstat
 
     def readlink(path: str, *, dir_fd: int | None = None) -> str:
         if not extra:
             extra.extend(os.open("/dev/null", os.O_RDONLY) for _ in range(20))
         return really(path, dir_fd=dir_fd)
 
+    def fstat(fd: int) -> os.stat_result:
+        for opened in extra:
+            os.close(opened)
+        extra.clear()
+        return size(fd)
+
     monkeypatch.setattr(os, "readlink", readlink)
+    monkeypatch.setattr(os, "fstat", fstat)
     found = holdings._links(directory)
     for fd in (directory, high, *extra):
         os.close(fd)

@@ -146,7 +146,7 @@ def test_exact_is_never_wrong_about_a_fault(name: str) -> None:
     assert not exact or outcome.as_predicted, outcome.surprise
 
 
-SHOWS = ["A7", "A10", "A11", "A20", "C2", "C5", "C11", "C11.old", "C13", "C21", "E4", "E5"]
+SHOWS = ["A7", "A10", "A11", "A18", "A20", "C2", "C5", "C11", "C11.old", "C13", "C21", "E4", "E5"]
 
 
 @pytest.mark.parametrize("name", SHOWS)
@@ -154,7 +154,7 @@ def test_what_shows_beside_the_snapshot_is_foretold(name: str) -> None:
     outcome = foretold(name)
     assert outcome.predicted is not None
     assert outcome.predicted.certainty is Certainty.INFERRED
-    assert outcome.errno
+    assert outcome.answer != "OK"
     assert outcome.as_predicted, outcome.surprise
 
 

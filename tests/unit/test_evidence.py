@@ -13,6 +13,7 @@ from vfdeck.backend.evidence import (
     NOTHING,
     Rights,
     Unread,
+    all_off,
     allows,
     bridge_above,
     bus_range,
@@ -235,6 +236,27 @@ def test_an_interface_is_up_by_its_flags_not_by_its_cable(tmp_path: Path) -> Non
     assert not isinstance(found, Unread)
     assert (found["no_cable"], found["off"]) == (True, False)
     assert "no hexadecimal number" in why(found["odd"])
+
+
+@pytest.mark.parametrize(
+    ("links", "off"),
+    [
+        ({"p0": False}, True),
+        ({"p0": True}, False),
+        ({"p0": False, "p1": False}, True),
+        ({"p0": True, "pf0vf0rep": False}, None),
+        ({"p0": Unread("no")}, None),
+        ({"p0": False, "p1": Unread("no")}, None),
+        ({}, None),
+    ],
+)
+def test_a_function_is_off_where_all_its_interfaces_are(links: dict[str, bool | Unread], off: bool | None) -> None:
+    assert all_off(links) is off
+
+
+def test_a_resource_file_without_the_lines_of_vfs_tells_nothing_of_them(tmp_path: Path) -> None:
+    lines = "0x0000000000000000 0x0000000000000000 0x0000000000000000\n" * 7
+    assert "7 lines" in why(vf_windows(tree(tmp_path, {f"sys/bus/pci/devices/{PF}/resource": lines}), PF))
 
 
 def test_gathering_in_an_empty_tree_reads_nothing_and_raises_nothing(tmp_path: Path) -> None:

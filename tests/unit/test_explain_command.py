@@ -73,6 +73,14 @@ def test_commands_for_actions_are_understood() -> None:
         parser().parse_args(typed.split()[1:])
 
 
+@pytest.mark.parametrize(("told", "name"), [("Permission denied", "EACCES"), ("Device or resource busy", "EBUSY")])
+def test_what_a_shell_says_is_an_errno(told: str, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["explain", *told.split()]) == 0
+    by_words = capsys.readouterr().out
+    assert main(["explain", name]) == 0
+    assert capsys.readouterr().out == by_words
+
+
 def test_by_errno_and_stage(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["explain", "EACCES", "--stage", "get_device_fd"]) == 0
     ids = [line.split()[0] for line in capsys.readouterr().out.splitlines()]

@@ -88,7 +88,7 @@ def test_json(words: list[str], value: object, capsys: pytest.CaptureFixture[str
     ("words", "status", "line"),
     [
         (["vfs", FREE, "many", "--demo"], failure.USAGE, "invalid int value: 'many'"),
-        (["vfs", "0000:00:00.0", "1", "--demo", "--yes"], failure.NO_INPUT, "0000:00:00.0 is no function of hv-07"),
+        (["vfs", "0000:00:00.0", "1", "--demo", "--yes"], failure.NO_INPUT, "0000:00:00.0 is no PF, no VF"),
         (["bind", QAT, "--demo", "--yes"], failure.USAGE, "one of the arguments DRIVER --default is required"),
         (["bind", QAT, "../x", "--demo", "--yes"], failure.USAGE, "../x is no driver's name"),
         (["autoprobe", FREE, "maybe", "--demo"], failure.USAGE, "invalid choice: 'maybe'"),

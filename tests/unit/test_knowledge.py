@@ -68,7 +68,7 @@ class TestRunsOfVfdeck:
         deck.close()
         later = Deck(machine, tmp_path, "bob").known()
         assert (later.state, later.fingerprint, later.since) == (TokenState.SET, ONE.fingerprint, mine.since)
-        assert (later.earlier, later.by, later.proved, later.confirmed) == (True, "alice", False, None)
+        assert (later.earlier, later.by, later.proved, later.confirmed) == (True, "alice", False, machine.now)
 
     def test_it_ends_when_the_pf_was_bound_anew_meanwhile(self, deck: Deck, machine: Machine, tmp_path: Path) -> None:
         deck.perform(SetToken(IDLE, ONE))
@@ -226,7 +226,7 @@ class TestFaults:
         later = Deck(machine, tmp_path).snapshot()
         assert later.tokens[IDLE].state is TokenState.SET
         [problem] = later.problems
-        assert "line 3: not JSON" in problem.what
+        assert "line 4: not JSON" in problem.what
 
 
 # -- what is seen --------------------------------------------------------------------------------------------------------

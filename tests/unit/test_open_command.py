@@ -82,7 +82,7 @@ def test_the_ladder(stage: Stage, answers: list[str]) -> None:
     ("arguments", "status", "what"),
     [
         (("open", "nonsense"), 64, "is no PCI address"),
-        (("open", "0000:77:00.0"), 66, "no function of hv-07"),
+        (("open", "0000:77:00.0"), 66, "no function on a vfio driver of hv-07"),
         (("open", VF, "--token-file", "/no/such/file"), 66, "No such file"),
         (("open", VF, "--path", "up"), 64, "invalid choice"),
         (("open", VF, "--dry-run", "--", "true"), 64, "opens nothing"),
@@ -166,3 +166,23 @@ def test_a_signal_that_comes_before_the_program_reaches_it_too() -> None:
 def test_help_tells_of_the_command() -> None:
     assert "[-- COMMAND...]" in vfdeck("open", "--help").stdout
     assert "see `vfdeck open --help`" in complaint(vfdeck("open"), 64)
+
+
+def test_a_signal_before_a_program_that_cannot_start_is_ours() -> None:
+    came: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, _: came.append(number))
+    try:
+        with opening._relay():
+            signal.raise_signal(signal.SIGTERM)
+            assert came == []
+        assert came == [signal.SIGTERM]
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def test_a_handler_that_was_not_of_python(monkeypatch: pytest.MonkeyPatch) -> None:
+    put: list[object] = []
+    monkeypatch.setattr(signal, "signal", lambda number, handler: put.append(handler))  # gives None, as there
+    with opening._relay():
+        put.clear()
+    assert put == [signal.SIG_DFL] * 4

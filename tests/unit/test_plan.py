@@ -91,7 +91,8 @@ class TestSteps:
         setting, asking = steps(SetToken(PF, TOKEN), FLEET, frozenset({PF}))
         assert setting == FeatureAct(PF, TOKEN)
         assert asking == VerifyAct(VF, TOKEN, OpenPath.GROUP, "/dev/vfio/20", after=True)
-        opened, closed = steps(SetToken(PF, TOKEN), FLEET)
+        opened, closed, asking = steps(SetToken(PF, TOKEN), FLEET)
+        assert asking == VerifyAct(VF, TOKEN, OpenPath.GROUP, "/dev/vfio/20", after=True)
         assert opened == OpenAct(PF, TOKEN, OpenPath.GROUP, "/dev/vfio/10")
         assert closed == CloseAct(PF, just_opened=True)
 

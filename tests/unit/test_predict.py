@@ -51,7 +51,7 @@ from vfdeck.backend.model import Certainty, Function, Scores, Snapshot, Sriov, T
 from vfdeck.backend.plan import plan
 from vfdeck.backend.predict import predict, predict_act
 from vfdeck.backend.predict.ask import Ask
-from vfdeck.backend.predict.seen import Seen
+from vfdeck.backend.predict.seen import OF_ANOTHER_NUMBER, Seen
 from vfdeck.backend.profile import named_profiles
 from vfdeck.backend.sim.drivers import load
 
@@ -211,6 +211,19 @@ def test_the_simulated_drivers_do_with_their_vfs_what_is_known_of_them() -> None
     assert {name for name in leaving.LEAVING if load(name).frees or not load(name).sriov} == set()
 
 
+def test_whether_mlx5_takes_its_vfs_along_depends_on_a_release_that_is_not_known() -> None:
+    assert leaving.takes_vfs("mlx5_core", FLEET.host) is None
+
+
+def test_a_bus_beyond_the_last_is_foretold_with_doubt_where_the_present_vfs_may_move() -> None:
+    """A device may change offset and stride with the number of VFs."""
+    far = Sriov(8, (), True, 384, 0x8000, 0x10CA)
+    for buses, certainty in ((range(3, 4), LIKELY), (OF_ANOTHER_NUMBER, UNKNOWN)):
+        found = predict(SetNumvfs(PF, 8), snapshot(make_pf(sriov=far)), seen=Seen(windows=(WINDOW,), buses=buses))
+        assert found is not None
+        assert (found.answer, found.certainty) == ("ENOMEM at sriov_numvfs", certainty)
+
+
 # -- what came of it -------------------------------------------------------------------------------------------------------
 def outcome(predicted: Prediction | None, **fields: Any) -> Outcome:
     return Outcome(Open(VF), predicted=predicted, **fields)
@@ -307,3 +320,11 @@ def test_it_never_fails_and_never_shows_a_token(change: Change, view: Snapshot, 
         assert found.certainty is not EXACT or not (found.errno == errno.EACCES and found.stage is Stage.FILE)
         if found.stage is Stage.GET_DEVICE_FD and found.certainty is EXACT:
             assert not view.unseen  # somebody may come between
+
+
+@pytest.mark.parametrize(("kernel", "answer"), [("5.10.1", "ENODEV at bind"), ("6.12.107", "EINVAL at bind")])
+def test_a_denylisted_model_is_foretold_with_doubt(kernel: str, answer: str) -> None:
+    qat = make_plain(driver=None, driver_override="vfio-pci", vendor_id=0x8086, device_id=0x0435)
+    told = predict(BindDriver(qat.bdf, "vfio-pci"), snapshot(qat, host={"kernel": kernel}))
+    assert told is not None
+    assert (told.answer, told.certainty) == (answer, Certainty.UNKNOWN)

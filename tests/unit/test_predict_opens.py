@@ -288,3 +288,9 @@ def test_a_vf_on_another_vfio_driver_than_its_pf() -> None:
     for kernel, answer in (("5.17.0", "OK"), ("5.18.0", "EACCES at get_device_fd")):
         view = snapshot(*make_fleet(1, vf={"driver": "mlx5_vfio_pci"}), host={"kernel": kernel})
         assert told(Open(VF), view) == (answer, LIKELY)
+
+
+@pytest.mark.parametrize(("kind", "certainty"), [("mapping", UNKNOWN), ("device", LIKELY), ("group", LIKELY)])
+def test_a_mapping_does_not_tell_that_the_group_is_open(kind: str, certainty: Certainty) -> None:
+    view = snapshot(make_plain(cdev="vfio0"), holders=(make_holder(PLAIN, kind=kind),), host={"kernel": "6.18.3"})
+    assert told(Open(PLAIN, path=OpenPath.CDEV), view) == ("EBUSY at bind_iommufd", certainty)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import shlex
@@ -14,7 +15,7 @@ from tests import values
 from tests.fabricate import Fake, build, with_vfs
 from tests.unit.test_token_commands import validate
 from vfdeck.app.cli import main
-from vfdeck.backend.recipes import READERS, Recipe, filled, programs, recipes
+from vfdeck.backend.recipes import READERS, Recipe, filled, programs, recipes, token_file
 
 VF = values.make_vf(index=1)
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-", re.IGNORECASE)
@@ -95,10 +96,26 @@ def test_a_vf_on_another_driver(tmp_path: Path, capsys: pytest.CaptureFixture[st
     ("arguments", "status", "what"),
     [
         (("03:00.0",), 64, "is no VF"),
-        (("77:00.0",), 66, "no function of hv-07"),
+        (("77:00.0",), 66, "no function on a vfio driver of hv-07"),
         (("03:02.1", "xen"), 64, "there is no recipe for xen; expected one of qemu, dpdk"),
     ],
 )
 def test_what_is_wrong(capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], status: int, what: str) -> None:
     assert main(["recipe", *arguments, "--demo"]) == status
     assert what in capsys.readouterr().err
+
+
+def test_a_new_token_takes_the_place_of_the_old_one() -> None:
+    """Else the second rotation would find its file in the way, and the next start an old token."""
+    rotations = [step.shell for recipe in recipes() for step in recipe.steps if "token rotate" in step.shell]
+    assert len(rotations) == 2
+    assert all(shell.endswith("--out <file>.new && mv <file>.new <file>") for shell in rotations)
+
+
+def test_a_path_that_cannot_be_shown_goes_into_no_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["recipe", "0000:af:00.1", "--token-file", "/run/a\x1b[2J", "--demo"]) == 64
+    assert "expected a path" in capsys.readouterr().err
+
+
+def test_a_vf_whose_pf_is_not_known() -> None:
+    assert token_file(dataclasses.replace(VF, physfn=None)) == "/run/PF.token"

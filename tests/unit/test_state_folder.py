@@ -50,10 +50,21 @@ def test_folder_and_files_are_for_their_owner_alone(folder: StateFolder) -> None
 
 def test_modes_that_were_widened_are_narrowed(folder: StateFolder) -> None:
     folder.append(NAME, b"x")
-    os.chmod(folder.path, 0o755)
     os.chmod(folder.place(NAME), 0o644)
     assert folder.lines(NAME) == [b"x"]
-    assert (mode(folder.path), mode(folder.place(NAME))) == (0o700, 0o600)
+    assert mode(folder.place(NAME)) == 0o600
+
+
+def test_the_mode_of_a_folder_that_was_there_is_left(folder: StateFolder) -> None:
+    os.makedirs(folder.path)
+    os.chmod(folder.path, 0o755)
+    folder.append(NAME, b"x")
+    assert mode(folder.path) == 0o755
+    os.chmod(folder.path, 0o775)
+    for use in (lambda: folder.append(NAME, b"y"), lambda: folder.lines(NAME)):
+        with pytest.raises(PermissionError, match="others may write"):
+            use()
+    assert mode(folder.path) == 0o775
 
 
 @pytest.mark.parametrize("what", [NAME, "lock"])
@@ -244,3 +255,24 @@ class TestPlace:
         monkeypatch.setattr(state_folder, "_belongs_to_root", lambda home: home != str(tmp_path))
         assert default_path({"HOME": str(tmp_path)}, 0) == "/the/home/of/root/.local/state/vfdeck"
         assert default_path({"HOME": "/root"}, 0) == "/root/.local/state/vfdeck"
+
+    @pytest.mark.skipif(os.geteuid() != 0, reason="gives folders away")
+    @pytest.mark.parametrize("spoil", ["", "owner", "mode", "above", "link"])
+    def test_root_does_not_write_where_others_have_a_say(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spoil: str) -> None:
+        monkeypatch.setattr(state_folder, "_home_of", lambda uid: "/the/home/of/root")
+        state = tmp_path / "a" / "state"
+        state.mkdir(parents=True)
+        if spoil == "owner":
+            os.chown(state, 1000, 1000)
+        elif spoil == "mode":
+            state.chmod(0o1777)
+        elif spoil == "above":
+            os.chown(state.parent, 1000, 1000)
+        elif spoil == "link":
+            (state / "theirs").mkdir()
+            os.chown(state / "theirs", 1000, 1000)
+            (tmp_path / "link").symlink_to(state / "theirs")
+            state = tmp_path / "link"
+        for place in (state, state / "to" / "be" / "made"):
+            found = default_path({"XDG_STATE_HOME": str(place)}, 0)
+            assert found == ("/the/home/of/root/.local/state/vfdeck" if spoil else f"{place}/vfdeck")

@@ -66,12 +66,12 @@ def refused(capsys: pytest.CaptureFixture[str], status: int, *arguments: str) ->
         (("set", FREE, "--token-stdin", "--generate"), 64, "not allowed with argument"),
         (("set", FREE, "--token-file", "x", "--out", "y"), 64, "go with a token that is made"),
         (("set", "nonsense", "--token-file", "x"), 64, "is no PCI address"),
-        (("set", "0000:77:00.0", "--generate", "--out", "x"), 66, "no function of hv-07"),
+        (("set", "0000:77:00.0", "--generate", "--out", "x"), 66, "no function on a vfio driver of hv-07"),
         (("set", FREE, "--way", "magic", "--token-file", "x"), 64, "invalid choice"),
         (("verify", VF), 64, "which token?"),
-        (("verify", "0000:77:00.0", "--token-file", "x"), 66, "no function of hv-07"),
+        (("verify", "0000:77:00.0", "--token-file", "x"), 66, "no function on a vfio driver of hv-07"),
         (("status", VF), 64, "is no PF but a VF of 0000:03:00.0"),
-        (("status", "0000:77:00.0"), 66, "no function of hv-07"),
+        (("status", "0000:77:00.0"), 66, "no function on a vfio driver of hv-07"),
     ],
 )
 def test_what_is_missing(capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], status: int, what: str) -> None:

@@ -67,8 +67,33 @@ def test_a_file_that_others_can_read(tmp_path: Path, mode: int) -> None:
     assert f"mode {mode:04o}" in told.line
 
 
+@pytest.mark.parametrize("kind", [stat.S_IFREG | 0o600, stat.S_IFIFO | 0o600])
+@pytest.mark.parametrize(
+    ("owner", "who", "allowed"), [(0, 0, True), (0, 1000, True), (1000, 1000, True), (1000, 0, False), (7, 1000, False)]
+)
+def test_whose_file_it_is(kind: int, owner: int, who: int, allowed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: who)
+    monkeypatch.delenv("SUDO_UID", raising=False)
+    state = os.stat_result((kind, 1, 1, 1, owner, 100, 37, 0, 0, 0))
+    if allowed:
+        token_sources._demand_private("t", state)
+    else:
+        with pytest.raises(Failure) as told:
+            token_sources._demand_private("t", state)
+        assert told.value.status == 77
+        assert f"belongs to uid {owner}" in told.value.line
+
+
+@pytest.mark.parametrize(("who", "caller", "allowed"), [(0, "1000", True), (0, "1001", False), (0, "x", False), (7, "1000", False)])
+def test_the_file_of_who_called_sudo(who: int, caller: str, allowed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: who)
+    monkeypatch.setenv("SUDO_UID", caller)
+    assert (1000 in token_sources._trusted()) is allowed
+
+
 @pytest.mark.parametrize(("owner", "allowed"), [(0, True), (1000, False)])
-def test_only_root_lets_a_group_in(owner: int, allowed: bool) -> None:
+def test_only_root_lets_a_group_in(owner: int, allowed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: owner)
     state = os.stat_result((stat.S_IFREG | 0o640, 1, 1, 1, owner, 100, 37, 0, 0, 0))
     if allowed:
         token_sources._demand_private("t", state)
@@ -182,7 +207,12 @@ def test_it_is_typed_unseen(monkeypatch: pytest.MonkeyPatch) -> None:
         ["open", "03:02.1", "--token-file", SECRET],
         ["open", "03:02.1", "--", "dpdk-testpmd", f"--vfio-vf-token={SECRET}"],
         ["open", "03:02.1", "--", "dpdk-testpmd", "--vfio-vf-token", SECRET],
+        ["token", "verify", "03:02.1", "--token-command", f"echo/{SECRET}"],
+        ["open", "03:02.1", "--token-file", f"{SECRET}."],
+        ["open", "03:02.1", "--token-file", f"-{SECRET}"],
         ["nonsense", SECRET],
+        ["nonsense", f"token_{SECRET}"],
+        ["nonsense", f"x{SECRET.replace('-', '')}"],
         [SECRET],
     ],
 )
@@ -200,6 +230,9 @@ def test_a_token_in_the_command_line_is_refused(arguments: list[str]) -> None:
         ["token", "verify", "03:02.1", "--token-command", f"pass show vm/{SECRET}/token"],
         ["open", "03:02.1", "--", "qemu", "-uuid", SECRET],
         ["tree", "--root", f"/run/media/{SECRET}"],
+        ["token", "verify", "03:02.1", f"--token-file=~/tokens/{SECRET}"],
+        ["token", "verify", "03:02.1", "--token-file", f"{SECRET}.key"],
+        ["token", "verify", "03:02.1", "--token-file", "ab" * 32],
         [],
         ["open", "03:02.1", "--"],
     ],
@@ -213,6 +246,14 @@ def test_there_is_no_option_for_a_token() -> None:
         assert f"unrecognized arguments: {name}" in complaint(vfdeck("token", "verify", "03:02.1", name, "x", "--demo"), 64)
     for slip in (f"--token{SECRET}", SECRET[:-1], f"{SECRET}0", SECRET[1:]):
         assert SECRET[4:18] not in complaint(vfdeck("token", "verify", "03:02.1", slip), 64)
+
+
+@pytest.mark.parametrize("slip", [SECRET[:-1], f"{SECRET}0", SECRET[1:]])
+@pytest.mark.parametrize("line", [["token", "set"], ["token", "set", "03:00.0", "--token-file"], ["tree", "--root"]])
+def test_a_slip_of_the_finger_is_not_repeated(line: list[str], slip: str) -> None:
+    told = vfdeck(*line, slip, *([] if line[0] == "tree" else ["--generate"] if line[-1] == "set" else ["--demo"]))
+    assert told.returncode
+    assert SECRET[4:18] not in told.stderr
 
 
 # -- where a token goes --------------------------------------------------------------------------------------------------

@@ -156,6 +156,13 @@ class TestBuiltOn:
         host.put("sys/class/block/md0/md/dev-sdx1/state", state)
         assert uses(host) == [("part of", "md0 (raid5)", "md0 (raid5)", spared)]
 
+    @pytest.mark.parametrize("level", ["raid4", "raid5", "raid6"])
+    def test_an_array_that_loses_its_write_journal_becomes_read_only(self, host: HostTree, level: str) -> None:
+        host.built("md0", "sdx1", "sdy1", number="9:0", md__level=level, md__degraded="0")
+        host.put("sys/class/block/md0/md/dev-sdx1/state", "journal")
+        assert uses(host) == [("part of", f"md0 ({level})", f"md0 ({level})", False)]
+        assert ["it loses its write journal, and becomes read-only" in said for said in usage(host).unchecked] == [True]
+
     @pytest.mark.parametrize(
         ("layout", "going", "spared", "doubted"),
         [("258", 1, True, False), ("258", 2, False, True), ("259", 2, True, False), ("x", 1, False, True)],

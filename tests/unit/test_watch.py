@@ -90,3 +90,28 @@ def test_interrupted_it_closes_the_host(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(watch, "tell", interrupted)
     assert main(["watch"]) == failure.INTERRUPTED
     assert host.closed
+
+
+def test_a_reader_that_stalls_gets_the_latest_of_each_host() -> None:
+    seen = watch.Latest()
+    other = dataclasses.replace(BEFORE, host=dataclasses.replace(BEFORE.host, name="other"))
+    for second in range(1000):
+        seen.put(dataclasses.replace(BEFORE, taken=float(second)))
+        seen.put(dataclasses.replace(other, taken=float(second)))
+    assert [(taken.host.name, taken.taken) for taken in (seen.take(), seen.take())] == [(BEFORE.host.name, 999), ("other", 999)]
+    assert not seen._snapshots
+
+
+def test_a_look_that_fails_ends_the_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    class Host:
+        name, simulated = "demo", True
+
+        def snapshot(self) -> Snapshot:
+            raise ZeroDivisionError
+
+        def close(self) -> None:
+            pass
+
+    monkeypatch.setattr(hosts, "local", lambda root: Host())
+    assert main(["watch"]) == failure.SOFTWARE
+    assert "ZeroDivisionError at test_watch.py" in capsys.readouterr().err

@@ -8,9 +8,12 @@ from collections.abc import Sequence
 from vfdeck.app import failure
 from vfdeck.app.failure import Failure
 
-# As `token.Token.parse` reads it. A part of a longer name (/etc/tokens/<UUID of a VM>) is no token.
+# As `token.Token.parse` reads it.
 _UUID = r"[0-9a-fA-F]{8}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{12}"
-_ALONE = re.compile(rf"(?<![\w/.-]){_UUID}(?![\w/.-])")
+_WHOLE = re.compile(rf"(?<![0-9a-fA-F]){_UUID}(?![0-9a-fA-F])")
+# A part of a path (/etc/tokens/<UUID of a VM>, vm/<UUID>/token, <UUID>.key) is no token: what stands before it, and behind.
+_IN_A_PATH = re.compile(r"(?:^|[\s='\"])[/.~][^\s='\"]*$")
+_ON_ITS_WAY = re.compile(r"/|\.\w")
 # What may have been meant as one, with a slip of the finger.
 _LIKE = re.compile(r"[0-9a-fA-F]{6,}[0-9a-fA-F-]{14,}")
 
@@ -21,12 +24,19 @@ def demand_no_token(arguments: Sequence[str]) -> None:
     After `--` stands another program's command line, where UUIDs may mean anything: there only what is given as a token counts.
     """
     own, command = split_command(arguments)
-    if any(_ALONE.search(argument) for argument in own) or _given_to_another(command):
+    if any(_stands_in(argument) for argument in own) or _given_to_another(command):
         line = (
             "a UUID stands in the command line, where everybody on this host can read it: if it is a VF token, set another one, "
             "and give it by --token-file, --token-stdin or --token-command"
         )
         raise Failure(failure.USAGE, line)
+
+
+def _stands_in(argument: str) -> bool:
+    for found in _WHOLE.finditer(argument):
+        if not (_IN_A_PATH.search(argument, 0, found.start()) or _ON_ITS_WAY.match(argument, found.end())):
+            return True
+    return False
 
 
 def _given_to_another(arguments: Sequence[str]) -> bool:

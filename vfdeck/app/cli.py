@@ -211,7 +211,8 @@ def _run(typed: Sequence[str] | None) -> int:
     if typed is None and options.command in _WITH_TOKENS:  # the process is ours alone
         from vfdeck.app.hygiene import keep_memory_private
 
-        keep_memory_private()
+        if undone := keep_memory_private():
+            complain(0, f"could not keep this program's memory private ({undone}): a crash or a debugger may show tokens")
     command = cast(_Command, importlib.import_module(f"vfdeck.app.commands.{options.command}"))
     return command.run(options)
 
@@ -226,9 +227,12 @@ def _settle_seed(options: argparse.Namespace) -> None:
 
 
 def complain(status: int, line: str) -> int:
-    """Tell on standard error why it failed, if anybody still listens there; returns the exit status that it was given."""
+    """Tell on standard error why it failed, if anybody still listens there; returns the exit status that it was given.
+
+    A line may repeat what was typed: what may be a token there is hidden.
+    """
     with suppress(OSError, ValueError):
-        print(f"vfdeck: {line}", file=sys.stderr, flush=True)
+        print(f"vfdeck: {argv.without_tokens(line)}", file=sys.stderr, flush=True)
     return status
 
 

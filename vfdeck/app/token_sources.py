@@ -80,7 +80,8 @@ def _from_file(path: str) -> bytes:
         reason = (error.strerror if isinstance(error, OSError) else None) or "not a path"
         raise Failure(failure.NO_INPUT, f"{printable(path)}: {reason}; expected a file with a token") from None
     try:
-        _demand_private(path, os.fstat(fd))
+        if not _is_unnamed(fd):
+            _demand_private(path, os.fstat(fd))
         return _read(fd)
     except OSError as error:
         raise Failure(failure.NO_INPUT, f"{printable(path)}: {error.strerror}; expected a file with a token") from None
@@ -88,8 +89,28 @@ def _from_file(path: str) -> bytes:
         os.close(fd)
 
 
+def _is_unnamed(fd: int) -> bool:
+    """Whether it is a pipe of ours without a name, as of `<(...)`: whose it is was settled when we were given it."""
+    try:
+        return os.readlink(f"/proc/self/fd/{fd}").startswith("pipe:[")
+    except OSError:
+        return False
+
+
+def _trusted() -> set[int]:
+    """Whose files may hold a token: ours, root's, and those of the operator who became root by sudo for this one command."""
+    mine = {0, os.geteuid()}
+    caller = os.environ.get("SUDO_UID", "")
+    return mine | {int(caller)} if os.geteuid() == 0 and caller.isascii() and caller.isdigit() and len(caller) < 11 else mine
+
+
 def _demand_private(path: str, state: os.stat_result) -> None:
-    """A secret that others can read is none. A group may be let in by root only, who decides who is in it."""
+    """A secret that others can read is none, and one that others chose neither. A group may be let in by root only, who decides
+    who is in it.
+    """
+    if state.st_uid not in _trusted():
+        line = f"{printable(path)} belongs to uid {state.st_uid}, who can choose what is in it; expected your own or root's"
+        raise Failure(failure.NO_PERMISSION, line)
     if stat.S_ISFIFO(state.st_mode):
         return
     if not stat.S_ISREG(state.st_mode):

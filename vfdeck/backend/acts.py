@@ -187,12 +187,14 @@ def _unbind(change: UnbindDriver, snapshot: Snapshot, _: frozenset[str]) -> tupl
 
 def _set_token(change: SetToken, snapshot: Snapshot, own: frozenset[str]) -> tuple[Act, ...]:
     pf, chosen = change.pf, rotation.way(change, snapshot, own)
-    if chosen is TokenWay.OPEN:
-        return _open(Open(pf, change.token), snapshot, own)
     holder = rotation.lender(snapshot, pf) if chosen is TokenWay.BORROWED else None
-    setting = FeatureAct(pf, change.token, holder.pid, holder.program) if holder else FeatureAct(pf, change.token)
+    setting: tuple[Act, ...]
+    if chosen is TokenWay.OPEN:
+        setting = _open(Open(pf, change.token), snapshot, own)
+    else:
+        setting = (FeatureAct(pf, change.token, holder.pid, holder.program) if holder else FeatureAct(pf, change.token),)
     vf = rotation.witness(snapshot, pf, own)
-    return (setting, *(_verify(VerifyToken(vf.bdf, change.token), snapshot, after=True) if vf else ()))
+    return (*setting, *(_verify(VerifyToken(vf.bdf, change.token), snapshot, after=True) if vf else ()))
 
 
 def _verify(change: VerifyToken, snapshot: Snapshot, _: frozenset[str] = frozenset(), after: bool = False) -> tuple[Act, ...]:

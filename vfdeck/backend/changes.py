@@ -123,6 +123,7 @@ class Prediction:
     blocked: bool = False  # a call waits in the kernel for other programs before it answers so
     success: str = "it works"  # what success is called
     step: int = 0  # of a change: the number of the act that is expected to answer so
+    fewer: bool = False  # success, with fewer VFs than were asked for
 
     @property
     def place(self) -> str:
@@ -132,7 +133,7 @@ class Prediction:
     @property
     def answer(self) -> str:
         """`OK`, `EACCES at get_device_fd`, `BLOCKED`."""
-        return _answer(self.errno, self.place, self.blocked)
+        return FEWER if self.fewer and not self.errno else _answer(self.errno, self.place, self.blocked)
 
     def __str__(self) -> str:
         """As a clause: `EACCES at get_device_fd (VF token required)`."""
@@ -142,6 +143,10 @@ class Prediction:
             self.certainty, " or success, which cannot be known" if self.stage else " or not, which cannot be known"
         )
         return f"{answer}{doubt}" + (f" ({self.reason})" if self.reason else "")
+
+
+#: The answer where a write to sriov_numvfs succeeds, and not all VFs are there.
+FEWER = "OK, with fewer VFs"
 
 
 def _place(stage: Stage | None, target: str) -> str:
@@ -245,7 +250,7 @@ class Outcome:
     def answer(self) -> str:
         """`OK`, `EACCES at get_device_fd`, `BLOCKED`: in the terms of a prediction."""
         if not self.errno and isinstance(self.change, SetNumvfs) and self.explanation is not None:
-            return "OK, with fewer VFs"
+            return FEWER
         return _answer(self.errno, _place(self.stage, self.target) if self.errno else "", self.waited or self.blocked)
 
     @property

@@ -126,7 +126,11 @@ def vf_windows(kernel: Kernel, bdf: str) -> tuple[Window, ...] | Unread:
     sysfs does not tell which. VFs without any BAR are not known, so an empty answer speaks for the latter.
     """
     found = windows(kernel, bdf)
-    return found if isinstance(found, Unread) else tuple(w for w in found[_VF_BARS] if w.present)
+    if isinstance(found, Unread):
+        return found
+    if len(found) < _VF_BARS.stop:
+        return Unread(f"{DEVICES}/{bdf}/resource: {len(found)} lines, so none of VFs")
+    return tuple(w for w in found[_VF_BARS] if w.present)
 
 
 def bridge_above(kernel: Kernel, bdf: str) -> str | Unread | None:
@@ -388,6 +392,15 @@ def interfaces_up(kernel: Kernel, bdf: str) -> dict[str, bool | Unread] | Unread
     except OSError as error:
         return Unread(f"{path}: {errno_name(error.errno or 0)}")
     return {printable(name): _switched_on(kernel, f"{path}/{name}/flags") for name in sorted(names)}
+
+
+def all_off(links: dict[str, bool | Unread]) -> bool | None:
+    """Whether a function's interfaces are off: all of them, or none. Where some are, it is not known which one its driver means.
+
+    The interfaces of VFs that a switch represents stand in the same folder as the PF's own.
+    """
+    states = set(links.values())
+    return next(iter(states)) is False if len(states) == 1 and isinstance(next(iter(states)), bool) else None
 
 
 def _switched_on(kernel: Kernel, path: str) -> bool | Unread:

@@ -11,7 +11,6 @@ knows which token is in force, and nobody claims to.
 from __future__ import annotations
 
 import enum
-import itertools
 import json
 import os
 import threading
@@ -187,7 +186,6 @@ class Journal:
         self.boot, self.machine = boot, machine
         self._user = user
         self.run = f"{os.getpid()}-{os.urandom(4).hex()}"
-        self._numbers = itertools.count()
         self._lock = threading.Lock()
         self._unwritten: list[Entry] = []
         self._refusal = ""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from vfdeck.backend.changes import SetToken
-from vfdeck.backend.evidence import CAP_SYS_RAWIO, REFUSING_LSMS, Evidence, Rights, Unread, allows, sealed
+from vfdeck.backend.evidence import CAP_SYS_RAWIO, REFUSING_LSMS, Evidence, Rights, Unread, all_off, allows, sealed
 from vfdeck.backend.facts import BRIDGE, Facts, blocking_members, denylisted, guarded
 from vfdeck.backend.judging import (
     Judge,
@@ -152,16 +152,17 @@ got_none = Judge(lambda f: f.got == 0 and bool(f.count), "No VF exists now.", "{
 
 
 def _off(facts: Facts) -> Verdict:
-    """An interface of the PF is switched off."""
+    """The PF's interfaces are switched off."""
     links = facts.evidence.links
-    if isinstance(links, Unread) or any(isinstance(up, Unread) for up in links.values()):
-        return None
-    return any(up is False for up in links.values())
+    return None if isinstance(links, Unread) else all_off(links) if links else False
 
 
 def _off_unread(facts: Facts) -> str:
     links = facts.evidence.links
-    return unread(links) if isinstance(links, Unread) else next((text for up in links.values() if (text := unread(up))), "")
+    if isinstance(links, Unread):
+        return unread(links)
+    mixed = f"Of {', '.join(links)} some are off and some are on." if len(set(links.values())) > 1 else ""
+    return next((text for up in links.values() if (text := unread(up))), mixed)
 
 
 link_down = Judge(_off, "Interfaces of {pf}: {links}.", doubt=_off_unread)

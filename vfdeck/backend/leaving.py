@@ -9,9 +9,9 @@ from __future__ import annotations
 from vfdeck.backend.facts import host_has
 from vfdeck.backend.model import HostFacts, is_vfio_driver
 
-#: Drivers whose remove hook switches SR-IOV off: igb_remove, ixgbe_remove, i40e_remove, ice_remove, bnxt_remove_one, xe_pci_remove,
-#: and mlx5's remove_one (not in older kernels). igb was seen to do so on a running kernel.
-TAKING = frozenset({"igb", "ixgbe", "i40e", "ice", "bnxt_en", "mlx5_core", "xe"})
+#: Drivers whose remove hook switches SR-IOV off: igb_remove, ixgbe_remove, i40e_remove, ice_remove, bnxt_remove_one, xe_pci_remove.
+#: igb was seen to do so on a running kernel. mlx5_core does in newer kernels only, and from which release on is not known.
+TAKING = frozenset({"igb", "ixgbe", "i40e", "ice", "bnxt_en", "xe"})
 
 #: Drivers that leave it on: they have the generic hook (pci_sriov_configure_simple) and nothing in their remove. nvme was seen to.
 LEAVING = frozenset({"nvme", "pci-pf-stub"})

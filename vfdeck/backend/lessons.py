@@ -3,18 +3,39 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Sequence
 
-from vfdeck.backend.changes import BindDriver, Change, Open, SetToken, VerifyToken, target_of
+from vfdeck.backend.changes import BindDriver, Change, Open, Outcome, SetToken, VerifyToken, target_of
 from vfdeck.backend.facts import guarded, host_has
 from vfdeck.backend.kernel import Stage
 from vfdeck.backend.knowledge import TokenWatch
-from vfdeck.backend.model import Role, Snapshot
+from vfdeck.backend.model import Certainty, Role, Snapshot
 
-#: The stages that judge a token, with the errnos that come before or from the judgement itself; any other came after it.
+#: The stages that judge a token, with the errnos that surely come before the judgement or from it. Any other may have come after
+#: it (vfio_device_open: no container, enabling the function), when a PF's token was set already.
 _JUDGED = {
-    Stage.GET_DEVICE_FD: {errno.EACCES, errno.EINVAL, errno.ENODEV},
-    Stage.BIND_IOMMUFD: {errno.EACCES, errno.EBUSY, errno.ENODEV, errno.E2BIG},
+    Stage.GET_DEVICE_FD: {errno.EACCES, errno.EFAULT},
+    Stage.BIND_IOMMUFD: {errno.EACCES, errno.EFAULT, errno.E2BIG},
 }
+
+
+def may_have_set(outcome: Outcome) -> bool:
+    """Whether the token that a change was to give a PF may be in force now.
+
+    Opening a PF with a token sets it before the device itself is opened, so a later failure of the same call leaves it set.
+    """
+    if outcome.ok:
+        return outcome.verified is not False  # else somebody set another one in the same moment
+    if not outcome.attempted:
+        return False
+    return outcome.blocked or _set_all_the_same(outcome.stage, outcome.errno, outcome.done)
+
+
+def _set_all_the_same(stage: Stage | None, number: int, done: Sequence[str]) -> bool:
+    """Whether a call that was refused may have set the token. No rung is Stage.FILE: that is a failure between the calls."""
+    if done or stage is Stage.FILE:
+        return True
+    return stage in _JUDGED and number not in _JUDGED[stage]
 
 
 def about_to(watch: TokenWatch, change: Change, before: Snapshot, now: float) -> None:
@@ -29,20 +50,22 @@ def _may_set(change: Change, before: Snapshot) -> bool:
 
 
 def success(watch: TokenWatch, change: Change, before: Snapshot, now: float) -> None:
-    """A change succeeded. A PF that opened with a token has this one: it was set, or was right."""
+    """A change succeeded. A PF that opened with a token has this one: it was set, or, with VFs in use, it was right."""
     role = _role(before, target_of(change))
     if isinstance(change, SetToken):
         watch.set_by_us(change.pf, change.token, now)
     elif isinstance(change, Open) and change.token is not None and role is Role.PF:
-        watch.set_by_us(change.bdf, change.token, now)
+        (watch.proved if _in_use(before, change.bdf) else watch.set_by_us)(change.bdf, change.token, now)
     elif isinstance(change, Open) and change.token is not None and guarded(before, change.bdf):
         watch.proved(pf_of(before, change.bdf), change.token, now)
     elif isinstance(change, BindDriver) and change.driver == "vfio-pci" and role is Role.PF:
         watch.bound(change.bdf, now)
 
 
-def refusal(watch: TokenWatch, change: Change, before: Snapshot, number: int, stage: Stage, now: float) -> None:
-    """A refusal may show that what we knew of a token need not be true any more.
+def refusal(
+    watch: TokenWatch, change: Change, before: Snapshot, number: int, stage: Stage, now: float, done: Sequence[str] = ()
+) -> None:
+    """A refusal may show that what we knew of a token need not be true any more. `done`: the steps carried out before it.
 
     Either a token that we knew is not right now: somebody replaced it. Or an idle PF's open failed after the judgement of the
     token: then the token given was set although the open was refused (kernel: the match has that side effect).
@@ -51,9 +74,9 @@ def refusal(watch: TokenWatch, change: Change, before: Snapshot, number: int, st
         return
     bdf = target_of(change)
     pf = pf_of(before, bdf)
-    judged = stage in _JUDGED and (stage is not Stage.BIND_IOMMUFD or host_has(before.host, "cdev_token"))
-    refused = judged and number == errno.EACCES and watch.believes(pf, change.token)
-    late = judged and number not in _JUDGED[stage]
+    asked = stage is not Stage.BIND_IOMMUFD or host_has(before.host, "cdev_token")
+    refused = asked and stage in _JUDGED and number == errno.EACCES and watch.believes(pf, change.token)
+    late = asked and _set_all_the_same(stage, number, done)
     if refused or (late and _role(before, bdf) is Role.PF):
         watch.doubt(pf, now)
     elif _may_set(change, before):
@@ -70,6 +93,12 @@ def pf_of(snapshot: Snapshot, bdf: str) -> str:
     """A VF's PF, any other function itself."""
     function = snapshot.functions.get(bdf)
     return function.physfn or bdf if function else bdf
+
+
+def _in_use(snapshot: Snapshot, pf: str) -> bool:
+    """Whether a VF of the PF is certainly in use, so that an open of the PF compares the token and sets none."""
+    users = snapshot.users_of(pf)
+    return users.value > 0 and users.certainty is Certainty.EXACT
 
 
 def _role(snapshot: Snapshot, bdf: str) -> Role | None:

@@ -78,7 +78,7 @@ class LocalHost:
             tokens=tokens,
             jobs=self.jobs(),
             scores=performer.scores if performer else Scores(),
-            problems=(*seen.problems, *unattributed, *self._not_remembered()),
+            problems=(*seen.problems, *unattributed, *self.not_remembered()),
         )
 
     def _binding(self, pf: str) -> int | None:
@@ -87,7 +87,7 @@ class LocalHost:
         except OSError:
             return None
 
-    def _not_remembered(self) -> Iterator[Problem]:
+    def not_remembered(self) -> Iterator[Problem]:
         """What is in the way of the journal and the audit trail."""
         if self._memory is not None:
             yield from self._memory.journal.problems()

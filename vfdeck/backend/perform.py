@@ -308,7 +308,7 @@ class Performer:
     def _refused(self, change: Change, before: Snapshot, error: OSError, done: list[str], log: list[LogLine]) -> Outcome:
         stage = error.stage if isinstance(error, Refusal) else Stage.FILE
         target = error.target if isinstance(error, Refusal) else target_of(change)
-        lessons.refusal(self._watch, change, before, error.errno or 0, stage, self.kernel.clock())
+        lessons.refusal(self._watch, change, before, error.errno or 0, stage, self.kernel.clock(), done)
         about = (target_of(change), lessons.pf_of(before, target_of(change)))
         lines = [line.text for line in lines_since(log, self.kernel.log() or [])]
         caused = tuple(line for line in lines if any(bdf in line for bdf in about))

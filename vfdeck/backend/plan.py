@@ -123,7 +123,7 @@ def _way_out(predicted: Prediction) -> str:
 
 def _foretold(predicted: Prediction | None) -> Iterator[str]:
     """The expected answer, where it is not plain success; whom a change waits for, the blast radius says."""
-    if predicted is not None and (predicted.errno or predicted.certainty is Certainty.UNKNOWN):
+    if predicted is not None and (predicted.errno or predicted.fewer or predicted.certainty is Certainty.UNKNOWN):
         yield f"expected: {predicted}"
 
 

@@ -63,7 +63,7 @@ def programs() -> tuple[str, ...]:
 
 def token_file(vf: Function) -> str:
     """Where the recipes say that the token of a VF's PF is, unless told otherwise."""
-    return f"/run/{vf.physfn}.token"
+    return f"/run/{vf.physfn or 'PF'}.token"
 
 
 def filled(recipe: Recipe, vf: Function, file: str) -> Recipe:

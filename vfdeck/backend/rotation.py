@@ -119,11 +119,11 @@ def warnings(change: SetToken, snapshot: Snapshot, own: frozenset[str]) -> Itera
     chosen = way(change, snapshot, own)
     if chosen is not TokenWay.OPEN:
         yield "programs that know only the old token are refused from now on"
-        vf = witness(snapshot, change.pf, own)
-        if vf is None:
-            yield "whether it is in force afterwards cannot be asked: no VF is free to be asked"
-        else:
-            yield f"{vf.bdf} is asked afterwards whether it is in force: whoever opens that VF in this very moment gets EBUSY"
+    vf = witness(snapshot, change.pf, own)
+    if vf is not None:
+        yield f"{vf.bdf} is asked afterwards whether it is in force: whoever opens that VF in this very moment gets EBUSY"
+    elif chosen is not TokenWay.OPEN:
+        yield "whether it is in force afterwards cannot be asked: no VF is free to be asked"
     holder = lender(snapshot, change.pf) if chosen is TokenWay.BORROWED else None
     if holder is not None:
         yield f"{holder.program} ({holder.pid}) has {change.pf} open: the call is made on a duplicate of its fd; it goes on"
@@ -137,7 +137,7 @@ def _who_must_be_told(pf: str, view: Snapshot) -> Iterator[str]:
     vms = [f"{h.vm} ({h.program} {h.pid})" for h in holders.values() if h.vm]
     others = [f"{h.program} ({h.pid})" for h in holders.values() if not h.vm]
     if vms:
-        yield f"started again, these need the new token in their command line or XML (vf-token=): {listing(vms)}"
+        yield f"started again, these machines need the new token (`vfdeck recipe` tells how to give it): {listing(vms)}"
     if others:
         yield f"started again, these need the new token: {listing(others)}"
 

@@ -30,10 +30,11 @@ Shorten = Callable[[list[bytes]], list[bytes]]
 def default_path(environment: Mapping[str, str], euid: int) -> str | None:
     """`$XDG_STATE_HOME/vfdeck`, else `~/.local/state/vfdeck`; None without a home.
 
-    Root does not write to the home of whoever called it: where $HOME is somebody else's (sudo may keep it), root's own counts.
+    Root does not write to the home of whoever called it: where $HOME is somebody else's (sudo may keep it), root's own counts, and
+    a $XDG_STATE_HOME in which others have a say does not.
     """
     state = environment.get("XDG_STATE_HOME", "")
-    if not os.path.isabs(state):  # the specification has relative ones ignored
+    if not os.path.isabs(state) or (euid == 0 and not _roots_alone(state)):  # the specification has relative ones ignored
         home = environment.get("HOME", "")
         if not os.path.isabs(home) or (euid == 0 and not _belongs_to_root(home)):
             home = _home_of(euid)
@@ -48,6 +49,31 @@ def _belongs_to_root(home: str) -> bool:
         return os.stat(home).st_uid == 0
     except (OSError, ValueError):
         return False
+
+
+def _roots_alone(path: str) -> bool:
+    """Whether nobody but root decides what is at a path: each part is root's, and others may add to it at most (as to /tmp)."""
+    try:
+        places = {os.path.normpath(path), os.path.realpath(path)}
+        return all(_is_roots(place) for place in places)
+    except (OSError, ValueError):
+        return False
+
+
+def _is_roots(path: str) -> bool:
+    """As `_roots_alone`, without following links. Parts that are still to be made are root's where no other can make them."""
+    parts = path.strip("/").split("/")
+    shared = False
+    for place in ["/", *("/" + "/".join(parts[:count]) for count in range(1, len(parts) + 1))]:
+        try:
+            found = os.lstat(place)
+        except FileNotFoundError:
+            return not shared
+        link = stat.S_ISLNK(found.st_mode)  # has mode 0777, which means nothing
+        shared = not link and bool(found.st_mode & 0o022)
+        if found.st_uid != 0 or (shared and not found.st_mode & stat.S_ISVTX):
+            return False
+    return not shared
 
 
 def _home_of(uid: int) -> str:
@@ -127,7 +153,7 @@ class StateFolder:
                 os.mkdir(self.path, mode=0o700)
         fd = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | _ANY)
         try:
-            _demand_own(fd, self.path)
+            _demand_closed(fd, self.path)
         except OSError:
             os.close(fd)
             raise
@@ -186,11 +212,21 @@ class StateFolder:
             _remove(folder, new)
 
 
-def _demand_own(fd: int, path: str) -> None:
-    """Raise PermissionError where a file or folder is somebody else's; take from others what they may do with our own."""
-    found = os.fstat(fd)
+def _demand_closed(fd: int, path: str) -> None:
+    """Raise PermissionError where the folder is somebody else's, or others may put files into it; its mode is left as it is."""
+    _demand_ours(found := os.fstat(fd), path)
+    if found.st_mode & 0o022:
+        raise PermissionError(errno.EPERM, "others may write to it; expected mode 0700", path)
+
+
+def _demand_ours(found: os.stat_result, path: str) -> None:
     if found.st_uid != os.geteuid():
         raise PermissionError(errno.EPERM, f"belongs to user {found.st_uid}; expected one of user {os.geteuid()}'s own", path)
+
+
+def _demand_own(fd: int, path: str) -> None:
+    """Raise PermissionError where a file is somebody else's; take from others what they may do with our own."""
+    _demand_ours(found := os.fstat(fd), path)
     if found.st_mode & 0o077:
         with suppress(OSError):  # it may be on a file system that is only read
             os.fchmod(fd, stat.S_IMODE(found.st_mode) & 0o700)

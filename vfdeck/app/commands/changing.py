@@ -43,7 +43,10 @@ def function_of(snapshot: Snapshot, bdf: str) -> Function:
     """The function that was asked for. Raises Failure: 66 where it is not there."""
     function = snapshot.functions.get(bdf)
     if function is None:
-        raise Failure(failure.NO_INPUT, f"{bdf} is no function of {snapshot.host.name}; expected an address as in `vfdeck tree`")
+        line = (
+            f"{bdf} is no PF, no VF and no function on a vfio driver of {snapshot.host.name}; expected an address of `vfdeck tree`"
+        )
+        raise Failure(failure.NO_INPUT, line)
     return function
 
 
@@ -86,7 +89,14 @@ def change(host: Host, wanted: Change, options: argparse.Namespace, first: Calla
     first()
     with _telling_of_waits(host):
         outcome = host.perform(wanted, plan)
+    _tell_of_memory(host)
     return Result(plan, before, outcome, outcomes.status(outcome))
+
+
+def _tell_of_memory(host: Host) -> None:
+    """Say what could not be written into the token journal or the audit trail: this program ends, and forgets it."""
+    for problem in host.not_remembered() if isinstance(host, LocalHost) else ():
+        print(f"vfdeck: {problem.path}: {problem.what}", file=sys.stderr, flush=True)
 
 
 @contextmanager

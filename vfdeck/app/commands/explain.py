@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import errno
 import json
+import os
 import sys
 import textwrap
 from collections.abc import Iterator
@@ -128,7 +130,10 @@ def _bundle(options: argparse.Namespace) -> int:
 
 
 def _errno(text: str) -> str:
-    """Kernel logs give errnos as numbers (`error -16`): those become names."""
+    """An errno as kernel logs give it (`error -16`) or as shells tell it (`Permission denied`) by its name; else the text."""
+    told = {os.strerror(number).lower(): errno_name(number) for number in errno.errorcode}
+    if text.lower() in told:
+        return told[text.lower()]
     digits = text.removeprefix("-")
     return errno_name(int(digits)) if digits.isascii() and digits.isdigit() and len(digits) < 5 else text
 
@@ -157,7 +162,7 @@ def _whole(entry: Entry) -> Iterator[str]:
             bullet = f"{number + 1}. " if name == "Do" and len(texts) > 1 else ""
             yield textwrap.fill(
                 bullet + text,
-                WIDTH,
+                min(WIDTH, output.width() or WIDTH),
                 initial_indent=margin,
                 subsequent_indent=" " * (len(margin) + len(bullet)),
                 break_long_words=False,

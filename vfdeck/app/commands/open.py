@@ -136,6 +136,12 @@ class _Relay:
         for number in self._early:
             self.pass_on(number, None)
 
+    def give_back(self) -> None:
+        """Nothing was started: what came meanwhile is for us after all."""
+        if self._process is None:
+            for number in self._early:
+                signal.raise_signal(number)
+
     def pass_on(self, number: int, _: FrameType | None) -> None:
         """A signal came."""
         if self._process is None:
@@ -157,5 +163,6 @@ def _relay() -> Iterator[_Relay]:
     try:
         yield relay
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number, handler in before.items():  # None: it was not Python's, and cannot be given back
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+        relay.give_back()

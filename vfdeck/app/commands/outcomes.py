@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from vfdeck.app import failure
+from vfdeck.app.commands import output
 from vfdeck.app.commands.ways import ways
 from vfdeck.backend.changes import (
     BindDriver,
@@ -101,8 +102,9 @@ def explanation_text(why: Explanation) -> Iterator[str]:
 def wrapped(text: str, first: str = "") -> list[str]:
     """Lines of a width that fits, the first after `first`, the others below the text or at the margin."""
     margin = " " * min(len(first), MARGIN)
+    width = min(WIDTH, output.width() or WIDTH)
     return textwrap.wrap(
-        text, WIDTH, initial_indent=first, subsequent_indent=margin, break_long_words=False, break_on_hyphens=False
+        text, width, initial_indent=first, subsequent_indent=margin, break_long_words=False, break_on_hyphens=False
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 from collections.abc import Iterable
@@ -17,6 +18,14 @@ def demand() -> None:
     """Raise Failure where there is nowhere to print to."""
     if sys.stdout is None:
         raise Failure(failure.IO, "there is no standard output to print to")
+
+
+def width() -> int | None:
+    """The terminal's width in cells; None where standard output is none, so that nothing is cut from what goes to a file."""
+    try:
+        return os.get_terminal_size(sys.stdout.fileno()).columns or None
+    except (OSError, ValueError, AttributeError):
+        return None
 
 
 def write(text: str) -> None:

@@ -34,13 +34,13 @@ def run(options: argparse.Namespace) -> int:
     vf = changing.function_of(snapshot, bdf)
     if vf.role is not Role.VF:
         raise Failure(failure.USAGE, f"{bdf} is no VF; expected one: recipes are for those who use VFs")
-    file = shlex.quote(printable(options.token_file)) if options.token_file is not None else recipes.token_file(vf)
+    file = recipes.token_file(vf) if options.token_file is None else shlex.quote(_showable(options.token_file))
     needed = _needed(snapshot, vf)
     fitting = [recipe for recipe in recipes.recipes() if needed is not False and options.program in (None, recipe.program)]
     found = [recipes.filled(recipe, vf, file) for recipe in fitting]
     if options.json:
         value = {
-            "version": 1,
+            "version": VERSION,
             "vf": bdf,
             "pf": vf.physfn,
             "token_needed": needed,
@@ -50,6 +50,15 @@ def run(options: argparse.Namespace) -> int:
     else:
         output.write_lines(_lines(snapshot, vf, file, found))
     return 0
+
+
+def _showable(path: str) -> str:
+    """A path for a command that is shown. Raises Failure where it would not be the same path any more."""
+    if printable(path) != path:
+        raise Failure(
+            failure.USAGE, f"--token-file {printable(path, 40)} cannot be shown as it is; expected a path of plain characters"
+        )
+    return path
 
 
 def _needed(snapshot: Snapshot, vf: Function) -> bool | None:

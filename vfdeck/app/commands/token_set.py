@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -11,15 +12,12 @@ from vfdeck.app import failure, token_delivery, token_sources
 from vfdeck.app.commands import changing, hosts, outcomes
 from vfdeck.app.failure import Failure
 from vfdeck.app.token_delivery import Delivery
+from vfdeck.backend import lessons
 from vfdeck.backend.changes import Outcome, SetToken, TokenWay, target_of
-from vfdeck.backend.kernel import Stage
 from vfdeck.backend.leaks import Leaks, leaks
-from vfdeck.backend.model import Holder, Snapshot
+from vfdeck.backend.model import Holder, Snapshot, TokenKnowledge
 from vfdeck.backend.token import Token
 from vfdeck.backend.wording import listing, programs, unseen
-
-#: Where a refusal comes after the kernel has looked at the token, which opening a PF sets at once (vfio_pci_validate_vf_token).
-_JUDGED = frozenset({Stage.GET_DEVICE_FD, Stage.BIND_IOMMUFD})
 
 
 def run(options: argparse.Namespace) -> int:
@@ -32,14 +30,20 @@ def run(options: argparse.Namespace) -> int:
         assert token is not None
         handed = _Handed(token, to)
         way = TokenWay(options.way) if options.way else None
-        result = changing.change(host, SetToken(pf, token, way), options, handed.deliver)
+        try:
+            result = changing.change(host, SetToken(pf, token, way), options, handed.deliver)
+        except BaseException:  # an interrupt above all: what the kernel was asked for goes on
+            handed.tell_of_doubt()
+            raise
         outcome = result.outcome
-        if outcome is not None and outcome.ok and outcome.verified is False:
-            result = dataclasses.replace(result, status=failure.TRY_AGAIN)
         if outcome is not None:
-            changing.tell(_after(outcome, handed, result.before, leaks(host.kernel) if outcome.ok else None), options)
+            rival = _rival(host.snapshot().tokens.get(pf), token) if outcome.ok else ""
+            if outcome.ok and (outcome.verified is False or rival):
+                result = dataclasses.replace(result, status=failure.TRY_AGAIN)
+            seen = leaks(host.kernel) if outcome.ok else None
+            changing.tell(_after(outcome, handed, result.before, seen, rival), options)
     if options.json:
-        may_be = outcome is not None and not surely_not_in_force(outcome)
+        may_be = outcome is not None and lessons.may_have_set(outcome)
         told = {"delivered": handed.where or None, "token_may_be_in_force": may_be}
         changing.report(result, options, told)
     return result.status
@@ -69,36 +73,48 @@ class _Handed:
     token: Token
     to: Delivery | None
     where: str = ""
+    delivered: bool = False
 
     def deliver(self) -> None:
         """Before the kernel gets it."""
         if self.to is not None:
             self.where = self.to.deliver(self.token)
+        self.delivered = True
+
+    def tell_of_doubt(self) -> None:
+        """The command ends without an outcome."""
+        if self.delivered:
+            keep = f"; keep it: {self.where}" if self.where else ""
+            print(f"vfdeck: #{self.token.fingerprint} may be in force{keep}", file=sys.stderr, flush=True)
 
 
-def surely_not_in_force(outcome: Outcome) -> bool:
-    """Whether the token that was to be set is certainly not in force.
+def _rival(known: TokenKnowledge | None, token: Token) -> str:
+    """What another vfdeck has done to the PF's token in the same moment, by the journal; "" where it tells of nobody."""
+    if known is None or not token.fingerprint:
+        return ""
+    if known.begun and known.begun != token.fingerprint:
+        return f"another vfdeck began to set #{known.begun}, and has not told what came of it"
+    if known.fingerprint and known.fingerprint != token.fingerprint:
+        return f"another vfdeck{' of ' + known.by if known.by else ''} has set #{known.fingerprint} since"
+    return ""
 
-    Opening a PF with a token sets it before the device itself is opened, so a later failure of the same call leaves it set.
-    """
-    if outcome.ok:
-        return outcome.verified is False  # somebody else set another one in the same moment
-    if outcome.blocked or outcome.done:
-        return False
-    return not outcome.attempted or outcome.stage not in _JUDGED or outcome.errno_name == "EACCES"
 
-
-def _after(outcome: Outcome, handed: _Handed, before: Snapshot, seen: Leaks | None) -> Iterator[str]:
+def _after(outcome: Outcome, handed: _Handed, before: Snapshot, seen: Leaks | None, rival: str) -> Iterator[str]:
     yield from outcomes.outcome_text(outcome)
     name, pf = f"#{handed.token.fingerprint}", target_of(outcome.change)
     if outcome.ok and outcome.verified is not False:
-        how = " (confirmed: the kernel was asked)" if outcome.verified else ""
-        yield from outcomes.wrapped(f"{name} is the token of {pf}{how}" + (f", {handed.where}" if handed.where else ""))
+        where = f", {handed.where}" if handed.where else ""
+        if rival:
+            yield from outcomes.wrapped(f"{name} was set{where}; but {rival}: `vfdeck token verify` tells which one is in force")
+        elif outcome.verified:
+            yield from outcomes.wrapped(f"{name} is the token of {pf} (confirmed: the kernel was asked){where}")
+        else:
+            yield from outcomes.wrapped(f"{name} was set as the token of {pf}; not confirmed: no VF could be asked{where}")
         yield from _who(pf, before, seen)
     else:
         if outcome.ok:
             yield from outcomes.wrapped(f"{name} was set, but is not in force any more: somebody else has set another one since")
-        if handed.to is not None and surely_not_in_force(outcome):
+        if handed.to is not None and not lessons.may_have_set(outcome):
             yield from outcomes.wrapped(handed.to.withdraw())
         elif handed.to is not None:
             yield from outcomes.wrapped(f"{name} may be in force all the same; keep it: {handed.where}")

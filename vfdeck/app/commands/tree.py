@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import gc
-import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -37,7 +36,7 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         output.write(report.to_json(snapshot, keep))
     else:
-        output.write_lines(report.to_text(snapshot, _width(), every=options.all, keep=keep))
+        output.write_lines(report.to_text(snapshot, output.width(), every=options.all, keep=keep))
     return 0
 
 
@@ -57,11 +56,3 @@ def _keep(query: Query, snapshot: Snapshot) -> Keep:
 
     index = index_of(snapshot)
     return lambda function: query.test(function, index)
-
-
-def _width() -> int | None:
-    """The terminal's width in cells; None where standard output is none, so that nothing is cut from what goes to a file."""
-    try:
-        return os.get_terminal_size(sys.stdout.fileno()).columns or None
-    except (OSError, ValueError):
-        return None

@@ -14,7 +14,7 @@ from vfdeck.backend.checks import CanEnable, Check, Report, Severity
 from vfdeck.backend.checks.advice import has_sriov_hook, needs_link
 from vfdeck.backend.checks.pci import SriovRegisters, sriov_registers
 from vfdeck.backend.checks.scene import Scene, gone, with_function
-from vfdeck.backend.evidence import Unread, bus_range, interfaces_up, parameter, windows
+from vfdeck.backend.evidence import Unread, all_off, bus_range, interfaces_up, parameter, windows
 from vfdeck.backend.kernel import Kernel, errno_name
 from vfdeck.backend.model import Function, JobState, Role, Snapshot, Sriov, TokenState, is_vfio_driver, routing_id
 from vfdeck.backend.predict.writes import LAST_BUS, MOST
@@ -135,8 +135,8 @@ def _interface(ask: _Ask) -> Check:
     if isinstance(found, Unread):
         return ask.scene.check(question, None, found.why, entry="A18", weight=weight, subject=ask.pf.bdf)
     shown = [up.why if isinstance(up, Unread) else f"{name}: {'up' if up else 'down'}" for name, up in found.items()]
-    unsure = not found or any(isinstance(up, Unread) for up in found.values())
-    fine = None if unsure else any(up is True for up in found.values())
+    off = all_off(found)
+    fine = None if off is None else not off
     return ask.scene.check(question, fine, ", ".join(shown) or "it has none", entry="A18", weight=weight, subject=ask.pf.bdf)
 
 

@@ -14,7 +14,6 @@ import errno
 import os
 import re
 import stat
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from vfdeck.backend.bdf import PATTERN
@@ -34,10 +33,6 @@ _MOUNT = re.compile(rb"^mnt_id:\s*(\d+)$", re.MULTILINE)
 #: Files in /dev that programs have open in great numbers, and that nobody puts a node of vfio in the place of.
 _ORDINARY = frozenset({"/dev/null", "/dev/zero", "/dev/urandom", "/dev/random", "/dev/tty", "/dev/ptmx", "/dev/kvm"})
 _ORDINARY_BELOW = ("/dev/pts/", "/dev/shm/")
-
-# A new descriptor has the lowest number that is free: tried first, with so many gaps.
-_NUMBERS = tuple(str(number) for number in range(1024))
-_GAPS = 8
 
 # include/linux/sched.h: a thread of the kernel, which has no files
 _PF_KTHREAD = 0x00200000
@@ -149,38 +144,21 @@ def _likely(links: dict[str, str]) -> set[str]:
 def _links(directory: int) -> dict[str, str]:
     """The text of every descriptor, by its name.
 
-    To list the directory costs the kernel half as much as to read all its links. From 6.2 on its size is the number of
-    descriptors (proc_fd_getattr, fs/proc/fd.c), which most programs have with few gaps: when that many were found, that is all.
+    Listed, always: to go by the numbers and the directory's size (6.2 and later) costs less, and misses a descriptor that stays
+    while another comes and goes below it.
     """
-    number = os.fstat(directory).st_size
     found: dict[str, str] = {}
-    begin, gaps = 0, 0
-    while len(found) < number and gaps <= _GAPS and begin < len(_NUMBERS):
-        end = begin + number - len(found)
-        gaps += _read_links(directory, _NUMBERS[begin:end], found, _GAPS - gaps)
-        begin = end
-    # one that opens files meanwhile may have filled gaps below a descriptor that was not come to
-    if number == 0 or len(found) != number or os.fstat(directory).st_size != number:
-        rest = [fd for fd in os.listdir(directory) if fd not in found]
-        _read_links(directory, rest, found, len(rest))
-    return found
-
-
-def _read_links(directory: int, names: Sequence[str], found: dict[str, str], most: int) -> int:
-    """Add the texts of these descriptors; how many are not there. Stops where that are more than `most`."""
-    readlink, gaps = os.readlink, 0
-    for fd in names:
+    readlink = os.readlink
+    for fd in os.listdir(directory):
         try:
             found[fd] = readlink(fd, dir_fd=directory)
-        except FileNotFoundError:  # closed meanwhile, or there was none
-            gaps += 1
-            if gaps > most:
-                break
+        except FileNotFoundError:  # closed meanwhile
+            continue
         except OSError as error:
             if error.errno != errno.ENAMETOOLONG:
                 raise
             found[fd] = "/"  # a path longer than a page
-    return gaps
+    return found
 
 
 def _fdinfo(path: str) -> tuple[str, bytes]:

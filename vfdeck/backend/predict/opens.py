@@ -243,8 +243,12 @@ def _bind_knows_token(ask: Ask, act: OpenAct) -> Prediction | None:
 
 
 def _group_open(ask: Ask, _: OpenAct) -> Prediction | None:
-    by_group = any(h.kind != "cdev" for h in ask.group_holders)
-    return no(errno.EBUSY, Stage.BIND_IOMMUFD, Certainty.INFERRED) if by_group else None
+    """Somebody has the group by its node. A mapping does not tell by which node its device was opened."""
+    kinds = {h.kind for h in ask.group_holders} - {"cdev"}
+    if kinds == {"mapping"}:
+        why = f"whether who maps a function of group {ask.function.iommu_group} opened it by the group's node"
+        return no(errno.EBUSY, Stage.BIND_IOMMUFD, Certainty.UNKNOWN, why)
+    return no(errno.EBUSY, Stage.BIND_IOMMUFD, Certainty.INFERRED) if kinds else None
 
 
 def _bind_token(ask: Ask, act: OpenAct) -> Prediction | None:

@@ -15,9 +15,11 @@ from vfdeck.backend.evidence import (
     Rights,
     Unread,
     Window,
+    all_off,
     allows,
     bus_range,
     exists,
+    interfaces_up,
     known,
     mount_options,
     reserved_regions,
@@ -33,12 +35,17 @@ from vfdeck.backend.wording import group_node
 BESIDE = {OpenPath.GROUP: "/dev/vfio/vfio", OpenPath.CDEV: "/dev/iommu"}
 
 
+#: A device may place its VFs otherwise for another number of them (iov.c reads First VF Offset and VF Stride anew).
+OF_ANOTHER_NUMBER = Unread("where VFs are is told for the present number only")
+
+
 @dataclass(frozen=True, slots=True)
 class Seen:
     """Every field says for itself where it could not be read, or nobody looked."""
 
     windows: tuple[Window, ...] | Unread = NOT_LOOKED  # the VFs' address ranges, where there are any
     buses: range | Unread = NOT_LOOKED  # the bus numbers of the bridge above the PF
+    off: bool | None = None  # whether the PF's interfaces are switched off; None where that is not known
     sysfs: frozenset[str] | Unread = NOT_LOOKED  # of a write: the options of the mount of /sys
     node: FileStat | Unread = NOT_LOOKED  # of an open: the group's node, or the function's own
     beside: FileStat | Unread = NOT_LOOKED  # of an open: /dev/vfio/vfio, or /dev/iommu
@@ -80,7 +87,13 @@ def look_beside(kernel: Kernel, change: Change, snapshot: Snapshot) -> Seen:
         seen = Seen(sysfs=mount_options(kernel, "/sys"))
         if not isinstance(change, SetNumvfs) or function.role is not Role.PF or change.count <= 0:
             return seen
-        return replace(seen, windows=vf_windows(kernel, function.bdf), buses=bus_range(kernel, function.bdf))
+        links = known(interfaces_up(kernel, function.bdf))
+        return replace(
+            seen,
+            windows=vf_windows(kernel, function.bdf),
+            buses=OF_ANOTHER_NUMBER if function.sriov and function.sriov.vfs else bus_range(kernel, function.bdf),
+            off=all_off(links) if links is not None else None,
+        )
     if not isinstance(change, Open | SetToken):
         return NOT_SEEN
     path = change.path if isinstance(change, Open) else OpenPath.GROUP

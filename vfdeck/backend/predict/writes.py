@@ -11,13 +11,14 @@ from collections.abc import Sequence
 
 from vfdeck.backend.acts import DRIVERS, Write
 from vfdeck.backend.changes import Prediction
-from vfdeck.backend.checks.advice import has_sriov_hook
+from vfdeck.backend.checks.advice import has_sriov_hook, needs_link
 from vfdeck.backend.evidence import known
 from vfdeck.backend.facts import BRIDGE, HARMLESS, denylisted
 from vfdeck.backend.kernel import Stage
 from vfdeck.backend.leaving import takes_vfs
 from vfdeck.backend.model import Certainty, Function, Holder, Role, is_vfio_driver
 from vfdeck.backend.predict.ask import PLAIN_VFIO, Ask, Rule, exact_if, first, no
+from vfdeck.backend.predict.seen import OF_ANOTHER_NUMBER
 from vfdeck.backend.wording import role_of, vf_address, who_holds
 
 #: The greatest number that sriov_numvfs takes (kstrtou16).
@@ -173,9 +174,18 @@ def _no_room(ask: Ask, act: Write) -> Prediction | None:
         return _file(errno.ENOMEM, act, Certainty.INFERRED, "there is no address space for the VFs' registers")
     last = vf_address(ask.function, _number(act) - 1)
     bus = int(last.split(":")[1], 16) if last else None
-    if bus is not None and (bus > LAST_BUS or (buses is not None and bus >= buses.stop)):
-        return _file(errno.ENOMEM, act, Certainty.INFERRED, f"VF {_number(act) - 1} would be on bus {bus:02x}, which is not there")
-    return None
+    if bus is None or (bus <= LAST_BUS and (buses is None or bus < buses.stop)):
+        return None
+    sure = Certainty.UNKNOWN if ask.seen.buses is OF_ANOTHER_NUMBER else Certainty.INFERRED
+    return _file(errno.ENOMEM, act, sure, f"VF {_number(act) - 1} would be on bus {bus:02x}, which is not there")
+
+
+def _nothing_while_off(ask: Ask, act: Write) -> Prediction | None:
+    """Some drivers call it a success to have enabled nothing while their interface is off (A18)."""
+    if not _number(act) or not needs_link(ask.function.driver) or not ask.seen.off:
+        return None
+    reason = f"{ask.function.driver} enables none while its interface is down (A18)"
+    return Prediction(0, None, Certainty.INFERRED, reason, success="success, and no VFs", fewer=True)
 
 
 def _vfs_in_use(ask: Ask, act: Write) -> Prediction | None:
@@ -242,7 +252,7 @@ def _refused_by_vfio(ask: Ask, act: Write) -> Prediction | None:
         return None
     if driver == "vfio-pci" and denylisted(function, host) is not False:
         reason = f"{driver} does not take this model unless its disable_denylist is on"
-        return _probe_error(errno.EINVAL, ask, act, Certainty.UNKNOWN, reason) if ask.has("bind_errno") else None
+        return _file(errno.EINVAL if ask.has("bind_errno") else errno.ENODEV, act, Certainty.UNKNOWN, reason)
     if function.class_code >> 8 == BRIDGE:
         return _probe_error(errno.EINVAL, ask, act, Certainty.INFERRED, f"{ask.bdf} is a bridge, which {driver} does not take")
     if ask.vfs and ask.has("vf_token"):
@@ -293,6 +303,7 @@ _FILES: dict[str, tuple[Rule[Write], ...]] = {
         _switched_off,
         _no_room,
         _vfs_in_use,
+        _nothing_while_off,
     ),
     "sriov_drivers_autoprobe": (_pf_file, _rights, _certain),
     "driver_override": (_rights, _under_way, _certain_if_unlocked),

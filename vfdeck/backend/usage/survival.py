@@ -62,6 +62,9 @@ class Survival:
             self._doubt(f"{name} ({level})", lost, "its state cannot be read")
             return False
         states = [self.looker.text(f"{BLOCK}/{name}/md/dev-{member}/state") for member in lost]
+        if any("journal" in state for state in states):
+            self._doubt(f"{name} ({level})", lost, "it loses its write journal, and becomes read-only")
+            return False
         counting = [state for state in states if not state or "in_sync" in state]
         if missing + len(counting) <= tolerates:
             return True
