@@ -95,7 +95,9 @@ class Results:
         """Show what came of a change."""
         begun = self._begun.pop(message.number, None)
         self.show_jobs()
-        if begun is not None and message.outcome is not None and message.outcome.ok and isinstance(begun.change, SetToken):
+        outcome = message.outcome
+        in_force = outcome is not None and outcome.ok and outcome.verified is not False
+        if begun is not None and in_force and isinstance(begun.change, SetToken):
             self._token_set(message.host, begun.change)
         if batch := next((batch for batch in self._batches if message.number in batch.running), None):
             batch.take(message.number, message.outcome)
