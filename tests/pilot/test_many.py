@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import threading
-from collections import deque
 from typing import Any
 
 import pytest
@@ -13,7 +12,7 @@ from tests import values
 from tests.fake_host import NIC, NVME, FakeHost, done, refused, small_fleet
 from tests.pilot.driving import Deck, running
 from tests.pilot.test_finding import VFS, many, view
-from vfdeck.app.dashboard.batch import AT_ONCE, Batch, Item
+from vfdeck.app.dashboard.batch import AT_ONCE
 from vfdeck.backend.changes import (
     BindDriver,
     Change,
@@ -28,7 +27,6 @@ from vfdeck.backend.changes import (
     target_of,
 )
 from vfdeck.backend.model import Job, JobState, Snapshot
-from vfdeck.backend.sim.scenario import load
 from vfdeck.backend.token import Token
 from vfdeck.widgets.painting import MARK
 from vfdeck.widgets.rows import RowId
@@ -362,35 +360,3 @@ async def test_autoprobe_that_could_not_be_read_is_asked_for() -> None:
         assert deck.dialog == "AutoprobeDialog"
         await deck.press("down", "enter")
         assert await confirm(deck, host, 1) == [SetAutoprobe(NIC, False)]
-
-
-async def test_each_is_done_as_it_was_confirmed() -> None:
-    """The host gets the plan of each, and does nothing where it would be another one by then."""
-    host = FakeHost(two_pfs())
-    async with running(host) as deck:
-        await deck.press("m", "end", "m", "v", "0", "enter")
-        await confirm(deck, host, 2, "Y" if any(plan.get("destructive") for plan in host.plans.values()) else "y")
-        assert [plan is not None and plan.change for plan in host.confirmed] == host.performed
-
-
-async def test_what_is_no_longer_as_confirmed_is_left() -> None:
-    """What one item touches has changed between the confirmation and its turn: it is not done, the other one is."""
-    host = load("default")
-    one, other = "0000:5e:00.0", "0000:81:00.0"
-    async with running(host) as deck:
-        before = host.plan(SetAutoprobe(one, False), host.snapshot())
-        assert before.impossible == ""
-        deck.main._results.begin(  # what the confirmation hands over, with a plan that is not true any more
-            Batch(
-                "two",
-                deque(
-                    [
-                        Item(host, SetAutoprobe(one, False), dataclasses.replace(before, warnings=("another",)), one),
-                        Item(host, SetAutoprobe(other, False), host.plan(SetAutoprobe(other, False), host.snapshot()), other),
-                    ]
-                ),
-            )
-        )
-        await deck.until(lambda: "1 not done" in deck.line)
-        seen = [host.snapshot().functions[pf].sriov for pf in (one, other)]
-        assert [sriov is not None and sriov.autoprobe for sriov in seen] == [True, False]

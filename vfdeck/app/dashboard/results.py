@@ -58,10 +58,10 @@ class Results:
     # -- under way ----------------------------------------------------------------------------------------------------
     def perform(self, host: Host, change: Change, plan: Plan) -> int:
         """Hand a change to the performer; the answer is its number. Only `plan`, which was confirmed, will be done."""
-        return self._submit(Item(host, change, plan, target_of(change)))
+        return self._submit(Item(host, change, plan, target_of(change)), plan)
 
-    def _submit(self, item: Item) -> int:
-        number = self._performer.submit(item.host, item.change, item.plan)
+    def _submit(self, item: Item, confirmed: Plan | None = None) -> int:
+        number = self._performer.submit(item.host, item.change, confirmed)
         self._begun[number] = Begun(item.host.name, item.change, item.title)
         self.show_jobs()
         return number
@@ -72,7 +72,7 @@ class Results:
         self.go_on()
 
     def go_on(self) -> None:
-        """Begin what is due of confirmed batches. An item that would do something else by now is left, and told of at the end."""
+        """Begin what is due of confirmed batches. What was done of one may change the plan of the next: that holds up nothing."""
         for batch in self._batches:
             batch.start(self._submit, self._is_waiting)
 
