@@ -162,17 +162,16 @@ def _set_numvfs(change: SetNumvfs, snapshot: Snapshot, _: frozenset[str]) -> tup
 def _bind(change: BindDriver, snapshot: Snapshot, _: frozenset[str]) -> tuple[Act, ...]:
     """A named driver through its own bind file, which answers with the reason of a refusal; drivers_probe always says OK."""
     bdf, driver = change.bdf, change.driver
-    override = f"{DEVICES}/{bdf}/driver_override"
     release = _unbind(UnbindDriver(bdf), snapshot, frozenset())
     if driver is None:
         return (
             *release,
-            Write(override, b"\n", f"clear the driver_override of {bdf}"),
+            _clear(bdf),
             Write(DRIVERS_PROBE, f"{bdf}\n".encode(), f"let the kernel choose a driver for {bdf}"),
         )
     return (
         *release,
-        Write(override, f"{driver}\n".encode(), f"reserve {bdf} for {driver}"),
+        Write(_override(bdf), f"{driver}\n".encode(), f"reserve {bdf} for {driver}"),
         Write(f"{DRIVERS}/{driver}/bind", f"{bdf}\n".encode(), f"bind {bdf} to {driver}"),
     )
 
@@ -182,7 +181,16 @@ def _unbind(change: UnbindDriver, snapshot: Snapshot, _: frozenset[str]) -> tupl
     if function is None or function.driver is None:
         return ()
     path = f"{DRIVERS}/{function.driver}/unbind"
-    return (Write(path, f"{change.bdf}\n".encode(), f"take {change.bdf} from {function.driver}"),)
+    release = Write(path, f"{change.bdf}\n".encode(), f"take {change.bdf} from {function.driver}")
+    return (release, _clear(change.bdf)) if change.clear_override else (release,)
+
+
+def _override(bdf: str) -> str:
+    return f"{DEVICES}/{bdf}/driver_override"
+
+
+def _clear(bdf: str) -> Write:
+    return Write(_override(bdf), b"\n", f"clear the driver_override of {bdf}")
 
 
 def _set_token(change: SetToken, snapshot: Snapshot, own: frozenset[str]) -> tuple[Act, ...]:

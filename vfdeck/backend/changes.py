@@ -32,9 +32,10 @@ class BindDriver:
 
 @dataclass(frozen=True, slots=True)
 class UnbindDriver:
-    """Take `bdf` from its driver."""
+    """Take `bdf` from its driver; `clear_override` clears its driver_override afterwards, which else stays."""
 
     bdf: str
+    clear_override: bool = False
 
 
 class TokenWay(enum.StrEnum):

@@ -205,6 +205,15 @@ ACTIONS: tuple[Action, ...] = (
         many=True,
     ),
     Action(
+        "undo",
+        "z",
+        "Undo",
+        "Take back the last change",
+        "Plans what would take it back and says what would not come back; again for the one before it.",
+        command="undo",
+        in_bar=False,
+    ),
+    Action(
         "check",
         "w",
         "Check",

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
+from vfdeck.app.dashboard.past import Deed, Part
 from vfdeck.backend.blast import going
 from vfdeck.backend.changes import Change, Outcome, Plan, SetAutoprobe, SetNumvfs, SetToken, target_of
 from vfdeck.backend.host import Host
 from vfdeck.backend.model import Snapshot
 from vfdeck.widgets.report import report, verdict
+from vfdeck.widgets.rows import RowId
 from vfdeck.widgets.sections import Fact, Section
 from vfdeck.widgets.state import Tone, plural
 
@@ -103,6 +105,11 @@ class Batch:
     left: Sequence[LeftOut] = ()
     running: dict[int, Item] = field(default_factory=dict)
     done: list[tuple[str, Outcome | None]] = field(default_factory=list)
+    deed: Deed = field(init=False)
+    takes_back: Mapping[RowId, Part] = field(default_factory=dict)  # what it takes back, where it is an undo
+
+    def __post_init__(self) -> None:
+        self.deed = Deed(self.title)
 
     def start(self, perform: Callable[[Item], int], is_waiting: Callable[[Item], bool]) -> None:
         """Begin as many as may be under way at the same time."""

@@ -10,7 +10,7 @@ from vfdeck.app.dashboard.actions import Action, its_pf
 from vfdeck.app.dashboard.batch import Batch, Item, LeftOut, retarget, sort_out, together, told, used_by_host
 from vfdeck.app.dashboard.desk import Desk, Target
 from vfdeck.app.dashboard.dialogs.base import Page
-from vfdeck.app.dashboard.flow import Flow
+from vfdeck.app.dashboard.flow import Flow, with_notes
 from vfdeck.backend.changes import Change, Open, Plan
 from vfdeck.widgets.rows import RowId
 from vfdeck.widgets.sections import Section
@@ -27,12 +27,13 @@ class _Wish:
     kept: Sequence[Item] = ()
     left: Sequence[LeftOut] = ()
     hidden: int = 0  # marked rows that a filter hides
+    notes: tuple[str, ...] = ()  # more to consider
 
     def plan(self) -> Plan:
         """One plan of all that was kept."""
         if not self.kept:
             return Plan(self.wanted[0][1], self.title, impossible="; ".join(f"{bdf}: {why}" for bdf, why in self.left))
-        plan = together(f"{self.title}: {plural(len(self.kept), 'function')}", self.kept, self.left)
+        plan = with_notes(together(f"{self.title}: {plural(len(self.kept), 'function')}", self.kept, self.left), self.notes)
         if not self.hidden:
             return plan
         note = f"{plural(self.hidden, 'marked row')} that the filter hides {'is' if self.hidden == 1 else 'are'} among them"
@@ -63,7 +64,13 @@ class BatchFlow:
             else:
                 wish.wanted.append((target, change))
         wish.hidden = hidden
-        await self._confirm(wish, {target.row_id for target in seen})
+        batch = await self._confirm(wish, {target.row_id for target in seen})
+        if batch is not None:
+            self._begin(batch)
+
+    async def agreed(self, title: str, wanted: list[tuple[Target, Change]], notes: tuple[str, ...]) -> Batch | None:
+        """The batch of these changes once it is confirmed; None where it is not. Raises NoAnswer."""
+        return await self._confirm(_Wish(title, wanted, [], notes=notes), {target.row_id for target, _ in wanted})
 
     async def _changes(self, action: Action, targets: Sequence[Target]) -> list[Change | None] | None:
         """The change of each target: asked for once, unless it is one and the same for all without a question. None: cancelled."""
@@ -86,8 +93,8 @@ class BatchFlow:
             return replace(change, token=its) if its is not None else None
         return change
 
-    async def _confirm(self, wish: _Wish, seen: set[RowId]) -> None:
-        """Show one plan of all that can be done together, and begin once it is confirmed. `seen`: what no filter hides."""
+    async def _confirm(self, wish: _Wish, seen: set[RowId]) -> Batch | None:
+        """Show one plan of all that can be done together; the batch once it is confirmed. `seen`: what no filter hides."""
         what = f"what it would do to {plural(len(wish.wanted), 'function')}"
 
         def make() -> Plan:
@@ -102,14 +109,15 @@ class BatchFlow:
         if not wish.kept:
             page = Page(f"{wish.title}: nothing to do", [Section("", told(wish.left))], label_width=2, tone=Tone.WARN)
             self._desk.screen.app.push_screen(page)
-            return
+            return None
         in_sight = sum(target.row_id in seen for target, _ in wish.wanted) if wish.hidden else 0
         fewer = f"Only {in_sight} in sight" if 0 < in_sight < len(wish.wanted) else ""
         plan = await self._flow.confirmed(what, make, first=first, fewer=fewer, narrow=narrow)
-        if plan is not None:
-            tree = self._desk.tree
-            tree.unmark(self._desk.marks_in_sight() if fewer and not wish.hidden else tree.marks)
-            self._begin(Batch(plan.title, deque(wish.kept), wish.left))
+        if plan is None:
+            return None
+        tree = self._desk.tree
+        tree.unmark(self._desk.marks_in_sight() if fewer and not wish.hidden else tree.marks)
+        return Batch(plan.title, deque(wish.kept), wish.left)
 
     def _name(self, target: Target) -> str:
         return self._desk.named(target.snapshot.host.name, target.function.bdf)

@@ -12,6 +12,7 @@ from vfdeck.app.dashboard.pages import help_sections, problem_sections
 from vfdeck.app.dashboard.practising import Practising
 from vfdeck.app.dashboard.results import Results
 from vfdeck.app.dashboard.state import Fleet
+from vfdeck.app.dashboard.taking_back import TakingBack
 from vfdeck.widgets.facts import FactsPanel
 
 
@@ -24,6 +25,7 @@ class Commands:
         finder: Finder,
         results: Results,
         practising: Practising,
+        taking_back: TakingBack,
         facts: FactsPanel,
         look: Callable[[], None],
         fleet: Callable[[], Fleet],
@@ -32,6 +34,7 @@ class Commands:
         self._finder = finder
         self._results = results
         self._practising = practising
+        self._taking_back = taking_back
         self._facts = facts
         self._look = look
         self._fleet = fleet
@@ -92,6 +95,10 @@ class Commands:
     def previous_match(self) -> None:
         """To the match before."""
         self._finder.step(-1)
+
+    def undo(self) -> None:
+        """Take back what was done last."""
+        self._taking_back.begin()
 
     # -- pages --------------------------------------------------------------------------------------------------------
     def result(self) -> None:

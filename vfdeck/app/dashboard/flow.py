@@ -25,6 +25,11 @@ from vfdeck.backend.model import Role
 Perform = Callable[[Host, Change, Plan], int]
 
 
+def with_notes(plan: Plan, notes: tuple[str, ...]) -> Plan:
+    """The plan with more to consider."""
+    return replace(plan, warnings=(*plan.warnings, *notes)) if notes and not plan.impossible else plan
+
+
 class Flow:
     """Asks, one thing at a time."""
 
@@ -56,15 +61,19 @@ class Flow:
             change = await self._desk.ask(self.dialog(action, [target]))
         if change is None:
             return
-        wanted, host = change, self._desk.host_of(target)
+        plan = await self.agreed(target, change)
+        if plan is not None:
+            self._perform(self._desk.host_of(target), change, plan)
+
+    async def agreed(self, target: Target, change: Change, notes: tuple[str, ...] = ()) -> Plan | None:
+        """The plan of a change once it is confirmed; None where it is not. `notes` are more to consider. Raises NoAnswer."""
+        host, bdf = self._desk.host_of(target), target_of(change)
 
         def make() -> Plan:
-            plan, bdf = host.plan(wanted, self._desk.latest(target)), target_of(wanted)
+            plan = with_notes(host.plan(change, self._desk.latest(target)), notes)
             return replace(plan, title=plan.title.replace(bdf, self._desk.named(host.name, bdf), 1))
 
-        plan = await self.confirmed(f"what it would do to {target_of(wanted)}", make)
-        if plan is not None:
-            self._perform(host, wanted, plan)
+        return await self.confirmed(f"what it would do to {bdf}", make)
 
     async def confirmed(
         self,

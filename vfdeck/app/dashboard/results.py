@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from vfdeck.app.dashboard.actions import BY_ID, Action
@@ -10,9 +11,11 @@ from vfdeck.app.dashboard.batch import Batch, Item
 from vfdeck.app.dashboard.desk import Desk
 from vfdeck.app.dashboard.dialogs.result import ResultPage
 from vfdeck.app.dashboard.feed import ChangeDone, Performer
+from vfdeck.app.dashboard.past import Deed, Part, Past
 from vfdeck.backend.changes import Change, Outcome, Plan, SetToken, target_of
 from vfdeck.backend.host import Host
 from vfdeck.backend.model import Job, Snapshot
+from vfdeck.backend.undo import undoing
 from vfdeck.widgets.report import ReportView, report, verdict
 from vfdeck.widgets.rows import RowId
 from vfdeck.widgets.sections import Fact, Section
@@ -43,12 +46,14 @@ class Results:
         desk: Desk,
         performer: Performer,
         last: ReportView,
+        past: Past,
         token_set: Callable[[str, SetToken], None],
         act: Callable[[RowId, str], None],
     ) -> None:
         self._desk = desk
         self._performer = performer
         self._last = last
+        self._past = past
         self._token_set = token_set
         self._act = act
         self._begun: dict[int, Begun] = {}
@@ -56,15 +61,30 @@ class Results:
         self._latest: Result | Batch | None = None
 
     # -- under way ----------------------------------------------------------------------------------------------------
-    def perform(self, host: Host, change: Change, plan: Plan) -> int:
-        """Hand a change to the performer; the answer is its number. Only `plan`, which was confirmed, will be done."""
-        return self._submit(Item(host, change, plan, target_of(change)), plan)
+    def perform(self, host: Host, change: Change, plan: Plan, takes_back: tuple[Deed, Part] | None = None) -> int:
+        """Hand a change to the performer; the answer is its number. Only `plan`, which was confirmed, will be done.
 
-    def _submit(self, item: Item, confirmed: Plan | None = None) -> int:
+        `takes_back` is what it takes back, where it is an undo.
+        """
+        item = Item(host, change, plan, target_of(change))
+        deed, part = takes_back or (Deed(item.title), None)
+        return self._submit(item, deed, part, plan)
+
+    def _submit(self, item: Item, deed: Deed, taken: Part | None, confirmed: Plan | None = None) -> int:
+        part = taken or self._part(item)
         number = self._performer.submit(item.host, item.change, confirmed)
         self._begun[number] = Begun(item.host.name, item.change, item.title)
+        if part is not None:
+            self._past.begun(number, deed, part, takes_back=taken is not None)
         self.show_jobs()
         return number
+
+    def _part(self, item: Item) -> Part | None:
+        """What would take a change back, by how its host looks before it; None where it leaves nothing to take back."""
+        name, bdf = item.host.name, target_of(item.change)
+        before = self._desk.snapshot(name)
+        undo = undoing(item.change, before, self._desk.tokens.of(name, bdf)) if before is not None else None
+        return Part(RowId(name, bdf), item.title, undo) if undo is not None else None
 
     def begin(self, batch: Batch) -> None:
         """Begin a confirmed batch."""
@@ -74,7 +94,10 @@ class Results:
     def go_on(self) -> None:
         """Begin what is due of confirmed batches. What was done of one may change the plan of the next: that holds up nothing."""
         for batch in self._batches:
-            batch.start(self._submit, self._is_waiting)
+            batch.start(partial(self._submit_of, batch), self._is_waiting)
+
+    def _submit_of(self, batch: Batch, item: Item) -> int:
+        return self._submit(item, batch.deed, batch.takes_back.get(RowId(item.host.name, target_of(item.change))))
 
     def _is_waiting(self, item: Item) -> bool:
         """Whether a change waits in the kernel for a program."""
@@ -94,6 +117,7 @@ class Results:
     def done(self, message: ChangeDone) -> None:
         """Show what came of a change."""
         begun = self._begun.pop(message.number, None)
+        self._past.done(message.number, message.outcome)
         self.show_jobs()
         outcome = message.outcome
         in_force = outcome is not None and outcome.ok and outcome.verified is not False

@@ -30,9 +30,11 @@ from vfdeck.app.dashboard.flow import Flow
 from vfdeck.app.dashboard.lesson import Lesson
 from vfdeck.app.dashboard.lookup import Lookup
 from vfdeck.app.dashboard.pages import empty_sections
+from vfdeck.app.dashboard.past import Past
 from vfdeck.app.dashboard.practising import Practising
 from vfdeck.app.dashboard.results import Results
 from vfdeck.app.dashboard.state import Fleet, SessionTokens, named
+from vfdeck.app.dashboard.taking_back import TakingBack
 from vfdeck.backend.changes import SetToken
 from vfdeck.backend.host import Host
 from vfdeck.backend.model import Function, Snapshot
@@ -85,11 +87,20 @@ class Dashboard(Screen[None]):
         self._lookup = Lookup(self._line)
         self._desk = Desk(self, self._hosts, self._snapshots, self._tree, self._line, self._lookup, self._tokens)
         self._practising = Practising(self._desk, lesson)
-        self._results = Results(self._desk, Performer(self.post_message), self._last, self._keep_token, self._act_on)
+        past = Past()
+        self._results = Results(self._desk, Performer(self.post_message), self._last, past, self._keep_token, self._act_on)
         self._flow = Flow(self._desk, self._results.perform)
         self._batches = BatchFlow(self._desk, self._flow, self._begin_batch)
+        self._taking_back = TakingBack(self._desk, self._flow, self._batches, self._results, past)
         self._commands = Commands(
-            self._desk, self._finder, self._results, self._practising, self._facts, self._look_again, lambda: self.fleet
+            self._desk,
+            self._finder,
+            self._results,
+            self._practising,
+            self._taking_back,
+            self._facts,
+            self._look_again,
+            lambda: self.fleet,
         )
 
     def compose(self) -> ComposeResult:
@@ -296,6 +307,8 @@ class Dashboard(Screen[None]):
     def why_not(self, action: Action, function: Function | None, snapshot: Snapshot | None) -> str:
         """Why an action is not possible now; "" where it is."""
         if action.id == "result" and (reason := self._results.why_none):
+            return reason
+        if action.id == "undo" and (reason := self._taking_back.why_none):
             return reason
         if action.id in _OF_THE_TREE and self.has_class("-empty"):
             return "there is no function to show"
