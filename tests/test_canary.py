@@ -212,6 +212,7 @@ LINES: list[tuple[tuple[str, ...], int | None]] = [
     (("vfs", IDLE, "0", "--demo", "--dry-run"), 0),
     (("unbind", IDLE, "--demo", "--yes"), 0),
     (("bind", IDLE, "--default", "--demo", "--yes", "--json"), 0),
+    (("reset", IDLE, "--demo", "--yes"), 0),
     (("autoprobe", IDLE, "off", "--demo", "--yes"), 0),
     (("record", "recording", "--steps", "steps", "--demo"), 0),
     (("replay", "recording"), 0),

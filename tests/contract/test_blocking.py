@@ -276,3 +276,20 @@ def test_a_group_with_a_container_does_not_keep_the_function_either(bed: Bed) ->
     opening.close()
     assert bed.bind(PLAIN) == "OK"
     assert try_open(bed.program("user"), PLAIN) == "OK"
+
+
+# -- resetting meanwhile ---------------------------------------------------------------------------------------------------
+def test_a_reset_of_the_pf_meanwhile(tokens: Bed, vfs: list[str], holder: tuple[Program, OpenDevice]) -> None:
+    """It waits for the device lock that the write of the number has."""
+    pending = disabling(tokens)
+    resetting = tokens.blocked(f"{DEVICES}/{IGB}/reset", "1")
+    tokens.exit(holder[0])
+    assert tokens.finish(pending) == "OK"
+    assert tokens.finish(resetting) == "OK"
+
+
+def test_a_reset_of_a_pf_leaves_its_vfs_where_they_are(tokens: Bed, vfs: list[str], holder: tuple[Program, OpenDevice]) -> None:
+    assert tokens.write(f"{DEVICES}/{IGB}/reset", "1") == "OK"
+    assert tokens.virtfns(IGB) == dict(enumerate(vfs))
+    assert try_open(tokens.program("another"), vfs[0], U1) == "OK"
+    assert tokens.write(f"{DEVICES}/{vfs[1]}/reset", "1") == "OK"  # in use, and nobody is asked

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.fake_host import NIC, FakeHost, refused
 from tests.pilot.driving import Deck, running
-from tests.pilot.test_many import VFS, many
+from tests.pilot.test_finding import VFS, many
 from vfdeck.backend.changes import BindDriver, SetNumvfs, SetToken, UnbindDriver
 
 

@@ -1,4 +1,4 @@
-"""`vfdeck vfs`, `bind`, `unbind` and `autoprobe`."""
+"""`vfdeck vfs`, `bind`, `unbind`, `reset` and `autoprobe`."""
 
 from __future__ import annotations
 
@@ -48,6 +48,7 @@ def test_each_does_what_it_says(keep: Callable[[str], SimulatedHost]) -> None:
     assert host.snapshot().functions[QAT].driver is None
     assert main(["bind", QAT, "vfio-pci", "--demo", "--yes"]) == 0
     assert host.snapshot().functions[QAT].driver == "vfio-pci"
+    assert main(["reset", QAT, "--demo", "--yes"]) == 0
     assert main(["bind", QAT, "--default", "--demo", "--yes"]) == 0
     assert host.snapshot().functions[QAT].driver_override is None
 

@@ -31,6 +31,7 @@ from vfdeck.backend.changes import (
     Open,
     OpenPath,
     Plan,
+    ResetFunction,
     SetAutoprobe,
     SetNumvfs,
     SetToken,
@@ -293,6 +294,15 @@ class TestBlastRadius:
 
     def test_nobody_holds_by_vfio_what_is_on_another_driver(self) -> None:
         assert not plan(UnbindDriver(PLAIN), snapshot(make_plain(driver="e1000e"), unseen=3)).destructive
+
+    def test_a_reset_is_felt_by_whoever_uses_the_function_or_its_vfs(self) -> None:
+        result = plan(ResetFunction(PF), HELD)
+        assert result.destructive
+        assert f"its 4 VFs are used by qemu-system-x86 (4242) on {VF}, dpdk" in said(result)
+        assert "neither for the token nor the users" in said(result)
+        assert "interface eth0" in said(plan(ResetFunction(PLAIN), snapshot(make_plain(driver="e1000e", interfaces=("eth0",)))))
+        assert not plan(ResetFunction(VF), snapshot(*make_fleet(1))).destructive
+        assert "may be users" in said(plan(ResetFunction(VF), snapshot(*make_fleet(1), unseen=2)))
 
     def test_company_in_the_group(self) -> None:
         view = snapshot(make_plain(driver="e1000e"), make_plain("0000:04:00.1", driver="snd_hda_intel"))

@@ -40,6 +40,7 @@ from vfdeck.backend.changes import (
     OpenPath,
     Outcome,
     Prediction,
+    ResetFunction,
     SetAutoprobe,
     SetNumvfs,
     SetToken,
@@ -112,6 +113,8 @@ WRITES: list[tuple[Change, Snapshot, str, Certainty]] = [
     (UnbindDriver(PF), snapshot(*make_fleet(1, driver="qede"), holders=(make_holder(VF),)), "BLOCKED", UNKNOWN),
     (UnbindDriver(PF), snapshot(*make_fleet(1, driver="igb")), "OK", LIKELY),
     # the rest
+    (ResetFunction(VF), HELD, "OK", LIKELY),
+    (ResetFunction(PF), snapshot(*make_fleet(1), jobs=(make_job(PF),)), "BLOCKED", LIKELY),
     (SetAutoprobe(PF, False), FLEET, "OK", EXACT),
     (SetAutoprobe(PLAIN, False), snapshot(make_plain()), "ENOENT at sriov_drivers_autoprobe", EXACT),
     (SetToken(PF, TOKEN), snapshot(*make_fleet(2), holders=(own_holder(PF), make_holder(VF))), "OK", EXACT),
@@ -123,6 +126,13 @@ WRITES: list[tuple[Change, Snapshot, str, Certainty]] = [
 @pytest.mark.parametrize(("change", "view", "answer", "certainty"), WRITES)
 def test_rules(change: Change, view: Snapshot, answer: str, certainty: Certainty) -> None:
     assert told(change, view) == (answer, certainty)
+
+
+@pytest.mark.parametrize(("resettable", "answer"), [(True, "OK"), (False, "ENOENT at reset"), (Unread("no"), "OK")])
+def test_a_function_without_a_way_to_reset_it(resettable: bool | Unread, answer: str) -> None:
+    found = predict(ResetFunction(VF), FLEET, seen=Seen(resettable=resettable))
+    assert found is not None
+    assert found.answer == answer
 
 
 WINDOW, UNSET = Window(0x1000, 0x1FFF, 0x40200), Window(0x0, 0xFFF, 0x20040200)
@@ -190,7 +200,7 @@ def test_writes_that_no_change_makes() -> None:
         "ENODEV at unbind",
         EXACT,
     )
-    assert told_of_write(f"/sys/bus/pci/devices/{PF}/reset", "1", PF, FLEET) == ("OK", UNKNOWN)  # no rules for this file here
+    assert told_of_write(f"/sys/bus/pci/devices/{PF}/remove", "1", PF, FLEET) == ("OK", UNKNOWN)  # no rules for this file here
 
 
 def test_the_words() -> None:

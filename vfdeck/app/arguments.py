@@ -123,7 +123,7 @@ def add_recipe(commands: Any) -> None:
 
 
 def add_function(commands: Any) -> None:
-    """The parsers of what is done to a function: `vfs`, `bind`, `unbind` and `autoprobe`."""
+    """The parsers of what is done to a function: `vfs`, `bind`, `unbind`, `autoprobe` and `reset`."""
     vfs = _function(commands, "vfs", "PF", "give a PF so many VFs", "The kernel wants 0 between two numbers.")
     vfs.add_argument("count", metavar="N", type=int, help="how many; 0 removes them")
     bind = _function(commands, "bind", "BDF", "bind a function to a driver", "From a driver that has it, it is taken first.")
@@ -131,6 +131,7 @@ def add_function(commands: Any) -> None:
     driver.add_argument("driver", metavar="DRIVER", nargs="?", help="by driver_override, e.g. vfio-pci")
     driver.add_argument("--default", action="store_true", help="clear the override, and let the kernel choose")
     _function(commands, "unbind", "BDF", "take a function from its driver", "")
+    _function(commands, "reset", "BDF", "reset a function", "The kernel asks for no token, and tells nobody who uses it.")
     probe = _function(commands, "autoprobe", "PF", "whether new VFs of a PF are offered to drivers", "")
     probe.add_argument("switch", choices=("on", "off"), help="vfio-pci takes VFs of a PF that it has either way")
 

@@ -14,6 +14,7 @@ from vfdeck.backend.changes import (
     Close,
     Open,
     OpenPath,
+    ResetFunction,
     SetAutoprobe,
     SetNumvfs,
     SetToken,
@@ -231,6 +232,10 @@ def _set_autoprobe(change: SetAutoprobe, _: Snapshot, __: frozenset[str]) -> tup
     return (Write(path, b"1\n" if change.on else b"0\n", f"{change.pf}: {what}"),)
 
 
+def _reset(change: ResetFunction, _: Snapshot, __: frozenset[str]) -> tuple[Act, ...]:
+    return (Write(f"{DEVICES}/{change.bdf}/reset", b"1\n", f"reset {change.bdf}"),)
+
+
 _BUILDERS: dict[type, Callable[..., tuple[Act, ...]]] = {
     SetNumvfs: _set_numvfs,
     BindDriver: _bind,
@@ -240,4 +245,5 @@ _BUILDERS: dict[type, Callable[..., tuple[Act, ...]]] = {
     Open: _open,
     Close: _close,
     SetAutoprobe: _set_autoprobe,
+    ResetFunction: _reset,
 }

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from vfdeck.backend.changes import BindDriver, Change, SetNumvfs, UnbindDriver, target_of
+from vfdeck.backend.changes import BindDriver, Change, ResetFunction, SetNumvfs, UnbindDriver, target_of
 from vfdeck.backend.facts import NETWORK, blocking_members, vfs_of
 from vfdeck.backend.leaving import takes_vfs
 from vfdeck.backend.model import Function, Holder, Role, Snapshot, TokenState
@@ -19,9 +19,12 @@ NO_USAGE = Usage()
 
 
 def going(change: Change, snapshot: Snapshot) -> list[Function]:
-    """The functions that a change takes from the host, itself or with their PF: those whose use by the host is to be looked up."""
+    """The functions that a change takes from the host, itself or with their PF: those whose use by the host is to be looked up.
+
+    A reset takes them away for a moment, and whether their drivers find them again is not known.
+    """
     function = snapshot.functions.get(target_of(change))
-    if function is None or not isinstance(change, SetNumvfs | BindDriver | UnbindDriver):
+    if function is None or not isinstance(change, SetNumvfs | BindDriver | UnbindDriver | ResetFunction):
         return []
     if isinstance(change, SetNumvfs):
         return vfs_of(snapshot, function)
@@ -91,6 +94,25 @@ def _token_lost(snapshot: Snapshot, function: Function) -> list[str]:
     known = snapshot.tokens.get(function.bdf)
     which = f"its token #{known.fingerprint}" if known and known.state is TokenState.SET else "its token"
     return [f"{which} is lost; bound to vfio-pci again, {function.bdf} gets a random one that nobody knows"]
+
+
+def reset(snapshot: Snapshot, function: Function, usage: Usage = NO_USAGE) -> list[str]:
+    """Who loses what by a reset: whoever uses the function is not asked and not told (pci.c pci_reset_function).
+
+    A PF's reset reaches its VFs: the kernel restores the PF's SR-IOV settings afterwards, and nothing of the VFs.
+    """
+    vfs = vfs_of(snapshot, function)
+    said = []
+    for what, concerned in ((f"{function.bdf} is", [function]), (f"its {len(vfs)} VFs are", vfs)):
+        users, lost = programs(_holders(snapshot, concerned)), interfaces_and_disks(concerned, usage)
+        names = [*users, *lost]
+        if names:
+            said.append(f"{what} used by {listing(names)}: work under way fails")
+    if vfs and not said:
+        said.append(f"its {len(vfs)} VFs are reset with it")
+    if snapshot.unseen:
+        said.append(f"{snapshot.unseen} processes could not be looked at: there may be users")
+    return said
 
 
 def waits(snapshot: Snapshot, holders: Iterable[Holder]) -> list[str]:

@@ -96,7 +96,14 @@ class SetAutoprobe:
     on: bool
 
 
-Change = SetNumvfs | BindDriver | UnbindDriver | SetToken | VerifyToken | Open | Close | SetAutoprobe
+@dataclass(frozen=True, slots=True)
+class ResetFunction:
+    """Reset `bdf` by the first method in its `reset_method` (pci-sysfs.c reset_store); it takes no token, whoever uses it."""
+
+    bdf: str
+
+
+Change = SetNumvfs | BindDriver | UnbindDriver | SetToken | VerifyToken | Open | Close | SetAutoprobe | ResetFunction
 
 
 def target_of(change: Change) -> str:

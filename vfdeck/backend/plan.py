@@ -25,6 +25,7 @@ from vfdeck.backend.changes import (
     OpenPath,
     Plan,
     Prediction,
+    ResetFunction,
     SetAutoprobe,
     SetNumvfs,
     SetToken,
@@ -212,6 +213,10 @@ def _autoprobe_obstacles(change: SetAutoprobe, scene: _Scene) -> Iterator[str]:
         yield f"nothing to do: autoprobe of {scene.bdf} is {'on' if change.on else 'off'} already"
 
 
+def _reset_obstacles(_: ResetFunction, scene: _Scene) -> Iterator[str]:
+    yield from _running_job(scene)
+
+
 # -- warnings ----------------------------------------------------------------------------------------------------------
 def _numvfs_warnings(change: SetNumvfs, scene: _Scene) -> Iterator[str]:
     present = len(scene.vfs)
@@ -304,6 +309,11 @@ def _autoprobe_warnings(change: SetAutoprobe, scene: _Scene) -> Iterator[str]:
         yield "a VF without autoprobe can be bound only through its driver_override"
 
 
+def _reset_warnings(_: ResetFunction, scene: _Scene) -> Iterator[str]:
+    yield from blast.reset(scene.snapshot, scene.function, scene.usage)
+    yield "the kernel asks neither for the token nor the users; they are not told"
+
+
 # -- what goes for good ------------------------------------------------------------------------------------------------
 def _takes_vfs(_: SetNumvfs, scene: _Scene) -> bool:
     return bool(scene.vfs)
@@ -315,6 +325,11 @@ def _takes_function(_: BindDriver | UnbindDriver, scene: _Scene) -> bool:
     lost = bool(scene.vfs or blast.interfaces_and_disks([function], scene.usage))
     held = bool(going_holders(view, scene.bdf)) or (view.unseen > 0 and function.on_vfio)
     return function.driver is not None and (lost or held)
+
+
+def _disturbs(_: ResetFunction, scene: _Scene) -> bool:
+    """Whether somebody's work may fail."""
+    return bool(blast.reset(scene.snapshot, scene.function, scene.usage))
 
 
 def _replaces_token(change: SetToken | Open, scene: _Scene) -> bool:
@@ -372,6 +387,7 @@ _KINDS: dict[type, _Kind] = {
     ),
     Open: (_open_title, _open_obstacles, _open_warnings, _replaces_token),
     Close: (lambda c, _: f"{c.bdf}: close", _close_obstacles, _close_warnings, _nothing),
+    ResetFunction: (lambda c, _: f"{c.bdf}: reset", _reset_obstacles, _reset_warnings, _disturbs),
     SetAutoprobe: (
         lambda c, _: f"{c.pf}: autoprobe {'on' if c.on else 'off'}",
         _autoprobe_obstacles,

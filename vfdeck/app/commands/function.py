@@ -1,4 +1,4 @@
-"""`vfdeck vfs`, `bind`, `unbind` and `autoprobe`: what the dashboard does to a function, for scripts and for those who type."""
+"""`vfdeck vfs`, `bind`, `unbind`, `autoprobe` and `reset`: what the dashboard does to a function, for scripts."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import argparse
 from vfdeck.app import failure
 from vfdeck.app.commands import changing, hosts, outcomes
 from vfdeck.app.failure import Failure
-from vfdeck.backend.changes import BindDriver, Change, SetAutoprobe, SetNumvfs, UnbindDriver
+from vfdeck.backend.changes import BindDriver, Change, ResetFunction, SetAutoprobe, SetNumvfs, UnbindDriver
 from vfdeck.backend.text import printable
 
 
@@ -31,6 +31,8 @@ def _change(bdf: str, options: argparse.Namespace) -> Change:
             return SetNumvfs(bdf, options.count)
         case "unbind":
             return UnbindDriver(bdf)
+        case "reset":
+            return ResetFunction(bdf)
         case "autoprobe":
             return SetAutoprobe(bdf, options.switch == "on")
     if options.driver is not None and "/" in options.driver:  # it becomes part of a path

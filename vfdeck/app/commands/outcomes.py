@@ -18,6 +18,7 @@ from vfdeck.backend.changes import (
     Open,
     Outcome,
     Plan,
+    ResetFunction,
     SetAutoprobe,
     SetNumvfs,
     SetToken,
@@ -141,6 +142,7 @@ _KINDS: dict[type, str] = {
     BindDriver: "bind",
     UnbindDriver: "unbind",
     SetAutoprobe: "set autoprobe",
+    ResetFunction: "reset",
 }
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from vfdeck.backend.changes import Change, Close, SetAutoprobe, UnbindDriver
+from vfdeck.backend.changes import Change, Close, ResetFunction, SetAutoprobe, UnbindDriver
 from vfdeck.backend.model import Function, Role, Snapshot
 from vfdeck.widgets.state import index_of
 
@@ -136,6 +136,10 @@ def _close(function: Function, _: Snapshot) -> Change:
     return Close(function.bdf)
 
 
+def _reset(function: Function, _: Snapshot) -> Change:
+    return ResetFunction(function.bdf)
+
+
 def _autoprobe(function: Function, _: Snapshot) -> Change | None:
     """The other way round; None where it could not be read how it is."""
     now = function.sriov.autoprobe if function.sriov is not None else None
@@ -202,6 +206,16 @@ ACTIONS: tuple[Action, ...] = (
         "Close every descriptor of it that vfdeck holds.",
         available=_can_close,
         change=_close,
+        many=True,
+    ),
+    Action(
+        "reset",
+        "R",
+        "Reset",
+        "Reset a function",
+        "As the kernel does it for a PCI function: whoever uses it, or its VFs, is neither asked nor told.",
+        change=_reset,
+        in_bar=False,
         many=True,
     ),
     Action(

@@ -8,7 +8,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from vfdeck.backend.changes import BindDriver, Change, Open, OpenPath, SetAutoprobe, SetNumvfs, SetToken, UnbindDriver, target_of
+from vfdeck.backend.changes import (
+    BindDriver,
+    Change,
+    Open,
+    OpenPath,
+    ResetFunction,
+    SetAutoprobe,
+    SetNumvfs,
+    SetToken,
+    UnbindDriver,
+    target_of,
+)
 from vfdeck.backend.evidence import (
     NOT_LOOKED,
     TYPE1,
@@ -29,6 +40,7 @@ from vfdeck.backend.evidence import (
 )
 from vfdeck.backend.kernel import FileStat, Kernel
 from vfdeck.backend.model import Role, Snapshot
+from vfdeck.backend.vfio import DEVICES
 from vfdeck.backend.wording import group_node
 
 #: The node that an open needs beside the group's or the function's own, by path.
@@ -46,6 +58,7 @@ class Seen:
     windows: tuple[Window, ...] | Unread = NOT_LOOKED  # the VFs' address ranges, where there are any
     buses: range | Unread = NOT_LOOKED  # the bus numbers of the bridge above the PF
     off: bool | None = None  # whether the PF's interfaces are switched off; None where that is not known
+    resettable: bool | Unread = NOT_LOOKED  # whether the function has a file `reset`, that is a way to be reset
     sysfs: frozenset[str] | Unread = NOT_LOOKED  # of a write: the options of the mount of /sys
     node: FileStat | Unread = NOT_LOOKED  # of an open: the group's node, or the function's own
     beside: FileStat | Unread = NOT_LOOKED  # of an open: /dev/vfio/vfio, or /dev/iommu
@@ -94,6 +107,9 @@ def look_beside(kernel: Kernel, change: Change, snapshot: Snapshot) -> Seen:
             buses=OF_ANOTHER_NUMBER if function.sriov and function.sriov.vfs else bus_range(kernel, function.bdf),
             off=all_off(links) if links is not None else None,
         )
+    if isinstance(change, ResetFunction):
+        file = f"{DEVICES}/{function.bdf}/reset"
+        return Seen(sysfs=mount_options(kernel, "/sys"), resettable=exists(kernel, file))
     if not isinstance(change, Open | SetToken):
         return NOT_SEEN
     path = change.path if isinstance(change, Open) else OpenPath.GROUP

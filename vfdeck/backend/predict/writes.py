@@ -289,6 +289,14 @@ def _users_of_it(ask: Ask, _: Write) -> Prediction | None:
     return Prediction(0, None, Certainty.UNKNOWN, reason, blocked=True)
 
 
+# -- reset -------------------------------------------------------------------------------------------------------------
+def _no_way_to_reset(ask: Ask, act: Write) -> Prediction | None:
+    """The file is there where a method is (pci-sysfs.c pci_dev_reset_attr_is_visible)."""
+    if ask.seen.resettable is not False:
+        return None
+    return _file(errno.ENOENT, act, Certainty.EXACT, f"the kernel knows no way to reset {ask.bdf}: it has no file `reset`")
+
+
 _FILES: dict[str, tuple[Rule[Write], ...]] = {
     "sriov_numvfs": (
         _pf_file,
@@ -309,6 +317,7 @@ _FILES: dict[str, tuple[Rule[Write], ...]] = {
     "driver_override": (_rights, _under_way, _certain_if_unlocked),
     "drivers_probe": (_rights, _under_way),
     "bind": (_rights, _reserved, _under_way, _bound_already, _group_in_use, _refused_by_vfio),
+    "reset": (_no_way_to_reset, _rights, _under_way),
     "unbind": (_rights, _not_bound_to_it, _under_way, _users_of_it),
 }
 

@@ -130,9 +130,12 @@ def _write_override(machine: Machine, f: Function, data: bytes) -> None:
     binding.set_override(f, data)
 
 
-def _write_reset(machine: Machine, f: Function, data: bytes) -> None:
+def _write_reset(machine: Machine, f: Function, data: bytes) -> Task:
+    """reset_store: waits for the device lock (pci.c pci_reset_function)."""
     if sriov.parse_number(machine, data) != 1:
         raise refuse(errno.EINVAL)
+    yield from machine.lock(f)
+    f.locked = False
     if machine.profile.has("reset_log"):
         machine.info(f"{f.log_prefix}resetting")
         machine.info(f"{f.log_prefix}reset done")
