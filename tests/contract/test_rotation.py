@@ -203,3 +203,41 @@ def test_an_own_descriptor_is_preferred(tokens: Bed) -> None:
     assert outcome.verified is (True if tokens.has("match_first") else None)
     assert try_open(tokens.program("user"), free, U2) == "OK"
     host.close()
+
+
+# -- nobody has the PF open, and VFs are in use ---------------------------------------------------------------------------
+@pytest.fixture
+def left(load: Load) -> Load:
+    """The program keeps its VF, and has let go of the PF."""
+    load.program.close(load.pf)
+    return load
+
+
+def test_who_knows_the_token_may_open_the_pf_and_replace_it(left: Load) -> None:
+    """The open only compares; the call on its descriptor replaces; and the token stays when the PF is closed."""
+    program = left.bed.program("setter")
+    assert try_open(program, IGB) == "EACCES get_device_fd"
+    assert try_open(program, IGB, U2) == "EACCES get_device_fd"
+    device = open_device(program, IGB, U1)
+    assert left.in_force() == {U1}
+    program.set_token(device, U2.bytes)
+    assert left.in_force() == {U2}
+    program.close(device)
+    assert left.in_force() == {U2}
+    assert try_open(program, IGB, U1) == "EACCES get_device_fd"
+    assert try_open(program, IGB, U2) == "OK"
+    assert answer(left.program.kernel.feature, left.vf.fd, IS_PF) == "ENOTTY"  # the VF is open as it was
+
+
+def test_what_a_borrowed_descriptor_is(load: Load) -> None:
+    """The kernel's own word, before any call is made on it."""
+    tells = load.bed.has("fdinfo_syspath")
+    for device in (load.pf, load.vf):
+        duplicate = load.kernel.borrow(load.pid, device.fd)
+        assert load.kernel.identify(duplicate, load.pid) == ("device", "", device.bdf if tells else "")
+        load.kernel.close(duplicate)
+    group = next(file for file in load.files() if file.kind == "group")
+    assert not group.by_name
+    duplicate = load.kernel.borrow(load.pid, group.fds[0])
+    assert load.kernel.identify(duplicate, load.pid) == ("group", group.node, "")
+    load.kernel.close(duplicate)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from uuid import UUID
 
@@ -12,8 +13,9 @@ from hypothesis import strategies as st
 from tests.contract.bed import IGB, IGB_2, U1, U2, ZERO, SimulatedBed, answer, open_device, try_open
 from vfdeck.backend import borrowing, verify
 from vfdeck.backend.changes import SetToken, TokenWay, VerifyToken
+from vfdeck.backend.kernel import OpenFile, OpenFiles, Process
 from vfdeck.backend.local_host import LocalHost
-from vfdeck.backend.model import TokenState
+from vfdeck.backend.model import Certainty, TokenState
 from vfdeck.backend.profile import profile
 from vfdeck.backend.sim.files import DeviceFile, GroupFile
 from vfdeck.backend.sim.hardware import Function, SriovCapability
@@ -60,11 +62,13 @@ RIGHTS: list[tuple[Credentials, Credentials, int, str, str]] = [
     (WHOLE_ROOT, ALICE, 3, "EPERM", "until the next boot"),
     (ALICE, Credentials(), 0, "EPERM", "(uid 0)"),
     (ALICE, ALICE, 0, "OK", ""),
-    (ALICE, ALICE, 1, "EPERM", "kernel.yama.ptrace_scope is 1"),
+    (ALICE, ALICE, 1, "EPERM", ""),  # the kernel would let an ancestor, or whom the process named
     (ALICE, ALICE, 2, "EPERM", "kernel.yama.ptrace_scope is 2"),
     (TRACER, Credentials(), 1, "OK", ""),
     (LESSER_ROOT, LESSER_ROOT, 0, "OK", ""),
-    (LESSER_ROOT, LESSER_ROOT, 1, "EPERM", "has no CAP_SYS_PTRACE"),
+    (LESSER_ROOT, LESSER_ROOT, 1, "EPERM", ""),
+    (LESSER_ROOT, LESSER_ROOT, 2, "EPERM", "has no CAP_SYS_PTRACE"),
+    (ALICE, Credentials(), 1, "EPERM", "(uid 0)"),
     (LESSER_ROOT, WHOLE_ROOT, 0, "EPERM", ""),  # the other may more; what its capabilities are is not looked at
 ]
 
@@ -77,6 +81,7 @@ def test_who_may_and_what_is_said_before(operator: Credentials, holder: Credenti
     said = borrowing.forbidden(load.operator, load.pid)
     assert reason in said
     assert bool(said) == bool(reason)
+    assert bool(borrowing.doubtful(load.operator, load.pid)) == (yama == 1 and not operator.has("CAP_SYS_PTRACE"))
 
 
 def test_yama_counts_only_where_it_is_active() -> None:
@@ -94,14 +99,93 @@ def test_before_5_6() -> None:
 
 def test_a_plan_that_may_not_is_impossible_and_says_why() -> None:
     load = Load(operator=LESSER_ROOT)
+    load.bed.machine.around.ptrace_scope = 2
+    host = LocalHost(load.operator, {})
+    change = SetToken(IGB, NEW, TokenWay.BORROWED)
+    planned = host.plan(change, host.snapshot())
+    assert "kernel.yama.ptrace_scope is 2" in planned.impossible
+    assert planned.steps == ()
+    assert not host.perform(change).attempted
+    assert load.in_force(U1)
+
+
+def test_a_plan_that_may_be_refused_says_so_and_the_kernel_decides() -> None:
+    """Yama's scope 1: whether vfdeck is an ancestor, or was named by the process, only the kernel knows."""
+    load = Load(operator=LESSER_ROOT, holder=LESSER_ROOT)
     load.bed.machine.around.ptrace_scope = 1
     host = LocalHost(load.operator, {})
     change = SetToken(IGB, NEW, TokenWay.BORROWED)
     planned = host.plan(change, host.snapshot())
-    assert "kernel.yama.ptrace_scope is 1" in planned.impossible
-    assert planned.steps == ()
-    assert not host.perform(change).attempted
+    assert planned.impossible == ""
+    assert "may be refused (EPERM)" in planned.warnings[-1]
+    assert host.perform(change).answer == "EPERM at borrow"
+    load.bed.machine.around.ptrace_scope = 0
+    assert host.perform(change).ok
+    assert load.in_force(U2)
+
+
+def forged(load: Load, kernel: SimulatedKernel, kind: str, node: str, bdf: str = "") -> None:
+    """A program of anybody's with a file of that name, which nobody could ask what it is; its number comes first."""
+    really = kernel.open_files
+
+    def open_files(late: float = 0.0) -> OpenFiles:
+        file = OpenFile(Process(66, "evil", "mallory"), kind, node, bdf, fds=(8,), by_name=True)
+        return dataclasses.replace(seen := really(late), files=(file, *seen.files))
+
+    kernel.open_files = open_files  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize("release", ["6.12", "7.3"])
+@pytest.mark.parametrize("kind", ["group", "cdev"])
+def test_nobody_stands_in_the_way_by_a_name(release: str, kind: str) -> None:
+    """Neither of an open, nor of a question, nor of the call on the duplicate of somebody else's descriptor."""
+    load = Load(release)
+    pf = load.operator.link(f"/sys/bus/pci/devices/{IGB}/iommu_group").rpartition("/")[2]
+    forged(load, load.operator, kind, pf if kind == "group" else "vfio0", IGB if kind == "cdev" else "")
+    host = LocalHost(load.operator, {})
+    assert any(h.by_name and h.pid == 66 and h.certainty is Certainty.INFERRED for h in host.snapshot().holders_of(IGB))
+    outcome = host.perform(SetToken(IGB, NEW))
+    assert (outcome.ok, outcome.verified) == (True, True)
+    assert load.in_force(U2)
+    load.kernel.exit()
+    planned = host.plan(SetToken(IGB, OLD), host.snapshot())
+    assert planned.impossible == ""
+    assert any("evil (66, by a file's name only) on 0000:01:00.0: anybody" in warning for warning in planned.warnings)
+    assert host.perform(SetToken(IGB, OLD)).ok
     assert load.in_force(U1)
+
+
+def test_a_descriptor_that_is_none_of_vfio_s_gets_no_call() -> None:
+    """Its number passed to a file of FUSE between the look and the call: the call would lead to a program, with the token."""
+    load = Load()
+    load.operator.identify = lambda fd, pid: None  # type: ignore[method-assign]
+    load.operator.feature = lambda *_: pytest.fail("called")  # type: ignore[method-assign]
+    with pytest.raises(borrowing.Outdated, match="no descriptor"):
+        borrowing.set_through(load.operator, load.pid, IGB, U2.bytes)
+    assert load.operator.process.fds == {}
+
+
+def test_lenders_are_asked_in_turn() -> None:
+    """The first one has ended since, the next may not be traced: the third one's descriptor will do."""
+    load = Load(operator=LESSER_ROOT, holder=LESSER_ROOT)
+    kept = SimulatedKernel(load.bed.machine, "guarded", pid=load.pid - 500)
+    kept._install(load.kernel._file(load.pf.fd))
+    kept.process.credentials = WHOLE_ROOT
+    borrowing.set_through_one_of(load.operator, [7, kept.process.pid, load.pid], IGB, U2.bytes)
+    assert load.in_force(U2)
+    with pytest.raises(borrowing.Outdated, match="process 7 has no descriptor"):
+        borrowing.set_through_one_of(load.operator, [7, kept.process.pid], IGB, U1.bytes)
+    assert load.in_force(U2)
+
+
+def test_a_device_that_opens_without_a_container_is_closed_again_and_told() -> None:
+    """No kernel does so; if one did, the answer would tell nothing of the token."""
+    load = Load()
+    opened = DeviceFile(function=load.bed.machine.functions[load.free])
+    load.operator.get_device_fd = lambda group, argument: load.operator._install(opened)  # type: ignore[method-assign]
+    with pytest.raises(AssertionError, match="without a container"):
+        verify.by_group(load.operator, load.free, b"", b"")
+    assert load.operator.process.fds == {}
 
 
 def test_a_refusal_that_nobody_foresaw_changes_nothing() -> None:

@@ -107,7 +107,7 @@ def test_a_device_that_the_kernel_does_not_tell_may_be_this_one() -> None:
 def test_what_could_not_be_checked_is_unknown() -> None:
     text = facts(values.snapshot(*values.make_fleet(1), unseen=2))
     assert "held by: unknown: 2 processes not looked at" in text
-    assert "users: ≥0 (at least: some processes could not be looked at)" in text
+    assert "users: ≥0 (at least: not all could be looked at)" in text
     unread = dataclasses.replace(values.make_pf(), sriov=Sriov(None, (), None, None, None, None))
     text = facts(values.snapshot(unread))
     assert "VFs: 0 on, of unknown" in text

@@ -79,20 +79,20 @@ class FeatureAct:
 
     pf: str
     token: Token
-    lender: int | None = None  # the process whose fd is duplicated
-    program: str = ""  # its name
+    lenders: tuple[tuple[int, str], ...] = ()  # the processes, by number and name, one of whose fds is duplicated: asked in turn
 
     @property
     def text(self) -> str:
         """What is set, by fingerprint."""
-        of = f"a duplicate of the fd that {self.program} ({self.lender}) has" if self.lender is not None else "the open fd"
+        who = ", else ".join(f"{program} ({pid})" for pid, program in self.lenders)
+        of = f"a duplicate of the fd that {who} has" if who else "the open fd"
         return f"set token #{self.token.fingerprint} through {of} of {self.pf}"
 
     @property
     def shell(self) -> str:
         """No shell can do this: the call, without the token."""
         call = "ioctl VFIO_DEVICE_FEATURE, SET | PCI_VF_TOKEN"
-        return f"# {call}, on the open fd" if self.lender is None else f"# pidfd_open {self.lender}, pidfd_getfd; {call}; close"
+        return f"# pidfd_open {self.lenders[0][0]}, pidfd_getfd; {call}; close" if self.lenders else f"# {call}, on the open fd"
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,12 +196,9 @@ def _clear(bdf: str) -> Write:
 
 def _set_token(change: SetToken, snapshot: Snapshot, own: frozenset[str]) -> tuple[Act, ...]:
     pf, chosen = change.pf, rotation.way(change, snapshot, own)
-    holder = rotation.lender(snapshot, pf) if chosen is TokenWay.BORROWED else None
-    setting: tuple[Act, ...]
-    if chosen is TokenWay.OPEN:
-        setting = _open(Open(pf, change.token), snapshot, own)
-    else:
-        setting = (FeatureAct(pf, change.token, holder.pid, holder.program) if holder else FeatureAct(pf, change.token),)
+    lenders = tuple((h.pid, h.program) for h in rotation.lenders(snapshot, pf)) if chosen is TokenWay.BORROWED else ()
+    by_call = FeatureAct(pf, change.token, lenders)
+    setting = _open(Open(pf, change.token), snapshot, own) if chosen is TokenWay.OPEN else (by_call,)
     vf = rotation.witness(snapshot, pf, own)
     return (*setting, *(_verify(VerifyToken(vf.bdf, change.token), snapshot, after=True) if vf else ()))
 

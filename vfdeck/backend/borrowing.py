@@ -7,7 +7,7 @@ The call succeeds on an fd of *any* PF, so the right one has to be known first: 
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 from vfdeck.backend.changes import Explanation
@@ -30,7 +30,7 @@ _SETS = VFIO_DEVICE_FEATURE_SET | VFIO_DEVICE_FEATURE_PCI_VF_TOKEN
 
 
 def forbidden(kernel: Kernel, pid: int) -> str:
-    """Why this program may not duplicate a descriptor of process `pid`; "" where nothing read is against it.
+    """Why this program surely may not duplicate a descriptor of process `pid`; "" where nothing read is against it.
 
     Source: pidfd_getfd(2), which asks for PTRACE_MODE_ATTACH_REALCREDS (kernel/ptrace.c __ptrace_may_access, yama_lsm.c). What else
     can refuse (a security module, a process that is not to be dumped), the kernel tells.
@@ -41,12 +41,26 @@ def forbidden(kernel: Kernel, pid: int) -> str:
         return f"nobody may duplicate another program's descriptors until the next boot: {setting}"
     if who is None or who.may(CAP_SYS_PTRACE):
         return ""
-    if scope in ("1", "2"):
+    if scope == "2":
         return f"vfdeck has no CAP_SYS_PTRACE, and {setting}: it may not duplicate the descriptor of process {pid}"
     uid = _uid(kernel, pid)
     if uid is not None and uid != who.uid:
         return f"vfdeck (uid {who.uid}) has no CAP_SYS_PTRACE: it may not duplicate the descriptor of process {pid} (uid {uid})"
     return ""
+
+
+def doubtful(kernel: Kernel, pid: int) -> str:
+    """What may refuse, and need not, to let this program duplicate a descriptor of process `pid`; "" where nothing read does.
+
+    Yama's scope 1 lets through who is an ancestor, or was named by the process itself (PR_SET_PTRACER; yama_ptrace_access_check).
+    """
+    who = known(rights(kernel))
+    if known(text_of(kernel, YAMA)) != "1" or who is None or who.may(CAP_SYS_PTRACE):
+        return ""
+    return (
+        f"duplicating the descriptor of process {pid} may be refused (EPERM): vfdeck has no CAP_SYS_PTRACE, and with "
+        "kernel.yama.ptrace_scope 1 only an ancestor may, or whom the process has named (PR_SET_PTRACER)"
+    )
 
 
 def _uid(kernel: Kernel, pid: int) -> int | None:
@@ -60,6 +74,21 @@ def _uid(kernel: Kernel, pid: int) -> int | None:
 
 class Outdated(Exception):
     """What was planned fits no more, or it cannot be told which descriptor is the PF's; nothing was done. The text says why."""
+
+
+def set_through_one_of(kernel: Kernel, pids: Sequence[int], pf: str, token: bytes) -> None:
+    """As `set_through`, of the first of some processes whose descriptor is to be had; what the first one answered, if none is."""
+    refused: list[Refusal | Outdated] = []
+    for pid in pids:
+        try:
+            return set_through(kernel, pid, pf, token)
+        except Outdated as outdated:
+            refused.append(outdated)
+        except Refusal as refusal:
+            if refusal.stage is not Stage.BORROW:
+                raise
+            refused.append(refusal)
+    raise refused[0]
 
 
 def set_through(kernel: Kernel, pid: int, pf: str, token: bytes) -> None:
@@ -77,7 +106,7 @@ def set_through(kernel: Kernel, pid: int, pf: str, token: bytes) -> None:
 def _borrowed(kernel: Kernel, pid: int, pf: str) -> Iterator[int]:
     """A duplicate of the descriptor, closed at the end."""
     before = _files_of(kernel, pid)
-    told = [fd for file in before if file.bdf == pf and file.kind in ("device", "cdev") for fd in file.fds]
+    told = [fd for file in before if file.bdf == pf and file.kind in ("device", "cdev") and not file.by_name for fd in file.fds]
     untold = [fd for file in before if file.kind == "device" and not file.bdf for fd in file.fds]
     duplicates: list[int] = []
     try:
@@ -134,7 +163,11 @@ def _group(kernel: Kernel, bdf: str) -> str:
 
 
 def _duplicate(kernel: Kernel, pid: int, number: int, pf: str, kept: list[int]) -> None:
-    """Duplicate one descriptor; keep it where it is one of a PF on vfio, bound to its iommufd if it is a cdev's."""
+    """Duplicate one descriptor; keep it where it is one of a PF on vfio, bound to its iommufd if it is a cdev's.
+
+    Nothing is asked of a descriptor before the kernel has shown that it is vfio's own: where a file of FUSE has its number by now,
+    the call would lead to another program, and the token with it.
+    """
     try:
         fd = rung(Stage.BORROW, pf, lambda: kernel.borrow(pid, number))
     except Refusal as refusal:
@@ -143,8 +176,11 @@ def _duplicate(kernel: Kernel, pid: int, number: int, pf: str, kept: list[int]) 
         raise
     kept.append(fd)
     try:
+        what = kernel.identify(fd, pid)
+        if what is None or what[0] not in ("device", "cdev") or what[2] not in ("", pf):
+            raise OSError(errno.ENOTTY, "not the PF's")
         kernel.feature(fd, _SETS | VFIO_DEVICE_FEATURE_PROBE)
-    except OSError:  # ENOTTY: not a PF's, or no vfio device at all; EINVAL: a cdev that is not bound
+    except OSError:  # ENOTTY: a VF's; EINVAL: a cdev that is not bound
         kept.remove(fd)
         kernel.close(fd)
 
@@ -157,9 +193,8 @@ def _still_the_same(kernel: Kernel, process: Process, told: str, fd: int) -> Non
     Raises:
         Outdated: it is another process now, or what was duplicated is another function's.
     """
-    files = kernel.open_files().files
-    ours = {file.bdf for file in files if file.own and fd in file.fds}
-    if ours != {told} or all(file.process != process for file in files):
+    what = kernel.identify(fd, process.pid)
+    if what is None or what[2] != told or all(file.process != process for file in kernel.open_files().files):
         raise Outdated(f"process {process.pid} changed what it has open in this very moment")
 
 

@@ -2,7 +2,8 @@
 
 The kernel tells the function of a device fd in fdinfo from 6.18 on, of a cdev by its node, and before 6.10 that of a mapping by
 its address. Else a device fd is inferred from the group nodes that the same program has open, of whose members it holds one at
-least. A device fd without such a group (it came over a socket, or the group was closed) cannot be told.
+least. A device fd without such a group (it came over a socket, or the group was closed) cannot be told. What has a node's name, and
+could not be asked whether it is that node, is no evidence of anything: it is listed, and marked.
 """
 
 from __future__ import annotations
@@ -93,7 +94,7 @@ class _Program:
                 # by its address, and distributions carry the change of 6.10 in older kernels
                 yield _holder(file, bdf, "device" if descriptors else "mapping", Certainty.INFERRED)
             elif bdf:
-                yield _holder(file, bdf, file.kind, Certainty.EXACT)
+                yield _holder(file, bdf, file.kind, Certainty.INFERRED if file.by_name else Certainty.EXACT)
 
     def _through_group(self, members: set[str]) -> str:
         """What holds the members of a group that nothing else tells; those told by addresses have a descriptor each, as assumed."""
@@ -111,8 +112,8 @@ class _Program:
         yield Problem(f"/proc/{process.pid}/{where}", f"{process.name} {how}; the kernel does not tell which device")
 
 
-def _order(holder: Holder) -> tuple[int, bool]:
-    return _RANK.get(holder.kind, 0), holder.certainty is not Certainty.EXACT
+def _order(holder: Holder) -> tuple[bool, int, bool]:
+    return holder.by_name, _RANK.get(holder.kind, 0), holder.certainty is not Certainty.EXACT
 
 
 def _holder(file: OpenFile, bdf: str, kind: str, certainty: Certainty) -> Holder:
@@ -129,6 +130,7 @@ def _holder(file: OpenFile, bdf: str, kind: str, certainty: Certainty) -> Holder
         vm=process.vm,
         container=process.container,
         command=process.command,
+        by_name=file.by_name,
     )
 
 

@@ -122,6 +122,8 @@ class OpenFile:
     own: bool = False
     #: the numbers that its descriptors have in the program, ascending; empty for a mapping
     fds: tuple[int, ...] = field(default=(), compare=False)
+    #: True where its name alone says what it is: it could not be asked, and anybody may give a file of their own such a name
+    by_name: bool = False
 
     @property
     def pid(self) -> int:
@@ -247,6 +249,12 @@ class Kernel(Protocol):
         Raises:
             OSError: EPERM where the process may not be traced (PTRACE_MODE_ATTACH_REALCREDS: its user, CAP_SYS_PTRACE, Yama),
                 ESRCH (it has ended), EBADF (it has no such descriptor), ENOSYS (before 5.6), EOPNOTSUPP (files of a tree).
+        """
+
+    def identify(self, fd: int, pid: int) -> tuple[str, str, str] | None:
+        """Kind, node and BDF, as in `OpenFile`, of a descriptor of this program that it borrowed of process `pid`.
+
+        None for what is not surely vfio's: no call of vfio's belongs on it, for it may lead to a program instead of the kernel.
         """
 
     def set_container(self, group: int, container: int) -> None:

@@ -134,6 +134,7 @@ class Holder:
     vm: str = ""  # name of the virtual machine that the program runs
     container: str = ""  # container or pod that it runs in
     command: str = ""  # its command line, each VF token as its fingerprint
+    by_name: bool = False  # a file that has a node's name: whether it is the node could not be checked, and anybody can make one
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,19 +285,20 @@ class Snapshot:
         return [self.functions[bdf] for bdf in (sriov.vfs if sriov else ()) if bdf in self.functions]
 
     def holders_of(self, bdf: str) -> list[Holder]:
-        """Who holds a function."""
+        """Who holds a function, those included of whom a name alone says so."""
         return [h for h in self.holders if h.bdf == bdf]
 
     def users_of(self, pf: str) -> Count:
         """The PF's VFs in use, counted as the kernel counts them: a VF on a vfio driver counts once, however many hold it.
 
-        A cdev that is open need not be bound, and only then counts: such a VF is inferred.
+        A cdev that is open need not be bound, and only then counts: such a VF is inferred. One of which a name alone says that it
+        is in use is not counted, and may be one more.
         """
         vfs = {vf.bdf for vf in self.vfs_of(pf) if vf.on_vfio}
         users = [h for h in self.holders if h.bdf in vfs and h.kind != "group"]
-        held = {h.bdf for h in users}
+        held = {h.bdf for h in users if not h.by_name}
         inferred = held != {h.bdf for h in users if h.certainty is Certainty.EXACT and h.kind != "cdev"}
-        if self.unseen:
+        if self.unseen or any(h.bdf not in held for h in users):
             return Count(len(held), Certainty.AT_LEAST)
         return Count(len(held), Certainty.INFERRED if inferred else Certainty.EXACT)
 

@@ -61,9 +61,8 @@ def plan_on(kernel: Kernel, change: Change, snapshot: Snapshot) -> Plan:
     is wanted is there at all."""
     usage, seen = look_up(kernel, going(change, snapshot)), look_beside(kernel, change, snapshot)
     planned = plan(change, snapshot, usage=usage, seen=seen)
-    if not planned.impossible and isinstance(change, SetToken) and (holder := rotation.borrows_from(change, snapshot)):
-        reason = borrowing.forbidden(kernel, holder.pid)
-        return dataclasses.replace(planned, impossible=reason, steps=() if reason else planned.steps)
+    if not planned.impossible and isinstance(change, SetToken) and (lenders := rotation.borrows_from(change, snapshot)):
+        return _who_lends(kernel, planned, [holder.pid for holder in lenders])
     if not planned.impossible and isinstance(change, BindDriver) and change.driver is not None:
         try:
             kernel.names(f"{DRIVERS}/{change.driver}")
@@ -71,6 +70,15 @@ def plan_on(kernel: Kernel, change: Change, snapshot: Snapshot) -> Plan:
             reason = f"no driver {printable(change.driver)} is loaded (there is no {DRIVERS}/{printable(change.driver)})"
             return dataclasses.replace(planned, impossible=reason)
     return planned
+
+
+def _who_lends(kernel: Kernel, planned: Plan, pids: list[int]) -> Plan:
+    """The plan, with what is against duplicating a descriptor of any of these processes, or may be."""
+    reasons = [borrowing.forbidden(kernel, pid) for pid in pids]
+    if all(reasons):
+        return dataclasses.replace(planned, impossible=reasons[0], steps=())
+    doubts = [borrowing.doubtful(kernel, pid) for pid, reason in zip(pids, reasons, strict=True) if not reason]
+    return dataclasses.replace(planned, warnings=(*planned.warnings, *doubts[:1])) if all(doubts) else planned
 
 
 def difference(confirmed: Plan, now: Plan) -> str:
@@ -259,8 +267,8 @@ class Performer:
 
     def _feature(self, act: FeatureAct) -> None:
         with self._opening:
-            if act.lender is not None:
-                borrowing.set_through(self.kernel, act.lender, act.pf, act.token.reveal())
+            if act.lenders:
+                borrowing.set_through_one_of(self.kernel, [pid for pid, _ in act.lenders], act.pf, act.token.reveal())
                 return
             devices = self._devices.get(act.pf)
             if not devices:

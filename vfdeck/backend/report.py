@@ -140,6 +140,7 @@ def holder_json(holder: Holder) -> dict[str, Any]:
         "kind": holder.kind,
         "own": holder.own,
         "certainty": holder.certainty.value,
+        "by_name": holder.by_name,
         "started": holder.started,
         "since": holder.since,
         "vm": holder.vm or None,

@@ -7,7 +7,7 @@ duplicate of another program's (pidfd_getfd(2)), who goes on and notices nothing
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import chain
 
 from vfdeck.backend.changes import OpenPath, SetToken, TokenWay, VerifyToken
@@ -58,40 +58,46 @@ def _against_opening(pf: str, view: Snapshot) -> Iterator[str]:
     """Without an fd of the PF the token is set by an open, and only while no VF is in use (vfio_pci_validate_vf_token)."""
     if view.functions[pf].iommu_group is None:
         yield f"{pf} has no IOMMU group, so it cannot be opened"
-    users = [h for vf in view.vfs_of(pf) for h in view.holders_of(vf.bdf)]
+    users = [h for vf in view.vfs_of(pf) for h in surely(view.holders_of(vf.bdf))]
     if view.users_of(pf).value:
         yield f"VFs are in use ({listing(programs(users))}), so an open would only compare: set it where {pf} is open already"
-    others = [h for member in group_members(view, pf) for h in view.holders_of(member) if not h.own]
+    others = [h for member in group_members(view, pf) for h in surely(view.holders_of(member)) if not h.own]
     if others:
         yield f"the group of {pf} is taken by {who_holds(view, others)}"
+
+
+def surely(holders: Iterable[Holder]) -> list[Holder]:
+    """Without those of whom a file's name alone says so: anybody can make one, and nobody is to be stopped by it."""
+    return [holder for holder in holders if not holder.by_name]
 
 
 def _against_borrowing(pf: str, view: Snapshot) -> Iterator[str]:
     if not _openers(view, pf):
         yield f"no other program is seen to have {pf} open{unseen(view)}"
-    elif lender(view, pf) is None:
+    elif not lenders(view, pf):
         for holder in _openers(view, pf):
             both = listing([pf, *_other_pfs(view, holder)])
             yield f"cannot tell which of the descriptors of {holder.program} ({holder.pid}) is {pf}: it may have {both} open"
 
 
-def lender(snapshot: Snapshot, pf: str) -> Holder | None:
-    """The program whose descriptor of `pf` can be told: the kernel names its function, or the program has no other PF on its bus.
+def lenders(snapshot: Snapshot, pf: str) -> list[Holder]:
+    """The programs whose descriptor of `pf` can be told, the surest first: they are asked in turn.
 
-    On an untold descriptor the feature call would succeed for any PF, and replace the token of the wrong one.
+    The kernel names its function, or the program has no other PF on its bus: on an untold descriptor the feature call would
+    succeed for any PF, and replace the token of the wrong one.
     """
-    sure = (h for h in _openers(snapshot, pf) if h.certainty is Certainty.EXACT or not _other_pfs(snapshot, h))
-    return min(sure, key=lambda h: (h.certainty is not Certainty.EXACT, h.pid), default=None)
+    sure = [h for h in _openers(snapshot, pf) if h.certainty is Certainty.EXACT or not _other_pfs(snapshot, h)]
+    return sorted(sure, key=lambda h: (h.certainty is not Certainty.EXACT, h.pid))
 
 
-def borrows_from(change: SetToken, snapshot: Snapshot) -> Holder | None:
-    """The program whose descriptor the change duplicates; None where it takes another way, or there is none."""
-    return lender(snapshot, change.pf) if way(change, snapshot) is TokenWay.BORROWED else None
+def borrows_from(change: SetToken, snapshot: Snapshot) -> list[Holder]:
+    """The programs one of whose descriptors the change duplicates; none where it takes another way, or there are none."""
+    return lenders(snapshot, change.pf) if way(change, snapshot) is TokenWay.BORROWED else []
 
 
 def _openers(snapshot: Snapshot, pf: str) -> list[Holder]:
     """The other programs that have a descriptor of the PF itself; its group's node alone does not count, nor does a mapping."""
-    return [h for h in snapshot.holders_of(pf) if not h.own and h.kind in ("device", "cdev")]
+    return [h for h in surely(snapshot.holders_of(pf)) if not h.own and h.kind in ("device", "cdev")]
 
 
 def _other_pfs(snapshot: Snapshot, holder: Holder) -> list[str]:
@@ -106,7 +112,7 @@ def witness(snapshot: Snapshot, pf: str, own: frozenset[str] = frozenset()) -> F
     """A VF of the PF that can be asked whether a token is in force, without anybody noticing; None where there is none."""
     mine = own_opens(snapshot, own)
     free = (vf for vf in snapshot.vfs_of(pf) if not next(cannot_ask(vf, OpenPath.GROUP, snapshot, mine), ""))
-    return next(free, None)
+    return min(free, key=lambda vf: bool(snapshot.holders_of(vf.bdf)), default=None)  # rather one that nobody even may hold
 
 
 # -- whom it touches -----------------------------------------------------------------------------------------------------
@@ -117,23 +123,31 @@ def warnings(change: SetToken, snapshot: Snapshot, own: frozenset[str]) -> Itera
         yield f"VFs in use: {users}. They go on; opened again, they need the new token"
     yield from _who_must_be_told(change.pf, snapshot)
     chosen = way(change, snapshot, own)
-    if chosen is not TokenWay.OPEN:
+    if chosen is TokenWay.OPEN:
+        yield from by_name_only(snapshot, [*group_members(snapshot, change.pf), *(vf.bdf for vf in snapshot.vfs_of(change.pf))])
+    else:
         yield "programs that know only the old token are refused from now on"
     vf = witness(snapshot, change.pf, own)
     if vf is not None:
         yield f"{vf.bdf} is asked afterwards whether it is in force: whoever opens that VF in this very moment gets EBUSY"
     elif chosen is not TokenWay.OPEN:
         yield "whether it is in force afterwards cannot be asked: no VF is free to be asked"
-    holder = lender(snapshot, change.pf) if chosen is TokenWay.BORROWED else None
-    if holder is not None:
+    for holder in lenders(snapshot, change.pf)[:1] if chosen is TokenWay.BORROWED else []:
         yield f"{holder.program} ({holder.pid}) has {change.pf} open: the call is made on a duplicate of its fd; it goes on"
         if holder.certainty is not Certainty.EXACT:
             yield "this kernel does not name an fd's function (fdinfo, from 6.18): where its bus leaves a doubt, nothing is done"
 
 
+def by_name_only(view: Snapshot, bdfs: Iterable[str]) -> Iterator[str]:
+    """Who may hold one of these, where a file's name alone says so."""
+    doubtful = [h for bdf in dict.fromkeys(bdfs) for h in view.holders_of(bdf) if h.by_name]
+    if doubtful:
+        yield f"{listing(programs(doubtful))}: anybody can make such a file; if it is the node, EBUSY is to be expected"
+
+
 def _who_must_be_told(pf: str, view: Snapshot) -> Iterator[str]:
     """Who cannot start again before its configuration has the new token."""
-    holders = {h.pid: h for f in (pf, *(vf.bdf for vf in view.vfs_of(pf))) for h in view.holders_of(f) if not h.own}
+    holders = {h.pid: h for f in (pf, *(vf.bdf for vf in view.vfs_of(pf))) for h in surely(view.holders_of(f)) if not h.own}
     vms = [f"{h.vm} ({h.program} {h.pid})" for h in holders.values() if h.vm]
     others = [f"{h.program} ({h.pid})" for h in holders.values() if not h.vm]
     if vms:
@@ -168,7 +182,7 @@ def _cannot_ask_group(function: Function, view: Snapshot, own: frozenset[str]) -
         yield f"Linux {view.host.kernel} looks at the container before the token (before 5.19): it tells only who opens {bdf}"
     if function.iommu_group is None:
         yield f"{bdf} has no IOMMU group to ask through"
-    held = [h for member in members for h in view.holders_of(member)]
+    held = surely(h for member in members for h in view.holders_of(member))
     mine = [member for member in members if member in own]
     if held or mine:
         who = who_holds(view, held) if held else f"vfdeck itself on {listing(mine)}"
@@ -183,7 +197,7 @@ def _cannot_ask_node(function: Function, view: Snapshot) -> Iterator[str]:
         yield f"{bdf} has no node of its own below /dev/vfio/devices"
     elif not host_has(view.host, "cdev_token_works"):
         yield f"Linux {view.host.kernel} takes no token on this path (from 6.18.3): ask through the group"
-    held = [h for member in group_members(view, bdf) for h in view.holders_of(member) if h.kind != "cdev"]
+    held = [h for member in group_members(view, bdf) for h in surely(view.holders_of(member)) if h.kind != "cdev"]
     if held:
         yield f"could not ask: the group of {bdf} is open in {who_holds(view, held)}, so its own node answers EBUSY"
 
@@ -192,6 +206,7 @@ def asking_costs(change: VerifyToken, snapshot: Snapshot) -> Iterator[str]:
     """What the question costs others."""
     who = f"{change.bdf} or another of its IOMMU group" if len(group_members(snapshot, change.bdf)) > 1 else change.bdf
     yield f"whoever opens {who} in this very moment gets EBUSY; nothing is opened, reset or counted as in use"
+    yield from by_name_only(snapshot, group_members(snapshot, change.bdf))
     if change.path is OpenPath.GROUP:
         yield "the kernel logs a refused open of it (VF token required, or incorrect)"
     else:

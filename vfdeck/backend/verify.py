@@ -39,23 +39,28 @@ def by_group(kernel: Kernel, bdf: str, argument: bytes, bare: bytes) -> bool | N
     path = f"/dev/vfio/{Program(kernel).group_node(bdf)}"
     group = rung(Stage.OPEN_GROUP, path, lambda: kernel.open(path))
     try:
-        given = _answer(kernel, group, argument)
+        given = _answer(kernel, group, argument, bdf)
         if given == errno.EACCES:
             return False
         if given != errno.EINVAL:
             raise Refusal(given, Stage.GET_DEVICE_FD, bdf)
-        return True if _answer(kernel, group, bare) == errno.EACCES else None
+        return True if _answer(kernel, group, bare, bdf) == errno.EACCES else None
     finally:
         kernel.close(group)
 
 
-def _answer(kernel: Kernel, group: int, argument: bytes) -> int:
-    """The errno of the refusal; 0 should a kernel open a device without a container, which is closed again."""
+def _answer(kernel: Kernel, group: int, argument: bytes, bdf: str) -> int:
+    """The errno of the refusal.
+
+    Raises:
+        AssertionError: the kernel opened the device, which no kernel does without a container. It is closed again.
+    """
     try:
-        kernel.close(kernel.get_device_fd(group, argument))
+        device = kernel.get_device_fd(group, argument)
     except OSError as error:
-        return error.errno or 0
-    return 0
+        return error.errno or errno.EIO
+    kernel.close(device)
+    raise AssertionError(f"the kernel opened {bdf} without a container")
 
 
 def by_cdev(kernel: Kernel, bdf: str, token: bytes) -> bool:

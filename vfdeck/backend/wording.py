@@ -30,7 +30,8 @@ def programs(holders: Iterable[Holder]) -> list[str]:
     """Holders by program and pid, each with what it holds: `qemu-system-x86 (4242) on 0000:03:10.0`."""
     held: dict[str, list[str]] = {}
     for holder in holders:
-        who = "vfdeck itself" if holder.own else f"{holder.program} ({holder.pid})"
+        number = f"{holder.pid}, by a file's name only" if holder.by_name else holder.pid
+        who = "vfdeck itself" if holder.own else f"{holder.program} ({number})"
         bdfs = held.setdefault(who, [])
         if holder.bdf not in bdfs:
             bdfs.append(holder.bdf)

@@ -52,6 +52,8 @@ def where(holder: Holder) -> list[str]:
 
 def how(holder: Holder) -> str:
     """What is open, and how well it is known that it is this function."""
+    if holder.by_name:
+        return f"perhaps {_HOW.get(holder.kind, holder.kind)} [by a file's name only, not checked]"
     return f"{_HOW.get(holder.kind, holder.kind)} [{holder.certainty}]"
 
 

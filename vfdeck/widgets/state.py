@@ -206,7 +206,7 @@ def count_words(count: Count) -> str:
     """A count with its certainty in words."""
     words = {
         Certainty.EXACT: "",
-        Certainty.AT_LEAST: " (at least: some processes could not be looked at)",
+        Certainty.AT_LEAST: " (at least: not all could be looked at)",
         Certainty.INFERRED: " (inferred: told by group, not by device)",
         Certainty.UNKNOWN: " (unknown)",
     }

@@ -4,8 +4,9 @@
 drivers/vfio/vfio_main.c), and `/proc/PID/maps` the mappings. All descriptors `anon_inode:[vfio-device]` share one inode (checked
 on 6.1 and 6.12), so that neither it nor a mapping's inode tells devices apart.
 
-Nothing here asks a file system that may wait: links are read, and followed only on mounts that answer by themselves. Few calls
-for each descriptor: a host may have several hundred thousand.
+Nothing here asks a file system that may wait: links are read, and followed only on mounts that answer by themselves. What could
+be told by its name alone is marked so, for anybody may give a file such a name; a descriptor of O_PATH holds nothing, and needs
+no right to the node. Few calls for each descriptor: a host may have several hundred thousand.
 """
 
 from __future__ import annotations
@@ -14,7 +15,10 @@ import errno
 import os
 import re
 import stat
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
+from typing import NamedTuple
 
 from vfdeck.backend.bdf import PATTERN
 from vfdeck.backend.linux.mappings import mapped_files
@@ -30,6 +34,7 @@ _PATHS = (
 )
 _SYSPATH = re.compile(rb"^vfio-device-syspath:.*/(%b)$" % PATTERN.encode(), re.MULTILINE)
 _MOUNT = re.compile(rb"^mnt_id:\s*(\d+)$", re.MULTILINE)
+_FLAGS = re.compile(rb"^flags:\s*([0-7]{1,16})$", re.MULTILINE)
 #: Files in /dev that programs have open in great numbers, and that nobody puts a node of vfio in the place of.
 _ORDINARY = frozenset({"/dev/null", "/dev/zero", "/dev/urandom", "/dev/random", "/dev/tty", "/dev/ptmx", "/dev/kvm"})
 _ORDINARY_BELOW = ("/dev/pts/", "/dev/shm/")
@@ -48,13 +53,17 @@ class Holdings:
     found: list[Found] = field(default_factory=list)
     hidden: bool = False
     fds: dict[Found, list[int]] = field(default_factory=dict)  # the numbers of the descriptors behind each thing found
+    named: set[Found] = field(default_factory=set)  # what has the name of a node, and could not be asked whether it is one
 
-    def add(self, kind: str, node: str, bdf: str, fd: str = "") -> None:
-        """Note one thing; the same one twice is one. `fd`: its descriptor's name, where it has one."""
-        if (kind, node, bdf) not in self.found:
-            self.found.append((kind, node, bdf))
+    def add(self, seen: Found, fd: str = "", by_name: bool = False) -> None:
+        """Note one thing; the same one twice is one, and known as well as the better of both. `fd`: its descriptor."""
+        if seen not in self.found:
+            self.found.append(seen)
+            self.named |= {seen} if by_name else set()
+        elif not by_name:
+            self.named.discard(seen)
         if fd.isascii() and fd.isdigit():
-            self.fds.setdefault((kind, node, bdf), []).append(int(fd))
+            self.fds.setdefault(seen, []).append(int(fd))
 
 
 def holdings(proc: str, nodes: Nodes) -> Holdings:
@@ -67,6 +76,19 @@ def holdings(proc: str, nodes: Nodes) -> Holdings:
     except OSError:
         held.hidden = not _holds_nothing(proc)
     return held
+
+
+def identify(fd: int, pid: int, nodes: Nodes, proc: str = "/proc") -> Found | None:
+    """What descriptor `fd` of this program is, a duplicate of one of process `pid`; None for what is not surely vfio's.
+
+    No file system that may wait is asked. Raises OSError: EBADF.
+    """
+    text, info = os.readlink(f"{proc}/self/fd/{fd}"), _fdinfo(f"{proc}/self/fdinfo/{fd}")
+    for place in (f"{proc}/self", f"{proc}/{pid}"):  # the mount of a node of a container is listed in the container alone
+        seen, by_name = _what(text, info, Mounts(place), nodes, lambda: os.fstat(fd))
+        if seen is not None and not by_name:
+            return None if info.path_only else seen
+    return None
 
 
 @dataclass(slots=True)
@@ -93,16 +115,12 @@ class _Look:
         self._maps()
 
     def _descriptor(self, directory: int, fd: str, text: str) -> None:
-        told, mount = _fdinfo(f"{self.proc}/fdinfo/{fd}")
-        if text == _DEVICE:
-            self.held.add("device", "", told, fd)
+        info = _fdinfo(f"{self.proc}/fdinfo/{fd}")
+        if info.path_only:
             return
-        found = _stat(fd, directory) if self.mounts.may_hold_nodes(mount) else None
-        kind, node = _kind(text, found, self.nodes)
-        if told or kind == "cdev":
-            self.held.add("cdev", node, told or self.nodes.functions.get(node, ""), fd)
-        elif kind:
-            self.held.add(kind, node, "", fd)
+        seen, by_name = _what(text, info, self.mounts, self.nodes, partial(_stat, fd, directory))
+        if seen is not None:
+            self.held.add(seen, fd, by_name)
 
     def _maps(self) -> None:
         """Mapped devices: those whose function is told, and those that no descriptor of the process can be the origin of.
@@ -115,14 +133,14 @@ class _Look:
             if mapped.text.lstrip("/") == _DEVICE:
                 bdf = self.nodes.function_at(mapped.offset)
                 if bdf or not anonymous:
-                    self.held.add("mapping", "", bdf)
+                    self.held.add(("mapping", "", bdf))
             elif mapped.text.startswith("/dev/"):
                 # map_files shows the mapped file itself, to those with CAP_CHECKPOINT_RESTORE
                 place = f"{self.proc}/map_files/{mapped.addresses}"
-                found = _stat(place, None) if self.mounts.is_local(mapped.device) else None
-                kind, node = _kind(mapped.text, found, self.nodes)
+                usable = self.mounts.nodes_on(mapped.device)
+                kind, node, by_name = _kind(mapped.text, usable, self.nodes, partial(_stat, place, None))
                 if kind == "cdev" and node not in cdevs:
-                    self.held.add("mapping", node, self.nodes.functions.get(node, ""))
+                    self.held.add(("mapping", node, self.nodes.functions.get(node, "")), by_name=by_name)
 
 
 def _likely(links: dict[str, str]) -> set[str]:
@@ -161,14 +179,35 @@ def _links(directory: int) -> dict[str, str]:
     return found
 
 
-def _fdinfo(path: str) -> tuple[str, bytes]:
-    """What fdinfo tells: the BDF ("" where it tells none), and the id of the mount (no text where it can't be read)."""
+class _Info(NamedTuple):
+    """What fdinfo tells of a descriptor: the BDF, the id of its mount (both empty where it tells none), whether it is of O_PATH."""
+
+    bdf: str = ""
+    mount: bytes = b""
+    path_only: bool = False
+
+
+def _fdinfo(path: str) -> _Info:
+    """Empty where it can't be read."""
     try:
         text = slurp(path)
     except OSError:
-        return "", b""
-    told, mount = _SYSPATH.search(text), _MOUNT.search(text)
-    return told[1].decode("ascii") if told else "", mount[1] if mount else b""
+        return _Info()
+    told, mount, flags = _SYSPATH.search(text), _MOUNT.search(text), _FLAGS.search(text)
+    path_only = flags is not None and bool(int(flags[1], 8) & os.O_PATH)
+    return _Info(told[1].decode("ascii") if told else "", mount[1] if mount else b"", path_only)
+
+
+def _what(
+    text: str, info: _Info, mounts: Mounts, nodes: Nodes, ask: Callable[[], os.stat_result | None]
+) -> tuple[Found | None, bool]:
+    """What a descriptor is, None for what is not vfio's, and whether its name alone says so."""
+    if text == _DEVICE:  # no file has such a name: others begin with a slash
+        return ("device", "", info.bdf), False
+    kind, node, by_name = _kind(text, mounts.nodes(info.mount), nodes, ask)
+    if info.bdf:
+        return ("cdev", node, info.bdf), False
+    return ((kind, node, nodes.functions.get(node, "") if kind == "cdev" else ""), by_name) if kind else (None, False)
 
 
 def _stat(name: str, directory: int | None) -> os.stat_result | None:
@@ -178,14 +217,23 @@ def _stat(name: str, directory: int | None) -> os.stat_result | None:
         return None
 
 
-def _kind(text: str, found: os.stat_result | None, nodes: Nodes) -> tuple[str, str]:
-    """Kind and node, or two empty texts. The number of the device decides; its path is asked where that is not to be had."""
+def _kind(text: str, usable: bool | None, nodes: Nodes, ask: Callable[[], os.stat_result | None]) -> tuple[str, str, bool]:
+    """Kind and node (two empty texts for what is not vfio's), and whether only the path says so.
+
+    The number of the device decides; its path is asked where that is not to be had. `usable`: see `Mounts.nodes`.
+    """
+    if usable is False:
+        return "", "", False
+    found = ask() if usable else None
     if found is not None:
         if not stat.S_ISCHR(found.st_mode):
-            return "", ""
+            return "", "", False
         if found.st_rdev in nodes.kinds:
-            return nodes.kinds[found.st_rdev]
-    return _kind_by_path(text)
+            return *nodes.kinds[found.st_rdev], False
+    kind, node = _kind_by_path(text)
+    if found is not None and (kind, node) in nodes.kinds.values():  # the node of that name has another number
+        return "", "", False
+    return kind, node, bool(kind)
 
 
 def _kind_by_path(text: str) -> tuple[str, str]:

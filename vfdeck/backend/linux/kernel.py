@@ -227,6 +227,13 @@ class LinuxKernel:
 
         return borrow(pid, fd)
 
+    def identify(self, fd: int, pid: int) -> tuple[str, str, str] | None:
+        """See `Kernel.identify`; from /proc/self/fd and, for nodes, by their number."""
+        from vfdeck.backend.linux.holdings import identify
+        from vfdeck.backend.linux.nodes import nodes_of
+
+        return identify(fd, pid, nodes_of(""))
+
     def set_container(self, group: int, container: int) -> None:
         """VFIO_GROUP_SET_CONTAINER (drivers/vfio/group.c vfio_group_ioctl_set_container); an iommufd will do from 6.2."""
         from vfdeck.backend.linux import vfio

@@ -1,37 +1,55 @@
-"""Which mounts of a process may be asked what their files are.
+"""Which mounts of a process may be asked what their files are, and which can have no nodes that work.
 
 stat(2) of a file on a dead server, or of a FUSE program that has stopped, waits for ever; also where the name is a link in
 `/proc/PID/fd` (fs/namei.c complete_walk asks the file system again). `fdinfo` and mountinfo tell where a file is without asking it.
+
+A name alone proves nothing: everybody may make a file `/dev/vfio/4` on a mount of their own.
 """
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 
 from vfdeck.backend.linux.nodes import slurp
 
 #: File systems that answer without asking another machine or a program. An overlay asks those below it, of which nothing is told.
 _LOCAL = frozenset(b"bcachefs btrfs devtmpfs erofs ext2 ext3 ext4 f2fs ramfs rootfs squashfs tmpfs xfs zfs".split())
+#: Written by anybody, and without nodes that work for those who may mount it unasked (fs/super.c alloc_super: SB_I_NODEV).
+_FUSE = (b"fuse", b"fuseblk")
 
 
 @dataclass(slots=True)
 class Mounts:
-    """The mounts that one process sees; read when first asked for, and once. Numbers stay text: nothing bounds their length."""
+    """The mounts that one process sees; read when first asked for, and once. Numbers stay text: nothing bounds their length.
+
+    An answer is True: local, and nodes work there; False: nodes do not work there (`nodev`, FUSE); None: not known.
+    """
 
     proc: str
-    _ids: dict[bytes, bool] | None = None  # whether one is local and may hold nodes
-    _devices: dict[bytes, bool] = field(default_factory=dict)  # whether a file system is local, by its device number
+    _ids: dict[bytes, bool | None] | None = None
+    _devices: dict[bytes, bool | None] = field(default_factory=dict)  # by the device number of the file system
+    _first: Mounts | None = None
 
-    def may_hold_nodes(self, mount: bytes) -> bool:
-        """Whether the mount of this id is local and without `nodev`. One that is not listed is not asked."""
-        return self._read().get(mount, False)
+    def nodes(self, mount: bytes) -> bool | None:
+        """Whether files on the mount of this id may be nodes that work; only where True may they be asked.
 
-    def is_local(self, device: str) -> bool:
-        """Whether the file system of this device number (`0:5`) is local."""
+        A descriptor that came from another mount namespace is on a mount that is not listed for this process. Numbers of mounts
+        are the machine's (fs/namespace.c mnt_alloc_id): the list of process 1 is asked too.
+        """
+        known = self._read()
+        if mount in known or not mount:
+            return known.get(mount)
+        if self._first is None:
+            self._first = Mounts(f"{os.path.dirname(self.proc)}/1")
+        return self._first._read().get(mount)
+
+    def nodes_on(self, device: str) -> bool | None:
+        """The same of the file system with this device number (`0:5`), whatever its mounts forbid."""
         self._read()
-        return self._devices.get(device.encode("ascii", "replace"), False)
+        return self._devices.get(device.encode("ascii", "replace"))
 
-    def _read(self) -> dict[bytes, bool]:
+    def _read(self) -> dict[bytes, bool | None]:
         """proc_pid_mountinfo(5): id, parent, device number, root, mount point, options, optional fields, `-`, type."""
         if self._ids is not None:
             return self._ids
@@ -42,8 +60,9 @@ class Mounts:
             return self._ids
         for line in lines:
             before, _, after = line.partition(b" - ")
-            fields, local = before.split(b" "), after.partition(b" ")[0] in _LOCAL
+            fields, kind = before.split(b" "), after.partition(b" ")[0]
             if len(fields) > 5:
-                self._ids[fields[0]] = local and b"nodev" not in fields[5].split(b",")
-                self._devices[fields[2]] = local
+                of_type = False if kind.partition(b".")[0] in _FUSE else True if kind in _LOCAL else None
+                self._ids[fields[0]] = False if b"nodev" in fields[5].split(b",") else of_type
+                self._devices[fields[2]] = of_type
         return self._ids

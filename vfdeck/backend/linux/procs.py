@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from vfdeck.backend.kernel import OpenFile, OpenFiles, Process
-from vfdeck.backend.linux.holdings import Found, holdings
+from vfdeck.backend.linux.holdings import Holdings, holdings
 from vfdeck.backend.linux.nodes import Nodes, nodes_of, vfio_present
 
 #: Programs open their devices soon after they were started: for so long, in seconds, a new one is looked at every time.
@@ -37,9 +37,7 @@ class _Known:
     inode: int
     born: float  # when it was first seen, by the monotonic clock
     looked: float = -math.inf
-    found: list[Found] = field(default_factory=list)
-    fds: dict[Found, list[int]] = field(default_factory=dict)
-    hidden: bool = False
+    held: Holdings = field(default_factory=Holdings)
     process: Process | None = None  # who it is, of holders
 
 
@@ -71,7 +69,7 @@ class ProcessScan:
             for known in self._due(now, late):
                 self._look_at(known, nodes, now)
             self._last = now
-            unseen = int(_confined(self._base, pids)) + sum(known.hidden for known in self._known.values())
+            unseen = int(_confined(self._base, pids)) + sum(known.held.hidden for known in self._known.values())
             complete = all(known.looked == now for known in self._known.values())
             return OpenFiles(tuple(self._files()), unseen, 0.0 if complete else late)
 
@@ -95,17 +93,17 @@ class ProcessScan:
         due: list[_Known] = []
         others: list[_Known] = []
         for known in self._known.values():
-            at_once = known.found or known.hidden or now - known.born < YOUNG or now - known.looked >= late
+            at_once = known.held.found or known.held.hidden or now - known.born < YOUNG or now - known.looked >= late
             (due if at_once else others).append(known)
         others.sort(key=lambda known: known.looked)
         return due + others[: math.ceil(len(others) * elapsed / late)]
 
     def _look_at(self, known: _Known, nodes: Nodes, now: float) -> None:
         held = holdings(f"{self._base}/proc/{known.pid}", nodes)
-        if held.found != known.found:
+        if held.found != known.held.found:
             known.process = None  # a program that has become another one by exec(2) has other files
-        known.found, known.fds, known.hidden, known.looked = held.found, held.fds, held.hidden, now
-        if known.found and known.process is None:
+        known.held, known.looked = held, now
+        if held.found and known.process is None:
             known.process = self._who(known)
 
     def _who(self, known: _Known) -> Process | None:
@@ -121,9 +119,10 @@ class ProcessScan:
         own = _own_pid(self._base)
         for known in self._known.values():
             if known.process is not None:
-                for found in known.found:
-                    fds = tuple(sorted(known.fds.get(found, ())))
-                    yield OpenFile(known.process, *found, own=known.pid == own, fds=fds)
+                for found in known.held.found:
+                    fds = tuple(sorted(known.held.fds.get(found, ())))
+                    by_name = found in known.held.named
+                    yield OpenFile(known.process, *found, own=known.pid == own, fds=fds, by_name=by_name)
 
 
 def open_files(root: str = "/") -> OpenFiles:

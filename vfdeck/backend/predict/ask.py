@@ -70,9 +70,9 @@ class Ask:
         return self.holders_of(self.members)
 
     def holders_of(self, bdfs: Iterable[str]) -> list[Holder]:
-        """Who holds any of these functions."""
+        """Who holds any of these functions, without those of whom a file's name alone says so: no refusal follows from it."""
         wanted = frozenset(bdfs)
-        return [h for h in self.snapshot.holders if h.bdf in wanted]
+        return [h for h in self.snapshot.holders if h.bdf in wanted and not h.by_name]
 
     def has(self, switch: str) -> bool:
         """Whether this kernel has a switch of `profiles.toml`."""
@@ -97,7 +97,7 @@ class Ask:
         names = frozenset(bdfs)
         busy = any(job.target in names for job in self.snapshot.jobs)
         missed = self.snapshot.unseen or self.snapshot.unattributed or self.snapshot.late
-        return not (missed or busy or self.doubtful(names) or self.holders_of(names))
+        return not (missed or busy or self.doubtful(names) or any(h.bdf in names for h in self.snapshot.holders))
 
     def token_matches(self, token: Token | None) -> bool | None:
         """Whether the token given is the one in force, as far as is known here. Another holder of the PF may have set another."""

@@ -36,7 +36,7 @@ def predict_feature(ask: Ask, act: FeatureAct) -> Prediction:
     if ask.function.role is not Role.PF or not ask.sure("vf_token"):
         certainty = exact_if(ask.function.role is not Role.PF and ask.function.driver == PLAIN_VFIO and not ask.doubtful([ask.bdf]))
         return no(errno.ENOTTY, Stage.FEATURE, certainty, f"{ask.bdf} has no token of its own")
-    surely = ask.function.driver == PLAIN_VFIO and act.lender is None  # a duplicate may be refused, or be gone
+    surely = ask.function.driver == PLAIN_VFIO and not act.lenders  # a duplicate may be refused, or be gone
     return Prediction(0, None, exact_if(surely), success="the token is set")
 
 

@@ -240,6 +240,17 @@ class SimulatedKernel:
                 raise refuse(errno.EBADF)
             return self._install(other.fds[fd])
 
+    def identify(self, fd: int, pid: int) -> tuple[str, str, str] | None:
+        """See `Kernel.identify`; every file of this machine is vfio's."""
+        with self.machine.changed:
+            file = self._file(fd)
+            return file.kind, file.node, self._told(file)
+
+    def _told(self, file: File) -> str:
+        """The BDF that the kernel tells of a descriptor, by its fdinfo or its node."""
+        tells = isinstance(file, DeviceFile) and (file.kind == "cdev" or self.machine.profile.has("fdinfo_syspath"))
+        return file.function.bdf if tells and isinstance(file, DeviceFile) else ""
+
     # -- vfio --------------------------------------------------------------------------------------------------------
     def set_container(self, group: int, container: int) -> None:
         """See `Kernel.set_container`."""
@@ -334,9 +345,7 @@ class SimulatedKernel:
         who = workload.process(process.pid, process.name, process.user, process.started, process.arguments, process.cgroup)
         devices = [file for file in process.fds.values() if isinstance(file, DeviceFile)]
         for fd, file in process.fds.items():
-            tells = isinstance(file, DeviceFile) and (file.kind == "cdev" or has("fdinfo_syspath"))
-            bdf = file.function.bdf if tells and isinstance(file, DeviceFile) else ""
-            yield OpenFile(who, file.kind, file.node, bdf, own, fds=(fd,))
+            yield OpenFile(who, file.kind, file.node, self._told(file), own, fds=(fd,))
         for mapped in {id(file): file for file in process.maps.values() if isinstance(file, DeviceFile)}.values():
             if mapped.kind == "cdev":
                 if all(file.function is not mapped.function for file in devices if file.kind == "cdev"):
