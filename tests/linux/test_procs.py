@@ -21,20 +21,22 @@ from vfdeck.backend.linux.holdings import Found
 from vfdeck.backend.linux.nodes import Nodes, nodes_of
 from vfdeck.backend.linux.processes import describe
 from vfdeck.backend.linux.procs import YOUNG, ProcessScan, open_files
+from vfdeck.backend.token import Token
 
 
 def test_who(proc: Proc) -> None:
     path = proc.process(42, "evil\x1b[31m\n[red]", {3: DEVICE})
     (path / "cmdline").write_bytes(b"evil\x1b\0--vfio-vf-token\x00" + b"2ab74924-c335-45f4-9b16-8569e5b08258\0")
+    (path / "environ").write_bytes(b"HOME=/\0VFTOKEN=00000000-0000-0000-0000-000000000000\0")
     path = proc.process(100, "dpdk) R 1 (", {3: "/dev/vfio/1"})
     (path / "cgroup").write_text(f"0::/docker/{'4f1c2d3e' * 8}\n")
     (path / "stat").write_text("100 (dpdk) R 1 () S 1 1 1 0 -1 4194304 1 0 0 0 1 1 0 0 20 0 1 0 5000 0 0")
     (proc.root / "proc/stat").write_text("cpu 1 2 3\nbtime 1700000000\n")
     user = str(os.getuid())
     evil, dpdk = open_files(str(proc.root)).files
-    assert evil == OpenFile(
-        Process(42, "evil␛[31m␊[red]", user, None, "evil␛ --vfio-vf-token #aaa435df"), "device", "", "", own=True
-    )
+    shown = "evil␛ --vfio-vf-token #aaa435df"
+    who = Process(42, "evil␛[31m␊[red]", user, None, shown, tokens=tuple(sorted(("aaa435df", Token(bytes(16)).fingerprint))))
+    assert evil == OpenFile(who, "device", "", "", own=True)
     started = 1700000000 + 5000 / os.sysconf("SC_CLK_TCK")
     assert dpdk == OpenFile(
         Process(100, "dpdk) R 1 (", user, started, container="docker 4f1c2d3e4f1c"), "group", "1", "", by_name=True

@@ -67,6 +67,15 @@ def test_tokens_of_a_line() -> None:
     assert list(tokens_in("vf-token=0a1b2c3d4e5f-6071-8293-a4b5c6d7e8f9")) == []
 
 
+def test_what_a_program_carries() -> None:
+    """Of its arguments, and of each variable by itself; of UUIDs that are no tokens nothing."""
+    first, second = uuid.UUID(int=1), uuid.UUID(int=2)
+    variables = [f"VFTOKEN={first}", "A=vf-token", f"B={uuid.UUID(int=3)}"]
+    value = process(1, "x", arguments=["x", "--vfio-vf-token", str(second), "-uuid", TEXT], variables=variables)
+    assert value.tokens == tuple(sorted(Token(one.bytes).fingerprint for one in (first, second)))
+    assert process(1, "x", arguments=[f"--vfio-vf-token=#{Token(first.bytes).fingerprint}"]).tokens == ()
+
+
 SPELLINGS = [
     "vf-token={}", "--vfio-vf-token {}", "VFTOKEN={}", "export VF_TOKEN_A='{}'", '{{"vf-token" : "{}"}}', "vf_token=urn:uuid:{}",
     "vf-token => {}", "vf-token%3D{}", "vf-token=%22{}%22", "vf-token=,{}", "vf-token={{{}}}", "vf.token: {}",

@@ -130,6 +130,7 @@ def _holder(file: OpenFile, bdf: str, kind: str, certainty: Certainty) -> Holder
         vm=process.vm,
         container=process.container,
         command=process.command,
+        tokens=process.tokens,
         by_name=file.by_name,
     )
 

@@ -102,6 +102,7 @@ class Process:
     command: str = ""  # arguments in a line, each VF token as its fingerprint
     vm: str = ""  # name of the virtual machine that it runs
     container: str = ""  # container or pod that it runs in, e.g. "docker 4f1c2d3e5a6b"
+    tokens: tuple[str, ...] = ()  # fingerprints of the VF tokens in its command line and, where that may be read, environment
 
 
 @dataclass(frozen=True, slots=True)

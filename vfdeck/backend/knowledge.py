@@ -7,7 +7,6 @@ earlier runs and other vfdecks did is in the journal.
 
 from __future__ import annotations
 
-import re
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable
@@ -22,9 +21,6 @@ if TYPE_CHECKING:
 
 #: How many programs that may have set a PF's token are remembered, the latest ones.
 SUSPECTS = 8
-
-# A VF token in a command line, as `Holder.command` has it.
-_CARRIED = re.compile(r"""vf[-_]?token["'\s=:]{1,8}#([0-9a-f]{8})\b""", re.IGNORECASE)
 
 
 def _unknown_binding(pf: str) -> int | None:
@@ -208,7 +204,7 @@ class TokenWatch:
             return
         suspects = {(suspect.pid, suspect.program): suspect for suspect in known.suspects}
         for holder in holders:
-            carried = _carried(holder)
+            carried = holder.tokens[0] if len(holder.tokens) == 1 else ""  # of several nothing tells which it brought
             cleared = holder.pid in self._cleared.get(pf, ()) and not _started_after(holder, known.confirmed or known.since)
             if (holder.pid, holder.program) in suspects or cleared or (carried and carried == known.fingerprint):
                 continue
@@ -264,12 +260,6 @@ def _as_told(pf: str, told: Told, known: TokenKnowledge) -> TokenKnowledge:
         earlier=True,
         confirmed=told.confirmed,
     )
-
-
-def _carried(holder: Holder) -> str:
-    """The fingerprint of the one VF token in a program's command line; "" where there is none, or more."""
-    found = set(_CARRIED.findall(holder.command))
-    return found.pop() if len(found) == 1 else ""
 
 
 def _started_after(holder: Holder, moment: float | None) -> bool:

@@ -65,15 +65,14 @@ def _texts(kernel: Kernel, pid: int) -> tuple[dict[str, list[str]], bool]:
 
 
 def _of_program(kernel: Kernel, pid: int, texts: dict[str, list[str]]) -> Iterator[Leak]:
-    # the arguments of an option follow it, while variables have nothing to do with each other
-    whole = {place: [" ".join(words)] if place == COMMAND_LINE else words for place, words in texts.items()}
-    carried = {place: {token for text in parts for token in workload.tokens_in(text)} for place, parts in whole.items()}
+    arguments, variables = texts.get(COMMAND_LINE, ()), texts.get(ENVIRONMENT, ())
+    carried = {COMMAND_LINE: set(workload.carried(arguments)), ENVIRONMENT: set(workload.carried((), variables))}
     if not any(carried.values()):
         return
     name, cgroup = "", ""
     with suppress(OSError):  # it has just ended
         name, cgroup = _read(kernel, pid, "comm"), _read(kernel, pid, "cgroup")
-    who = workload.process(pid, name, arguments=texts.get(COMMAND_LINE, ()), cgroup=cgroup)
+    who = workload.process(pid, name, arguments=arguments, cgroup=cgroup)
     for place, tokens in carried.items():
         for token in sorted(tokens, key=lambda token: token.fingerprint):
             yield Leak(pid, who.name, place, token.fingerprint, token.well_known, who.vm, who.container)

@@ -134,6 +134,7 @@ class Holder:
     vm: str = ""  # name of the virtual machine that the program runs
     container: str = ""  # container or pod that it runs in
     command: str = ""  # its command line, each VF token as its fingerprint
+    tokens: tuple[str, ...] = ()  # fingerprints of the VF tokens in its command line and, where that may be read, environment
     by_name: bool = False  # a file that has a node's name: whether it is the node could not be checked, and anybody can make one
 
 
@@ -166,7 +167,7 @@ class Suspect:
     program: str
     pid: int
     seen: float  # when it was first seen to hold the PF, seconds since the epoch
-    fingerprint: str = ""  # of the one VF token in its command line, which it will have set
+    fingerprint: str = ""  # of the one VF token in its command line or environment, which it will have set
 
 
 @dataclass(frozen=True, slots=True)

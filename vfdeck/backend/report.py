@@ -146,6 +146,7 @@ def holder_json(holder: Holder) -> dict[str, Any]:
         "vm": holder.vm or None,
         "container": holder.container or None,
         "command": holder.command or None,
+        "tokens": list(holder.tokens),
     }
 
 

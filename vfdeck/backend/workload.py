@@ -55,9 +55,16 @@ _CONTAINERS = (
 
 
 def process(
-    pid: int, name: str, user: str = "", started: float | None = None, arguments: Sequence[str] = (), cgroup: str = ""
+    pid: int,
+    name: str,
+    user: str = "",
+    started: float | None = None,
+    arguments: Sequence[str] = (),
+    cgroup: str = "",
+    variables: Sequence[str] = (),
 ) -> Process:
-    """The value for a program. `arguments` and `cgroup` (the text of /proc/PID/cgroup) are raw."""
+    """The value for a program. `arguments`, `cgroup` (the text of /proc/PID/cgroup) and `variables` (NAME=value) are raw."""
+    tokens = {token.fingerprint for token in carried(arguments, variables)}
     return Process(
         pid,
         printable(redacted(name)),
@@ -66,6 +73,7 @@ def process(
         command=printable(redacted(" ".join(arguments)[:_READ])),
         vm=printable(vm_name(arguments, cgroup[:_READ])),
         container=printable(container_name(cgroup[:_READ])),
+        tokens=tuple(sorted(tokens)),
     )
 
 
@@ -90,6 +98,12 @@ def _redact(match: re.Match[str]) -> str:
     if _UUID.search(value) is None:
         return f"{key}(hidden)" if of_a_vf else match[0]
     return key + _UUID.sub(_print, value)
+
+
+def carried(arguments: Sequence[str] = (), variables: Sequence[str] = ()) -> Iterator[Token]:
+    """The VF tokens of a program's arguments and variables: the values of an option follow it, variables stand alone."""
+    for text in (" ".join(arguments), *variables):
+        yield from tokens_in(text)
 
 
 def tokens_in(text: str) -> Iterator[Token]:

@@ -85,7 +85,7 @@ def history(known: TokenKnowledge) -> Iterator[str]:
     if known.begun:
         yield f"another vfdeck began to set #{known.begun}; whether it did is not known"
     for suspect in known.suspects:
-        which = f"#{suspect.fingerprint}, which is in its command line" if suspect.fingerprint else "another one"
+        which = f"#{suspect.fingerprint}, which it carries" if suspect.fingerprint else "another one"
         yield f"{suspect.program} ({suspect.pid}) was seen to hold the PF{_at(suspect.seen)}: it may have set {which} (inferred)"
     if known.lost:
         how = {"unbound": "was unbound", "rebound": "was bound anew", "rebooted": "was on a host that rebooted since"}

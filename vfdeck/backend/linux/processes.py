@@ -36,7 +36,7 @@ def _of_psutil(pid: int, place: str, cgroup: str) -> Process | None:
         found = psutil.Process(pid)
         with found.oneshot():
             arguments = [] if found.status() == psutil.STATUS_ZOMBIE else found.cmdline()
-            return process(pid, found.name(), found.username(), found.create_time(), arguments, cgroup)
+            return process(pid, found.name(), found.username(), found.create_time(), arguments, cgroup, _variables(place))
     except psutil.AccessDenied:  # a part of it is hidden
         return _of_files(pid, place, "", cgroup)
     except psutil.Error:
@@ -46,7 +46,12 @@ def _of_psutil(pid: int, place: str, cgroup: str) -> Process | None:
 def _of_files(pid: int, place: str, base: str, cgroup: str) -> Process:
     arguments = _text(f"{place}/cmdline").split("\0")
     name = _bytes(f"{place}/comm").decode("utf-8", "surrogateescape")
-    return process(pid, name, str(os.stat(place).st_uid), _started(place, base), arguments, cgroup)
+    return process(pid, name, str(os.stat(place).st_uid), _started(place, base), arguments, cgroup, _variables(place))
+
+
+def _variables(place: str) -> list[str]:
+    """The environment that it was started with; empty where it may not be read."""
+    return _text(f"{place}/environ").split("\0")
 
 
 def _started(place: str, base: str) -> float | None:

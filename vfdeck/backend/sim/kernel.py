@@ -342,7 +342,10 @@ class SimulatedKernel:
         if not process.fds and not process.maps:
             return
         has, own = self.machine.profile.has, process is self.process
-        who = workload.process(process.pid, process.name, process.user, process.started, process.arguments, process.cgroup)
+        variables = [f"{name}={value}" for name, value in process.environment.items()]
+        who = workload.process(
+            process.pid, process.name, process.user, process.started, process.arguments, process.cgroup, variables
+        )
         devices = [file for file in process.fds.values() if isinstance(file, DeviceFile)]
         for fd, file in process.fds.items():
             yield OpenFile(who, file.kind, file.node, self._told(file), own, fds=(fd,))
