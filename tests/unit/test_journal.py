@@ -5,14 +5,21 @@ from __future__ import annotations
 import errno
 import json
 import os
+import threading
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vfdeck.backend.journal import FILE, Entry, Event, Journal, Newer, Told, parse
+from vfdeck.backend.entries import Entry, Event, Newer, Told, parse
+from vfdeck.backend.journal import FILE, Journal
+from vfdeck.backend.life import Life
+from vfdeck.backend.model import Happened, TokenEvent
+from vfdeck.backend.past import past
 from vfdeck.backend.state_folder import StateFolder
 
 PF, OTHER_PF = "0000:03:00.0", "0000:81:00.0"
@@ -25,9 +32,25 @@ def folder(tmp_path: Path) -> StateFolder:
     return StateFolder(str(tmp_path / "vfdeck"))
 
 
-def journal(folder: StateFolder | None, boot: str = BOOT, machine: str = "m", user: str = "alice") -> Journal:
+class Clock(Life):
+    """A boot clock, and whether all others live."""
+
+    def __init__(self, alive: bool | None) -> None:
+        self.alive, self.now = alive, 1000.0
+        self.started, self.space = 1, "pid:[1]"
+
+    def up(self) -> float | None:
+        return self.now
+
+    def lives(self, pid: int | None, started: int | None, space: str) -> bool | None:
+        return self.alive
+
+
+def journal(
+    folder: StateFolder | None, boot: str = BOOT, machine: str = "m", user: str = "alice", life: Life | None = None
+) -> Journal:
     """As another run of vfdeck has it."""
-    return Journal(folder, boot, machine, lambda: user)
+    return Journal(folder, boot, machine, lambda: user, life)
 
 
 def told(folder: StateFolder, binding: int | None = 7, pf: str = PF, boot: str = BOOT) -> Told | None:
@@ -114,12 +137,62 @@ class TestEvents:
         assert settled.in_force is not None
         assert (settled.in_force.fingerprint, settled.confirmed, settled.begun) == (first, 30.0, ())
 
-    def test_who_died_long_ago_is_no_rival(self, folder: StateFolder) -> None:
-        journal(folder).note(Event.BEGUN, PF, ONE, 10.0, 7)
-        journal(folder).note(Event.SET, PF, TWO, 5000.0, 7)
+    @pytest.mark.parametrize("event", [Event.SET, Event.CONFIRMED])
+    @pytest.mark.parametrize(("alive", "age", "doubt"), [
+        (False, 1.0, False),
+        (True, 9e9, True),
+        (None, 3000.0, True),
+        (None, 4000.0, False),
+    ])  # fmt: skip
+    def test_who_was_dead_before_is_no_rival(
+        self, folder: StateFolder, event: Event, alive: bool | None, age: float, doubt: bool
+    ) -> None:
+        """Whatever the wall clock says."""
+        clock = Clock(alive)
+        journal(folder, life=clock).note(Event.BEGUN, PF, ONE, 5000.0, 7)
+        clock.now += age
+        second = journal(folder, life=clock)
+        second.look()
+        if event is Event.SET:
+            second.note(Event.BEGUN, PF, TWO, 10.0, 7)
+        second.note(event, PF, TWO, 10.0, 7)
         found = told(folder)
         assert found is not None
-        assert found.begun == ()
+        assert [entry.fingerprint for entry in found.begun] == ([ONE] if doubt else [])
+
+    def test_who_died_after_a_setting_was_begun_stays_a_doubt(self, folder: StateFolder) -> None:
+        clock = Clock(alive=True)
+        journal(folder, life=clock).note(Event.BEGUN, PF, ONE, 10.0, 7)
+        second = journal(folder, life=clock)
+        second.look()
+        second.note(Event.BEGUN, PF, TWO, 11.0, 7)
+        clock.alive = False
+        second.look()
+        second.note(Event.SET, PF, TWO, 12.0, 7)
+        found = told(folder)
+        assert found is not None
+        assert [entry.fingerprint for entry in found.begun] == [ONE]
+
+    def test_a_journal_of_an_older_vfdeck_is_read(self, folder: StateFolder) -> None:
+        """It has no word of the boot clock, nor of who lives."""
+        lines = [Entry(event, PF, 7, ONE, 10.0, BOOT, "m", "bob", "1-a").to_line() for event in (Event.BEGUN, Event.SET)]
+        new = ("way", "up", "started", "space", "over")
+        write(folder, *(json.dumps({k: v for k, v in json.loads(line).items() if k not in new}).encode() for line in lines))
+        found = told(folder)
+        assert found is not None
+        assert found.in_force is not None
+        assert (found.in_force.by, found.in_force.up, found.in_force.over, found.begun) == ("bob", None, (), ())
+
+    def test_settings_that_died_do_not_pile_up(self, folder: StateFolder) -> None:
+        clock = Clock(alive=False)
+        for number in range(30):
+            dying = journal(folder, life=clock)
+            dying.look()
+            dying.note(Event.BEGUN, PF, f"{number:08x}", 10.0, 7)
+        found = told(folder)
+        assert found is not None
+        assert [entry.fingerprint for entry in found.begun] == ["0000001c", "0000001d"]
+        assert len(journal(folder)._shorten(folder.lines(FILE))) == 2
 
     def test_confirming_keeps_who_set_it_and_when(self, folder: StateFolder) -> None:
         journal(folder).note(Event.SET, PF, ONE, 10.0, 7)
@@ -235,13 +308,133 @@ class TestFaults:
         assert "belongs to user" in other.problems()[0].what
 
 
+def entries(pfs: list[str], bindings: list[int], boots: list[str]) -> st.SearchStrategy[Entry]:
+    return st.builds(
+        Entry,
+        st.sampled_from(Event),
+        st.sampled_from(pfs),
+        st.sampled_from(bindings),
+        st.sampled_from([ONE, TWO]),
+        st.floats(0, 150),
+        st.sampled_from(boots),
+        st.just("m"),
+        run=st.sampled_from(["1-a", "2-b", "3-c"]),
+        over=st.lists(st.sampled_from(["1-a", "2-b", "3-c"]), max_size=2).map(tuple),
+    )
+
+
+class Dead(StateFolder):
+    """A folder on a file system that answers when the test lets it."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self.answers = threading.Event()
+        self.asked = threading.Event()
+
+    def mark(self, name: str) -> tuple[int, ...] | None:
+        self._wait()
+        return super().mark(name)
+
+    def append(self, *arguments: Any, **keywords: Any) -> None:
+        self._wait()
+        super().append(*arguments, **keywords)
+
+    def _wait(self) -> None:
+        self.asked.set()
+        self.answers.wait()
+
+
+class TestNoAnswer:
+    @pytest.fixture
+    def dead(self, tmp_path: Path) -> Iterator[Dead]:
+        folder = Dead(str(tmp_path / "vfdeck"))
+        yield folder
+        folder.answers.set()
+
+    def settle(self, folder: Dead) -> None:
+        folder.answers.set()
+        assert folder.errands.wait(folder.errands.send(lambda: None), 60.0)
+
+    def test_a_look_has_what_was_known_before_and_says_so(self, dead: Dead, monkeypatch: pytest.MonkeyPatch) -> None:
+        reader, writer = journal(dead), journal(StateFolder(dead.path))
+        writer.note(Event.SET, PF, ONE, 10.0, 7)
+        dead.answers.set()
+        reader.look()
+        writer.note(Event.SET, PF, TWO, 10.0, 7)
+        dead.answers.clear()
+        dead.asked.clear()
+        with monkeypatch.context() as patch:
+            patch.setattr("vfdeck.backend.journal.LOOK_PATIENCE", 0.0)
+            reader.look()
+            assert dead.asked.wait(60.0)
+            reader.look()
+            found = reader.told(PF, 7)
+            assert found is not None
+            assert found.last.fingerprint == ONE
+            [problem] = reader.problems()
+        assert problem.path.endswith("/tokens.jsonl")
+        assert problem.what == "has not answered for more than a moment; what is known of tokens may be old"
+        self.settle(dead)
+        reader.look()
+        found = reader.told(PF, 7)
+        assert found is not None
+        assert (found.last.fingerprint, reader.problems()) == (TWO, ())
+
+    def test_a_note_is_told_to_be_missing_and_written_when_it_answers(self, dead: Dead, monkeypatch: pytest.MonkeyPatch) -> None:
+        writer = journal(dead)
+        with monkeypatch.context() as patch:
+            patch.setattr("vfdeck.backend.journal.LOOK_PATIENCE", 0.0)
+            patch.setattr("vfdeck.backend.journal.NOTE_PATIENCE", 0.0)
+            writer.note(Event.SET, PF, ONE, 10.0, 7)
+            assert dead.asked.wait(60.0)
+            assert [problem.what for problem in writer.problems()] == [
+                "has not answered for more than a moment; what is known of tokens may be old",
+                "has not answered for more than a moment; what happened to tokens is remembered until this vfdeck ends",
+            ]
+        assert [event.fingerprint for event in writer.past(PF, 7)] == [ONE]
+        self.settle(dead)
+        assert writer.problems() == ()
+        assert told(StateFolder(dead.path)) is not None
+
+
+class TestPast:
+    def test_settings_in_order_with_who_and_how_and_whether_it_was_shown(self, folder: StateFolder) -> None:
+        one, two = journal(folder), journal(folder, user="bob")
+        one.note(Event.BEGUN, PF, ONE, 10.0, 7, way="open")
+        one.note(Event.SET, PF, ONE, 11.0, 7)
+        two.note(Event.BEGUN, PF, TWO, 20.0, 7, way="borrowed")
+        two.note(Event.UNCHANGED, PF, TWO, 21.0, 7)
+        one.note(Event.CONFIRMED, PF, ONE, 30.0, 7)
+        two.note(Event.CONFIRMED, PF, TWO, 40.0, 7)
+        two.note(Event.WITHDRAWN, PF, TWO, 50.0, 7)
+        two.note(Event.BEGUN, PF, ONE, 60.0, 7, way="feature")
+        one.note(Event.SET, OTHER_PF, ONE, 70.0, 7)
+        one.look()
+        assert one.past(PF, 7) == (
+            TokenEvent(Happened.SET, 11.0, ONE, "alice", one.run, True, "open", 30.0),
+            TokenEvent(Happened.REFUSED, 20.0, TWO, "bob", two.run, False, "borrowed"),
+            TokenEvent(Happened.FOUND, 40.0, TWO, "bob", two.run, False, "", 40.0),
+            TokenEvent(Happened.DOUBTED, 50.0, TWO, "bob", two.run, False),
+            TokenEvent(Happened.BEGUN, 60.0, ONE, "bob", two.run, False, "feature"),
+        )
+        assert one.past(PF, 8) == ()
+
+    @given(st.lists(entries([PF], [7], [BOOT]), max_size=80))
+    def test_no_history_makes_it_stumble(self, history: list[Entry]) -> None:
+        found = past(history, "1-a")
+        assert len(found) <= 50
+        assert all(event.own == (event.run == "1-a") for event in found)
+
+
 @given(st.binary(max_size=200) | st.recursive(st.none() | st.integers() | st.floats() | st.text(max_size=5), st.lists).map(repr))
 def test_no_line_makes_it_stumble(line: bytes | str) -> None:
     with suppress(ValueError):
         parse(line if isinstance(line, bytes) else line.encode("utf-8", "replace"))
 
 
-fields = st.sampled_from(["v", "event", "pf", "token", "binding", "time", "boot", "machine", "by", "run", "holders"])
+fields = st.sampled_from(
+    ["v", "event", "pf", "token", "binding", "time", "boot", "machine", "by", "run", "holders", "up", "started", "over"]
+)
 values = (
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9) | st.lists(st.integers() | st.text(max_size=2))
 )
@@ -261,20 +454,6 @@ def test_no_field_makes_it_stumble(changed: dict[str, object]) -> None:
 
 
 # -- shortening ----------------------------------------------------------------------------------------------------------
-def entries(pfs: list[str], bindings: list[int], boots: list[str]) -> st.SearchStrategy[Entry]:
-    return st.builds(
-        Entry,
-        st.sampled_from(Event),
-        st.sampled_from(pfs),
-        st.sampled_from(bindings),
-        st.sampled_from([ONE, TWO]),
-        st.floats(0, 150),
-        st.sampled_from(boots),
-        st.just("m"),
-        run=st.sampled_from(["1-a", "2-b", "3-c"]),
-    )
-
-
 histories = st.lists(entries([PF], [7], [BOOT]), max_size=25) | st.lists(
     entries([PF, OTHER_PF], [7, 8, 9], [OLD_BOOT, BOOT]), max_size=25
 )

@@ -16,15 +16,16 @@ from tests.values import NOON, PF, make_fleet, make_holder, make_pf, snapshot
 from vfdeck.backend.changes import BindDriver, Open, OpenPath, SetNumvfs, SetToken, UnbindDriver
 from vfdeck.backend.journal import FILE
 from vfdeck.backend.knowledge import SUSPECTS, TokenWatch
+from vfdeck.backend.life import Life
 from vfdeck.backend.local_host import LocalHost
 from vfdeck.backend.memory import Memory, memory_of
-from vfdeck.backend.model import Holder, Suspect, TokenKnowledge, TokenState
+from vfdeck.backend.model import Happened, Holder, Suspect, TokenEvent, TokenKnowledge, TokenState
 from vfdeck.backend.report import to_text
 from vfdeck.backend.sim.kernel import SimulatedKernel
 from vfdeck.backend.sim.machine import Machine
 from vfdeck.backend.sim.scenario import load
 from vfdeck.backend.token import Token
-from vfdeck.backend.wording import token_history
+from vfdeck.backend.wording import token_event, token_history
 from vfdeck.widgets.facts import function_facts
 from vfdeck.widgets.state import token_words
 
@@ -51,6 +52,22 @@ def machine() -> Machine:
 @pytest.fixture
 def deck(machine: Machine, tmp_path: Path) -> Deck:
     return Deck(machine, tmp_path)
+
+
+class Living(Life):
+    """Tells of every other run what a test says."""
+
+    alive: bool | None = True
+
+    def __init__(self) -> None:
+        self.started, self.space = 1, "pid:[1]"
+
+    def up(self) -> float | None:
+        return 1000.0
+
+    def lives(self, pid: int | None, started: int | None, space: str) -> bool | None:
+        assert (started, space) == (1, "pid:[1]")
+        return self.alive
 
 
 def rebind(machine: Machine) -> None:
@@ -145,10 +162,48 @@ class TestRunsOfVfdeck:
         known = deck.known()
         assert (known.state, known.fingerprint, known.begun) == (TokenState.UNKNOWN, ONE.fingerprint, TWO.fingerprint)
         assert Deck(machine, tmp_path).known().begun == TWO.fingerprint
-        machine.now += 100
+        machine.now += 4000  # of simulated programs nobody can tell whether they live
         assert deck.perform(Open(IDLE_VF, ONE)).ok
         assert (deck.known().state, deck.known().begun) == (TokenState.SET, "")
         assert Deck(machine, tmp_path).known().state is TokenState.SET
+
+    def test_what_all_of_them_did_is_told_until_the_pf_is_bound_anew(self, deck: Deck, machine: Machine, tmp_path: Path) -> None:
+        other = Deck(machine, tmp_path, "bob")
+        deck.perform(SetToken(IDLE, ONE))
+        other.perform(SetToken(IDLE, TWO))
+        events = deck.known().events
+        assert [(e.what, e.fingerprint, e.by, e.own, e.way, e.confirmed) for e in events] == [
+            (Happened.SET, ONE.fingerprint, "alice", True, "open", machine.now),
+            (Happened.SET, TWO.fingerprint, "bob", False, "open", machine.now),
+        ]
+        assert len({e.run for e in events}) == 2
+        rebind(machine)
+        assert deck.known().events == ()
+
+    def test_a_simulated_host_knows_its_own(self, machine: Machine) -> None:
+        host = LocalHost(SimulatedKernel(machine, "vfdeck"), {})
+        host.perform(SetToken(IDLE, ONE))
+        [event] = host.snapshot().tokens[IDLE].events
+        assert (event.what, event.fingerprint, event.own) == (Happened.SET, ONE.fingerprint, True)
+        host.perform(UnbindDriver(IDLE))
+        host.perform(BindDriver(IDLE, "vfio-pci"))
+        assert host.snapshot().tokens[IDLE].events == ()
+
+    def test_one_that_is_at_it_is_told_from_one_that_died(self, deck: Deck, machine: Machine, tmp_path: Path) -> None:
+        other = Deck(machine, tmp_path, "bob")
+        assert deck._memory is not None
+        assert other._memory is not None
+        deck._memory.journal._life = other._memory.journal._life = life = Living()
+        deck.perform(SetToken(IDLE, ONE))
+        other.known()
+        other._watch.about_to_set(IDLE, TWO, machine.now)
+        assert (deck.known().begun, deck.known().setting) == (TWO.fingerprint, True)
+        assert "began to set #" + TWO.fingerprint + ", and has not finished" in token_history(deck.known())
+        life.alive = False
+        assert (deck.known().begun, deck.known().setting) == (TWO.fingerprint, False)
+        assert "it is not known whether it did" in token_history(deck.known())
+        assert deck.perform(Open(IDLE_VF, ONE)).ok  # it was dead before that, and so is no doubt any more
+        assert (deck.known().state, deck.known().begun) == (TokenState.SET, "")
 
     def test_one_that_is_refused_changes_nothing(self, deck: Deck, machine: Machine, tmp_path: Path) -> None:
         deck.perform(SetToken(IDLE, ONE))
@@ -381,6 +436,26 @@ class TestAudit:
 
 
 class TestWords:
+    @pytest.mark.parametrize(
+        ("what", "words"),
+        [
+            (Happened.SET, "set #1a2b3c4d by eva in run 7-a of vfdeck, on another program's descriptor; not confirmed"),
+            (
+                Happened.REFUSED,
+                "the kernel refused #1a2b3c4d, which was to be set by eva in run 7-a of vfdeck, on another program's descriptor",
+            ),
+            (
+                Happened.BEGUN,
+                "began to set #1a2b3c4d by eva in run 7-a of vfdeck, on another program's descriptor; what came of it is not told",
+            ),
+            (Happened.FOUND, "#1a2b3c4d was shown to be in force by eva in run 7-a of vfdeck; nobody told that they set it"),
+            (Happened.DOUBTED, "#1a2b3c4d is not in force, or may not be (found by eva in run 7-a of vfdeck)"),
+        ],
+    )
+    def test_events(self, what: Happened, words: str) -> None:
+        assert token_event(TokenEvent(what, NOON, "1a2b3c4d", "eva", "7-a", False, "borrowed")) == words
+        assert token_event(TokenEvent(what, NOON))
+
     """What a person is told of it, in the three places that tell of tokens."""
 
     SET = TokenKnowledge(PF, TokenState.SET, ONE.fingerprint, NOON)

@@ -17,6 +17,7 @@ from vfdeck.backend.linux.kernel import LinuxKernel
 from vfdeck.backend.model import (
     Certainty,
     Function,
+    Happened,
     Holder,
     HostFacts,
     Job,
@@ -25,6 +26,7 @@ from vfdeck.backend.model import (
     Role,
     Snapshot,
     Sriov,
+    TokenEvent,
     TokenKnowledge,
     TokenState,
 )
@@ -32,6 +34,7 @@ from vfdeck.backend.report import to_json, to_text
 from vfdeck.backend.topology import scan
 
 PF = "0000:01:00.0"
+EVENT = TokenEvent(Happened.SET, 1.0, "1a2b3c4d", "alice", "4242-0badcafe", False, "open", 1.2)
 
 
 def validate(text: str) -> dict[str, Any]:
@@ -57,7 +60,7 @@ def busy(tmp_path: Path) -> Snapshot:
         taken=1.5,
         holders=(Holder("0000:01:10.4", 4242, "qemu-system-x86", "libvirt-qemu", "device", False, Certainty.EXACT),),
         unseen=3,
-        tokens={PF: TokenKnowledge(PF, TokenState.SET, "1a2b3c4d", 1.0)},
+        tokens={PF: TokenKnowledge(PF, TokenState.SET, "1a2b3c4d", 1.0, events=(EVENT,))},
         jobs=(Job(1, "0 VFs", PF, JobState.RUNNING, "write 0", 1.2, "qemu-system-x86 (4242)"),),
         problems=(Problem("/sys/x", "EIO (Input/output error); expected a decimal number"),),
     )
@@ -142,6 +145,8 @@ def test_json_knows_every_field_of_the_values(busy: Snapshot) -> None:
     for kind, name in samples:
         told = set().union(*(entry.keys() for entry in value[name]))
         assert set(kind.__dataclass_fields__) - renamed <= told, name
+    [event] = value["tokens"][0]["events"]
+    assert set(TokenEvent.__dataclass_fields__) == set(event)
     assert set(HostFacts.__dataclass_fields__) == set(value["host"])
     assert set(Sriov.__dataclass_fields__) <= set(value["functions"][0]["sriov"])
     assert set(Snapshot.__dataclass_fields__) <= set(value)

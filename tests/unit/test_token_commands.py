@@ -7,6 +7,7 @@ import io
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 from importlib.resources import files
@@ -285,6 +286,22 @@ def test_status(capsys: pytest.CaptureFixture[str]) -> None:
     assert "0000:81:00.0 nvme none: not on vfio-pci" in text
     assert main(["token", "status", "0000:81:00.0", "5e:00.0", "--demo"]) == 0
     assert main(["token", "status", "--demo", "none"]) == 0
+
+
+def test_status_tells_what_vfdecks_did_where_asked(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    silence = "  no vfdeck has written down that it did anything to this token\n"
+    main(["token", "status", FREE, "--demo"])
+    assert silence not in capsys.readouterr().out
+    main(["token", "status", FREE, "--history", "--demo"])
+    assert silence in capsys.readouterr().out
+    host = hosts.simulated("default", 1)
+    assert host.perform(SetToken(FREE, Token.generate())).ok
+    monkeypatch.setattr("vfdeck.app.commands.hosts.simulated", lambda *scenario: host)
+    main(["token", "status", FREE, "--history", "--demo"])
+    [line] = [line for line in capsys.readouterr().out.splitlines() if "by opening the PF" in line]
+    assert re.match(
+        r"  \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC  set #[0-9a-f]{8}, by opening the PF; last shown to be in force at", line
+    )
 
 
 def test_status_as_json(capsys: pytest.CaptureFixture[str]) -> None:

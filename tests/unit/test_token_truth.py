@@ -14,7 +14,8 @@ from tests.unit.test_knowledge import IDLE, IDLE_VF, ONE, TWO, Deck
 from vfdeck.app.cli import main
 from vfdeck.app.commands import changing, hosts
 from vfdeck.backend.changes import Open, Outcome, SetToken, VerifyToken
-from vfdeck.backend.journal import FILE, Event, Journal, parse
+from vfdeck.backend.entries import Event, parse
+from vfdeck.backend.journal import FILE, Journal
 from vfdeck.backend.kernel import Stage
 from vfdeck.backend.lessons import may_have_set
 from vfdeck.backend.model import TokenState

@@ -74,6 +74,9 @@ def _add_status(doings: Any) -> None:
         epilog="The exit status is 0 where every PF's token that guards VFs is known, 1 where one is not.",
     )
     status.add_argument("pfs", metavar="PF", nargs="*", help="these PFs only")
+    status.add_argument(
+        "--history", action="store_true", help="what vfdecks did to each token since its PF was bound (JSON has it)"
+    )
     status.add_argument("--json", action="store_true", help="JSON as described by vfdeck/backend/schema/tokens-v1.json")
     _place(status)
 

@@ -18,6 +18,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from vfdeck.backend.changes import Change, Outcome
+from vfdeck.backend.errands import silence
+from vfdeck.backend.journal import NOTE_PATIENCE
 from vfdeck.backend.kernel import errno_name
 from vfdeck.backend.model import Problem
 from vfdeck.backend.state_folder import PATIENCE, StateFolder
@@ -71,21 +73,30 @@ class AuditTrail:
         entry = {"v": VERSION, "time_ns": time.time_ns(), "id": number, "event": event, **self._common, **fields}
         with self._lock:
             self._unwritten.append(json.dumps(entry).encode())
-            if self._folder is None:
-                self._refusal = "there is no home directory to keep it in"
-            else:
-                self._flush(self._folder)
             self._lost += len(self._unwritten[:-KEPT])
             del self._unwritten[:-KEPT]
+        if self._folder is None:
+            self._refusal = "there is no home directory to keep it in"
+        else:
+            folder = self._folder
+            folder.errands.wait(folder.errands.send(lambda: self._flush(folder)), NOTE_PATIENCE)
 
     def _flush(self, folder: StateFolder) -> None:
-        while self._unwritten:
+        """On the thread that may wait."""
+        while True:
+            with self._lock:
+                if not self._unwritten:
+                    self._refusal = ""
+                    return
+                line = self._unwritten[0]
             try:
-                folder.append(FILE, self._unwritten[0], PATIENCE, LONG)
+                folder.append(FILE, line, PATIENCE, LONG)
             except OSError as error:
                 self._refusal = printable(error.strerror or str(error))
                 return
-            del self._unwritten[0]
+            with self._lock:
+                if self._unwritten[:1] == [line]:  # else there were too many, and it is counted as lost
+                    del self._unwritten[0]
 
     def problems(self) -> tuple[Problem, ...]:
         """What is in the way of writing it."""
@@ -96,7 +107,8 @@ class AuditTrail:
             place = printable(self._folder.place(FILE)) if self._folder else "audit trail"
             lost = f", {self._lost} more are lost" if self._lost else ""
             lines = "1 line of the audit trail waits" if waiting == 1 else f"{waiting} lines of the audit trail wait"
-            return (Problem(place, f"{self._refusal}; {lines} to be written{lost}"),)
+            why = self._refusal or silence(self._folder.errands.late() if self._folder else 0.0)
+            return (Problem(place, f"{why}; {lines} to be written{lost}"),)
 
 
 def _change(change: Change) -> dict[str, Any]:

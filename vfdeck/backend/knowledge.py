@@ -13,10 +13,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from vfdeck.backend.model import Function, Holder, Role, Suspect, TokenKnowledge, TokenState
+from vfdeck.backend.model import Function, Holder, Role, Suspect, TokenEvent, TokenKnowledge, TokenState
 
 if TYPE_CHECKING:
-    from vfdeck.backend.journal import Journal, Told
+    from vfdeck.backend.entries import Entry, Told
+    from vfdeck.backend.journal import Journal
     from vfdeck.backend.token import Token
 
 #: How many programs that may have set a PF's token are remembered, the latest ones.
@@ -45,6 +46,7 @@ class TokenWatch:
         self._holders: dict[str, frozenset[int]] = {}  # and who held it
         self._cleared: dict[str, frozenset[int]] = {}  # who held it already when its token was set or confirmed
         self._told: dict[str, Told] = {}  # what the journal said when it was last listened to
+        self._noted: dict[str, list[Entry]] = {}  # what we did since the PF was bound
 
     def mark(self) -> int:
         """A moment, for `update`: take it before looking at the host."""
@@ -78,7 +80,7 @@ class TokenWatch:
                 self._forget(pf)
                 self._lost.pop(pf, None)
                 del self._seen[pf]
-            return {pf: self._known[pf] for pf in present if pf in self._known}
+            return {pf: self._with_events(pf) for pf in present if pf in self._known}
 
     # -- what we do --------------------------------------------------------------------------------------------------
     def bound(self, pf: str, now: float) -> None:
@@ -87,14 +89,14 @@ class TokenWatch:
             self._bound(pf, self._binding(pf), now, "unbound")
             self._touch(pf)
 
-    def about_to_set(self, pf: str, token: Token, now: float) -> None:
-        """We are about to give the PF this token: `set_by_us`, `not_set` or `doubt` tells what came of it."""
+    def about_to_set(self, pf: str, token: Token, now: float, way: str = "") -> None:
+        """We are about to give the PF this token: `set_by_us`, `not_set` or `doubt` tells what came of it. `way`: a `TokenWay`."""
         with self._lock:
             binding, before = self._binding(pf), self._bindings.get(pf)
             if None not in (binding, before) and binding != before:
                 self._bound(pf, binding, now, "rebound")
             self._bindings[pf] = binding
-        self._note("BEGUN", pf, token.fingerprint, now)
+        self._note("BEGUN", pf, token.fingerprint, now, way)
 
     def set_by_us(self, pf: str, token: Token, now: float) -> None:
         """We set this token."""
@@ -175,10 +177,14 @@ class TokenWatch:
             lost, how = self._journal.lost(pf, binding)
             self._known[pf] = known = replace(known, lost=lost, lost_by=how)
         told = self._journal.told(pf, binding)
-        if told is None or told == self._told.get(pf) or self._journal.unwritten:
-            return
+        if told is not None and told != self._told.get(pf) and not self._journal.unwritten:
+            self._believe(pf, told, self._journal.run)
+        self._hear_of_the_living(pf, told, self._journal)
+
+    def _believe(self, pf: str, told: Told, run: str) -> None:
+        """The journal has something new to say. `run`: ours."""
+        known = self._known[pf]
         self._told[pf] = told
-        run = self._journal.run
         if told.last.run != run:
             if told.in_force is None or told.in_force.run != run:
                 known = _as_told(pf, told, known)
@@ -195,6 +201,28 @@ class TokenWatch:
             settled = known.fingerprint and not known.suspects
             known = replace(known, state=TokenState.SET if settled else known.state, begun="")
         self._known[pf] = known
+
+    def _hear_of_the_living(self, pf: str, told: Told | None, journal: Journal) -> None:
+        """Whether the one that began to set another token is still about to."""
+        known = self._known[pf]
+        begun = told.begun if told and known.begun else ()
+        setting = any(journal.lives(e.run) is True for e in begun if e.fingerprint == known.begun)
+        if setting != known.setting:
+            self._known[pf] = replace(known, setting=setting)
+
+    def _with_events(self, pf: str) -> TokenKnowledge:
+        """What is known of the PF's token, with what happened to it."""
+        known, binding, noted = self._known[pf], self._bindings.get(pf), self._noted.get(pf)
+        events: tuple[TokenEvent, ...] = ()
+        if known.state is TokenState.NONE:
+            return known
+        if self._journal is not None and binding is not None:
+            events = self._journal.past(pf, binding)
+        elif noted:
+            from vfdeck.backend.past import past
+
+            events = past(noted, "")
+        return replace(known, events=events) if events else known
 
     def _suspect(self, pf: str, holders: list[Holder], now: float) -> None:
         """Whoever holds the PF and did not when its token was set may have set another one, unless it carries the same."""
@@ -229,20 +257,21 @@ class TokenWatch:
         if known is not None and known.state is TokenState.SET:
             self._lost[pf] = known.fingerprint, how
         self._forget(pf)
+        self._noted.pop(pf, None)
 
     def _forget(self, pf: str) -> None:
         for memory in (self._known, self._tokens, self._cleared, self._told):
             memory.pop(pf, None)
 
-    def _note(self, event: str, pf: str, fingerprint: str, now: float) -> None:
+    def _note(self, event: str, pf: str, fingerprint: str, now: float, way: str = "") -> None:
         """Into the journal, outside of the lock: the disk may take its time."""
-        if self._journal is None:
-            return
-        from vfdeck.backend.journal import Event
+        from vfdeck.backend.entries import Entry, Event
 
         with self._lock:
             binding, holders = self._bindings.get(pf), self._holders.get(pf, frozenset())
-        self._journal.note(Event[event], pf, fingerprint, now, binding, holders)
+            self._noted.setdefault(pf, []).append(Entry(Event[event], pf, binding, fingerprint, now, "", way=way))
+        if self._journal is not None:
+            self._journal.note(Event[event], pf, fingerprint, now, binding, holders, way)
 
 
 def _as_told(pf: str, told: Told, known: TokenKnowledge) -> TokenKnowledge:

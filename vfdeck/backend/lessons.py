@@ -5,11 +5,12 @@ from __future__ import annotations
 import errno
 from collections.abc import Sequence
 
-from vfdeck.backend.changes import BindDriver, Change, Open, Outcome, SetToken, VerifyToken, target_of
+from vfdeck.backend.changes import BindDriver, Change, Open, Outcome, SetToken, TokenWay, VerifyToken, target_of
 from vfdeck.backend.facts import guarded, host_has
 from vfdeck.backend.kernel import Stage
 from vfdeck.backend.knowledge import TokenWatch
 from vfdeck.backend.model import Certainty, Role, Snapshot
+from vfdeck.backend.rotation import way
 
 #: The stages that judge a token, with the errnos that surely come before the judgement or from it. Any other may have come after
 #: it (vfio_device_open: no container, enabling the function), when a PF's token was set already.
@@ -41,7 +42,8 @@ def _set_all_the_same(stage: Stage | None, number: int, done: Sequence[str]) -> 
 def about_to(watch: TokenWatch, change: Change, before: Snapshot, now: float) -> None:
     """A change is about to be made that may set a token: whoever reads the journal meanwhile is told."""
     if _may_set(change, before) and isinstance(change, Open | SetToken) and change.token is not None:
-        watch.about_to_set(target_of(change), change.token, now)
+        taken = way(change, before) if isinstance(change, SetToken) else TokenWay.OPEN
+        watch.about_to_set(target_of(change), change.token, now, taken.value)
 
 
 def _may_set(change: Change, before: Snapshot) -> bool:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from vfdeck.backend.journal import Journal
 from vfdeck.backend.kernel import Kernel
+from vfdeck.backend.life import Life
 from vfdeck.backend.state_folder import StateFolder, default_path
 from vfdeck.backend.text import printable
 
@@ -33,7 +34,7 @@ class Memory:
         self._sudo = printable(environment.get("SUDO_USER", ""), 64)
         self._boot = _text(kernel, "/proc/sys/kernel/random/boot_id")
         self._host = _text(kernel, "/proc/sys/kernel/hostname")
-        self.journal = Journal(self._folder, self._boot, _machine(kernel) or self._host, self._user)
+        self.journal = Journal(self._folder, self._boot, _machine(kernel) or self._host, self._user, Life(kernel))
 
     def audit(self) -> AuditTrail:
         """A new audit trail; imported for the first change."""

@@ -170,6 +170,30 @@ class Suspect:
     fingerprint: str = ""  # of the one VF token in its command line or environment, which it will have set
 
 
+class Happened(enum.StrEnum):
+    """What happened to a PF's token."""
+
+    SET = "set"  # it was given this token
+    REFUSED = "refused"  # the kernel refused this token before it set anything
+    BEGUN = "begun"  # somebody began to give it this token: what came of it is not told (yet)
+    FOUND = "found"  # this token was shown to be in force; who set it is not known
+    DOUBTED = "doubted"  # this one, or whichever was known before, turned out not to be in force, or may not be
+
+
+@dataclass(frozen=True, slots=True)
+class TokenEvent:
+    """An event in the life of a PF's token, as a vfdeck wrote it down. Programs other than vfdeck write nothing down."""
+
+    what: Happened
+    time: float  # seconds since the epoch
+    fingerprint: str = ""  # of the token that it is about; "" where DOUBTED is about none that was known
+    by: str = ""  # the user, "" where that is not known
+    run: str = ""  # of vfdeck: the same for all that one run did, PID-RANDOM
+    own: bool = False  # this run
+    way: str = ""  # how it was set: "feature", "open", "borrowed" (`TokenWay`), "" where that is not told
+    confirmed: float | None = None  # when it was last shown to be in force; None: never that we know of
+
+
 @dataclass(frozen=True, slots=True)
 class TokenKnowledge:
     """What is known of one PF's token, never the token itself. Whether a VF needs it: `vfdeck.backend.need`."""
@@ -186,6 +210,8 @@ class TokenKnowledge:
     confirmed: float | None = None  # when it was last shown to be in force, seconds since the epoch
     suspects: tuple[Suspect, ...] = ()  # who may have set another one since
     begun: str = ""  # fingerprint of a token that another vfdeck began to set; it is not known whether it did
+    setting: bool = False  # that vfdeck lives still, so that it may be about to
+    events: tuple[TokenEvent, ...] = ()  # what vfdecks did to the token since the PF was bound, as far as it is told; oldest first
 
 
 class JobState(enum.StrEnum):

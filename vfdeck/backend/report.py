@@ -24,6 +24,7 @@ from vfdeck.backend.model import (
     Snapshot,
     Sriov,
     Suspect,
+    TokenEvent,
     TokenKnowledge,
     TokenState,
 )
@@ -165,6 +166,21 @@ def token_json(token: TokenKnowledge) -> dict[str, Any]:
         "confirmed": token.confirmed,
         "suspects": [_suspect(suspect) for suspect in token.suspects],
         "begun": token.begun or None,
+        "setting": token.setting,
+        "events": [_event(event) for event in token.events],
+    }
+
+
+def _event(event: TokenEvent) -> dict[str, Any]:
+    return {
+        "what": event.what.value,
+        "time": event.time,
+        "fingerprint": event.fingerprint or None,
+        "by": event.by or None,
+        "run": event.run or None,
+        "own": event.own,
+        "way": event.way or None,
+        "confirmed": event.confirmed,
     }
 
 

@@ -14,6 +14,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 
+from vfdeck.backend.errands import Errands
+
 #: How long to wait for another vfdeck that writes, seconds.
 PATIENCE = 1.0
 
@@ -91,6 +93,7 @@ class StateFolder:
 
     def __init__(self, path: str) -> None:
         self.path = path
+        self.errands = Errands()  # for those who cannot wait for a file system that may not answer
 
     def place(self, name: str) -> str:
         """The path of a file in it."""

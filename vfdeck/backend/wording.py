@@ -9,7 +9,17 @@ from collections.abc import Callable, Iterable, Sequence
 from vfdeck.backend.evidence import CAP_DAC_OVERRIDE, known
 from vfdeck.backend.facts import Facts, blocking_members
 from vfdeck.backend.kernel import Stage
-from vfdeck.backend.model import Function, Holder, Role, Snapshot, TokenKnowledge, TokenState, address_after
+from vfdeck.backend.model import (
+    Function,
+    Happened,
+    Holder,
+    Role,
+    Snapshot,
+    TokenEvent,
+    TokenKnowledge,
+    TokenState,
+    address_after,
+)
 from vfdeck.backend.token_rules import ArgumentFault, judge, parse_argument
 from vfdeck.backend.vfio import DEVICES
 
@@ -78,13 +88,42 @@ def token_history(knowledge: TokenKnowledge | None) -> str:
 def replaced_by(knowledge: TokenKnowledge) -> str:
     """Who may have replaced a token, and how that was seen, as a clause; "" where nobody is known to have had the chance."""
     if knowledge.begun:
-        return f"another vfdeck began to set #{knowledge.begun}, and it is not known whether it did"
+        what = "and has not finished" if knowledge.setting else "and it is not known whether it did"
+        return f"another vfdeck began to set #{knowledge.begun}, {what}"
     if not knowledge.suspects:
         return ""
     last = knowledge.suspects[-1]
     brought = f" and carries #{last.fingerprint}" if last.fingerprint else ""
     more = f", and {len(knowledge.suspects) - 1} more did" if knowledge.suspects[1:] else ""
     return f"{last.program} ({last.pid}) was seen to hold the PF{brought}{more}"
+
+
+#: How a token was set, by `TokenEvent.way`.
+WAYS_TAKEN = {
+    "open": "by opening the PF",
+    "feature": "on an open descriptor of vfdeck's",
+    "borrowed": "on another program's descriptor",
+}
+
+
+def token_event(event: TokenEvent) -> str:
+    """What happened to a token, in words, without the time: `set #1a2b3c4d by alice, by opening the PF`."""
+    name = f"#{event.fingerprint}" if event.fingerprint else "the token that was known"
+    who = f" by {event.by}" if event.by else ""
+    run = "" if event.own else f" in run {event.run} of vfdeck" if event.run else ""
+    way = f", {WAYS_TAKEN[event.way]}" if event.way in WAYS_TAKEN else ""
+    match event.what:
+        case Happened.SET:
+            shown = f"; last shown to be in force{_at(event.confirmed)}" if event.confirmed is not None else "; not confirmed"
+            return f"set {name}{who}{run}{way}{shown}"
+        case Happened.REFUSED:
+            return f"the kernel refused {name}, which was to be set{who}{run}{way}"
+        case Happened.BEGUN:
+            return f"began to set {name}{who}{run}{way}; what came of it is not told"
+        case Happened.FOUND:
+            return f"{name} was shown to be in force{who}{run}; nobody told that they set it"
+        case Happened.DOUBTED:
+            return f"{name} is not in force, or may not be{who and f' (found{who}{run})'}"
 
 
 def _at(seconds: float | None) -> str:

@@ -14,7 +14,7 @@ from vfdeck.app.failure import Failure
 from vfdeck.backend.model import Function, Role, Snapshot, TokenKnowledge, TokenState
 from vfdeck.backend.need import Need, need
 from vfdeck.backend.report import token_json
-from vfdeck.backend.wording import listing
+from vfdeck.backend.wording import listing, token_event
 from vfdeck.widgets.state import by_group, count_words, token_words
 
 VERSION = 1
@@ -34,7 +34,7 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         output.write(json.dumps(_report(snapshot, pfs), indent=1) + "\n")
     else:
-        output.write_lines(_lines(snapshot, pfs))
+        output.write_lines(_lines(snapshot, pfs, options.history))
     return KNOWN if all(_in_hand(snapshot, pf) for pf in pfs) else NOT_KNOWN
 
 
@@ -55,7 +55,7 @@ def _in_hand(snapshot: Snapshot, pf: Function) -> bool:
 
 
 # -- text ------------------------------------------------------------------------------------------------------------------
-def _lines(snapshot: Snapshot, pfs: list[Function]) -> Iterator[str]:
+def _lines(snapshot: Snapshot, pfs: list[Function], whole: bool) -> Iterator[str]:
     if not pfs:
         yield "no PF here: no function has SR-IOV"
     for pf in pfs:
@@ -64,6 +64,8 @@ def _lines(snapshot: Snapshot, pfs: list[Function]) -> Iterator[str]:
         if known is not None:
             for text in history(known):
                 yield from outcomes.wrapped(text, "  ")
+            if whole:
+                yield from _events(known)
         if pf.on_vfio:
             yield f"  VFs in use: {count_words(snapshot.users_of(pf.bdf))}"
         for vfs, about in _alike(snapshot, pf):
@@ -71,6 +73,14 @@ def _lines(snapshot: Snapshot, pfs: list[Function]) -> Iterator[str]:
     for problem in snapshot.problems:
         if "/sys/" not in problem.path:
             yield from outcomes.wrapped(f"{problem.what} ({problem.path})", "not known: ")
+
+
+def _events(known: TokenKnowledge) -> Iterator[str]:
+    """What vfdecks did to it since the PF was bound, a line for each."""
+    if known.state is not TokenState.NONE and not known.events:
+        yield "  no vfdeck has written down that it did anything to this token"
+    for event in known.events:
+        yield from outcomes.wrapped(token_event(event), f"  {_at(event.time).removeprefix(' at ')}  ")
 
 
 def history(known: TokenKnowledge) -> Iterator[str]:
@@ -83,7 +93,8 @@ def history(known: TokenKnowledge) -> Iterator[str]:
     if known.confirmed is not None:
         yield f"last shown to be in force{_at(known.confirmed)}"
     if known.begun:
-        yield f"another vfdeck began to set #{known.begun}; whether it did is not known"
+        what = "it has not finished" if known.setting else "whether it did is not known"
+        yield f"another vfdeck began to set #{known.begun}; {what}"
     for suspect in known.suspects:
         which = f"#{suspect.fingerprint}, which it carries" if suspect.fingerprint else "another one"
         yield f"{suspect.program} ({suspect.pid}) was seen to hold the PF{_at(suspect.seen)}: it may have set {which} (inferred)"
