@@ -31,7 +31,7 @@ class Memory:
         self._folder = None if place is None else StateFolder(place)
         self._uid = kernel.euid
         self._login = _login(kernel)
-        self._sudo = printable(environment.get("SUDO_USER", ""), 64)
+        self._sudo = _sudo(environment) if kernel.euid == 0 else ""
         self._boot = _text(kernel, "/proc/sys/kernel/random/boot_id")
         self._host = _text(kernel, "/proc/sys/kernel/hostname")
         self.journal = Journal(self._folder, self._boot, _machine(kernel) or self._host, self._user, Life(kernel))
@@ -44,21 +44,35 @@ class Memory:
         return AuditTrail(self._folder, {"host": self._host, "boot": self._boot, **who})
 
     def _user(self) -> str:
-        """The name of who is behind this process, else the number: who called sudo, else who logged in, else whom it runs as."""
-        if self._sudo:
-            return self._sudo
-        import pwd
+        """The name of who is behind this process, else the number: who logged in, else who called sudo, else whom it runs as.
 
+        The kernel keeps the first; the second is a variable, which anybody may set who may set variables.
+        """
+        if self._login is None and self._sudo:
+            return self._sudo
         uid = self._uid if self._login is None else self._login
-        try:
-            return printable(pwd.getpwuid(uid).pw_name)
-        except (KeyError, OverflowError):
-            return str(uid)
+        return _name(uid) or str(uid)
 
 
 def memory_of(kernel: Kernel, environment: Mapping[str, str]) -> Memory | None:
     """The memory of the machine that a kernel is of; None where nothing is kept."""
     return None if kernel.simulated or kernel.is_tree else Memory(kernel, environment)
+
+
+def _sudo(environment: Mapping[str, str]) -> str:
+    """Who called sudo, where its two variables agree on that."""
+    uid, name = environment.get("SUDO_UID", ""), printable(environment.get("SUDO_USER", ""), 64)
+    return name if uid.isascii() and uid.isdecimal() and len(uid) < 12 and _name(int(uid)) == name else ""
+
+
+def _name(uid: int) -> str:
+    """As the user database has it, "" where it has none."""
+    import pwd
+
+    try:
+        return printable(pwd.getpwuid(uid).pw_name, 64)
+    except (KeyError, OverflowError):
+        return ""
 
 
 def _login(kernel: Kernel) -> int | None:
