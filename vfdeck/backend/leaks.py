@@ -13,13 +13,14 @@ from dataclasses import dataclass
 
 from vfdeck.backend import workload
 from vfdeck.backend.kernel import Kernel
+from vfdeck.backend.well_known import well_known
 
 COMMAND_LINE, ENVIRONMENT = "command line", "environment"
 
 
 @dataclass(frozen=True, slots=True)
 class Leak:
-    """A token in a program's command line or environment. `well_known`: it stands in public documentation, so it is no secret."""
+    """A token in a program's command line or environment. `well_known`: everybody knows it (`well_known.toml`)."""
 
     pid: int
     program: str
@@ -75,7 +76,7 @@ def _of_program(kernel: Kernel, pid: int, texts: dict[str, list[str]]) -> Iterat
     who = workload.process(pid, name, arguments=arguments, cgroup=cgroup)
     for place, tokens in carried.items():
         for token in sorted(tokens, key=lambda token: token.fingerprint):
-            yield Leak(pid, who.name, place, token.fingerprint, token.well_known, who.vm, who.container)
+            yield Leak(pid, who.name, place, token.fingerprint, well_known(token) is not None, who.vm, who.container)
 
 
 def _read(kernel: Kernel, pid: int, name: str) -> str:

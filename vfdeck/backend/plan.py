@@ -43,6 +43,7 @@ from vfdeck.backend.predict.seen import NOT_SEEN, Seen
 from vfdeck.backend.token import Token
 from vfdeck.backend.usage.said import losses, severe
 from vfdeck.backend.usage.values import Usage
+from vfdeck.backend.well_known import well_known
 from vfdeck.backend.wording import listing, role_of
 
 _DRIVER_NAME = re.compile(r"[A-Za-z0-9_.+ -]{1,100}")
@@ -264,8 +265,9 @@ def _unbind_warnings(_: UnbindDriver, scene: _Scene) -> Iterator[str]:
 
 
 def _weak(token: Token | None) -> Iterator[str]:
-    if token is not None and token.well_known:
-        yield "this token stands in public documentation: it is no secret"
+    known = None if token is None else well_known(token)
+    if known is not None:
+        yield f"this token is no secret: {known.words}"
 
 
 def _token_warnings(change: SetToken, scene: _Scene) -> Iterator[str]:

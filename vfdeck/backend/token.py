@@ -9,21 +9,6 @@ from __future__ import annotations
 
 import uuid
 
-#: Tokens that stand in public documentation and examples: known to everybody, so no secret.
-WELL_KNOWN = frozenset(
-    uuid.UUID(text)
-    for text in (
-        "00000000-0000-0000-0000-000000000000",
-        "2ab74924-c335-45f4-9b16-8569e5b08258",
-        "14d63f20-8445-11ea-8900-1f9ce7d5650d",
-        "02bddbbf-bbb0-4d79-886b-91bad3fbb510",
-        "00112233-4455-6677-8899-aabbccddeeff",
-        "11111111-1111-1111-1111-111111111111",
-        "12345678-1234-1234-1234-123456789abc",
-        "ffffffff-ffff-ffff-ffff-ffffffffffff",
-    )
-)
-
 
 class TokenError(ValueError):
     """A text that is no UUID; the message says what is wrong and where, and never repeats the text itself."""
@@ -67,11 +52,6 @@ class Token:
         import hashlib  # on demand: costly, and most commands show no token
 
         return hashlib.sha256(b"vfdeck VF token\0" + self._secret).hexdigest()[:8]
-
-    @property
-    def well_known(self) -> bool:
-        """Whether this is a value from public documentation, known to everybody."""
-        return uuid.UUID(bytes=self._secret) in WELL_KNOWN
 
     def __eq__(self, other: object) -> bool:
         import hmac

@@ -17,6 +17,7 @@ from textual.message import Message
 from textual.widgets import Input, Static
 
 from vfdeck.backend.token import Token, TokenError
+from vfdeck.backend.well_known import NIL, well_known
 from vfdeck.widgets.state import Tone
 
 #: What the field takes, and what is said of a token that was made and never shown.
@@ -40,9 +41,10 @@ def judge(text: str) -> Verdict:
         token = Token.parse(text)
     except TokenError as error:
         return Verdict(None, f"✗ {error}", Tone.BAD)
-    if token.reveal() == bytes(16):
+    known = well_known(token)
+    if known is not None and known.entry == NIL:
         return Verdict(token, "! the nil UUID: DPDK takes it for “no token”, and it is everybody's first guess", Tone.WARN)
-    if token.well_known:
+    if known is not None:
         return Verdict(token, "! this value stands in public documentation: everybody knows it, so it guards nothing", Tone.WARN)
     read = "" if text == token.reveal_text() else ", read as lower case 8-4-4-4-12"
     return Verdict(token, f"✓ a UUID{read} · fingerprint #{token.fingerprint}", Tone.GOOD)

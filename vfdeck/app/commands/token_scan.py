@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from vfdeck.app.commands import hosts, output
 from vfdeck.backend.leaks import COMMAND_LINE, Leak, Leaks, leaks
 from vfdeck.backend.model import Snapshot, TokenState
+from vfdeck.backend.well_known import by_fingerprint
 
 VERSION = 1
 #: Exit statuses: none was found; one was; none was seen, but not everything could be looked at (EX_NOPERM).
@@ -75,5 +76,6 @@ def concerned(seen: Leaks, snapshot: Snapshot) -> list[str]:
 def _line(leak: Leak) -> str:
     readers = "everybody on this host" if leak.place == COMMAND_LINE else "its user and root"
     where = "".join(f", {part}" for part in (f"VM {leak.vm}" if leak.vm else "", leak.container) if part)
-    known = "  WELL KNOWN: it stands in public documentation" if leak.well_known else ""
+    public = by_fingerprint(leak.fingerprint)
+    known = f"  WELL KNOWN: {public.words}" if public else ""
     return f"#{leak.fingerprint}  {leak.program} ({leak.pid}){where}  in its {leak.place}, for {readers} to read{known}"

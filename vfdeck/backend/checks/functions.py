@@ -5,7 +5,6 @@ Every check is one finding, of one function, or of all that have it in common.
 
 from __future__ import annotations
 
-import functools
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -19,8 +18,8 @@ from vfdeck.backend.checks.scene import Scene, named
 from vfdeck.backend.evidence import Unread, parameter, text_of
 from vfdeck.backend.facts import BRIDGE, blocking_members
 from vfdeck.backend.model import Function, Role, TokenState
-from vfdeck.backend.token import WELL_KNOWN, Token
 from vfdeck.backend.vfio import DEVICES
+from vfdeck.backend.well_known import by_fingerprint
 from vfdeck.backend.wording import listing, programs, token_history
 
 ETHERNET = 0x0200
@@ -141,17 +140,9 @@ def _token(fleet: _Fleet, pf: Function) -> Iterator[Check]:
         yield fleet.note(question, token_history(known), entry="D3", subject=pf.bdf, weight=Severity.WARNING)
     elif state is TokenState.UNKNOWN:
         yield fleet.unknown(question, token_history(known), entry="D3", subject=pf.bdf, weight=Severity.WARNING)
-    elif known is not None and known.fingerprint in _well_known():
-        entry = _well_known()[known.fingerprint]
-        text = "all zero: DPDK and QEMU take it for none" if entry == "D14" else "it stands in public documentation"
-        yield fleet.note("Is its token a secret?", text, entry=entry, subject=pf.bdf, weight=Severity.ERROR)
+    elif known is not None and (public := by_fingerprint(known.fingerprint)):
+        yield fleet.note("Is its token a secret?", public.words, entry=public.entry, subject=pf.bdf, weight=Severity.ERROR)
     yield from _trust(fleet, pf)
-
-
-@functools.cache
-def _well_known() -> dict[str, str]:
-    """The entries of public tokens, by fingerprint."""
-    return {Token(value.bytes).fingerprint: "D14" if value.int == 0 else "D19" for value in WELL_KNOWN}
 
 
 def _trust(fleet: _Fleet, pf: Function) -> Iterator[Check]:
