@@ -344,3 +344,55 @@ def test_scan_offers_rotation(capsys: pytest.CaptureFixture[str]) -> None:
     text = capsys.readouterr().out
     assert f"vfdeck token rotate {BUSY} --out FILE" in text
     assert FREE not in text
+
+
+# -- what a program reads --------------------------------------------------------------------------------------------------
+def test_who_must_be_told_as_json(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    for more in (("--dry-run",), ("--yes",)):
+        assert main(["token", "rotate", BUSY, "--out", str(tmp_path / "t"), "--demo", "--json", *more]) == 0
+        value = validate(capsys.readouterr().out, "change-v1.json")
+        assert value["change"]["kind"] == "rotate"
+        told = {(one["bdf"], one["pid"], one["program"], one["vm"], one["certainty"]) for one in value["must_be_told"]}
+        assert told == {
+            (BUSY, 3817, "dpdk-testpmd", None, "inferred"),
+            ("0000:03:02.0", 4242, "qemu-system-x86", "web-1", "inferred"),
+            ("0000:03:02.1", 4391, "qemu-system-x86", "web-2", "inferred"),
+        }
+        assert value["unseen"] == 0
+    assert main(["token", "set", FREE, "--generate", "--out", str(tmp_path / "u"), "--demo", "--json", "--yes"]) == 0
+    value = validate(capsys.readouterr().out, "change-v1.json")
+    assert (value["change"]["kind"], value["must_be_told"]) == ("set token", [])
+
+
+def test_a_token_that_was_not_made_has_no_fingerprint(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    arguments = ["token", "rotate", BUSY, "--out", str(tmp_path / "t"), "--demo"]
+    assert main([*arguments, "--dry-run"]) == 0
+    text = capsys.readouterr().out
+    assert f"{BUSY}: set the new token\n" in text
+    assert "whether the new token is the right one" in text
+    assert "token #" not in text
+    assert main([*arguments, "--dry-run", "--json"]) == 0
+    told = capsys.readouterr()
+    assert validate(told.out, "change-v1.json")["change"]["token"] is None
+    assert "token #" not in told.out + told.err
+
+
+def test_a_token_that_is_given_has_one_before_it_is_set(capsys: pytest.CaptureFixture[str], control: str) -> None:
+    assert main(["token", "set", FREE, "--token-file", control, "--dry-run", "--demo"]) == 0
+    assert f"set token #{Token.parse(Path(control).read_text()).fingerprint}" in capsys.readouterr().out
+
+
+def test_a_wrong_token_is_explained(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.write_text(Token.generate().reveal_text())
+    other.chmod(0o600)
+    arguments = ["token", "verify", VF, "--token-file", str(other), "--demo"]
+    assert main(arguments) == 1
+    text = " ".join(capsys.readouterr().out.split())
+    assert "D2: Incorrect VF token" in text
+    assert "rule The token given must be the PF's present one." in text
+    assert f"check vfdeck token status {BUSY}" in text
+    assert "do Get the present token from whoever set it." in text
+    assert main([*arguments, "--json"]) == 1
+    why = validate(capsys.readouterr().out, "change-v1.json")["outcome"]["explanation"]
+    assert (why["entry"], bool(why["rule"]), bool(why["check"]), bool(why["do"])) == ("D2", True, True, True)

@@ -313,7 +313,22 @@ def test_to_a_command(tmp_path: Path) -> None:
     assert "was not set" in to.withdraw()
 
 
-@pytest.mark.parametrize(("command", "what"), [("false", "exited with status 1"), ("/no/such/program", "cannot run")])
+@pytest.mark.parametrize("command", ["sh -c 'read token'", "head -c 36", "sha256sum"])
+def test_commands_that_take_it(command: str) -> None:
+    assert delivery(to_command=command).deliver(TOKEN).startswith("handed to ")
+
+
+@pytest.mark.parametrize(
+    ("command", "what"),
+    [
+        ("false", "exited with status 1"),
+        ("/no/such/program", "cannot run"),
+        ("true", "true ended well without reading the token"),
+        ("sh -c 'exec <&-'", "without reading the token"),
+        ("head -c 20", "without reading the token"),
+        ("sh -c 'kill -9 $$'", "was ended by signal 9"),
+    ],
+)
 def test_a_command_that_does_not_take_it(command: str, what: str) -> None:
     with pytest.raises(Failure) as told:
         delivery(to_command=command).deliver(TOKEN)

@@ -17,8 +17,6 @@ from vfdeck import __version__
 from vfdeck.app import arguments, argv, failure
 from vfdeck.app.failure import Failure
 
-_NO_FILE = "/dev/null"
-
 #: The commands in whose memory tokens may be.
 _WITH_TOKENS = frozenset({"dashboard", "demo", "token", "open", "record", "replay"})
 
@@ -192,10 +190,10 @@ def main(typed: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return failure.INTERRUPTED
     except BrokenPipeError:
-        _discard_output()
+        failure.discard_output()
         return failure.BROKEN_PIPE
     except OSError as error:
-        _discard_output()
+        failure.discard_output()
         return complain(failure.IO, f"cannot go on: {error.strerror or error}")
     except Exception as error:
         return complain(failure.SOFTWARE, _fault(error))
@@ -234,13 +232,6 @@ def complain(status: int, line: str) -> int:
     with suppress(OSError, ValueError):
         print(f"vfdeck: {argv.without_tokens(line)}", file=sys.stderr, flush=True)
     return status
-
-
-def _discard_output() -> None:
-    """Nobody reads what is left in the buffers: keep the interpreter from trying to write it when it exits."""
-    sink = os.open(_NO_FILE, os.O_WRONLY)
-    os.dup2(sink, 1)
-    os.close(sink)
 
 
 def _fault(error: Exception) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 #: Exit statuses as in sysexits.h.
 USAGE = os.EX_USAGE  # 64: the command line is wrong
@@ -28,3 +29,16 @@ class Failure(Exception):
         super().__init__(line)
         self.status = status
         self.line = line
+
+
+def interrupted(what: str) -> Failure:
+    """Where a person was asked for something, and pressed Ctrl-C; `what` became of it. The line starts anew, behind the ^C."""
+    print(file=sys.stderr, flush=True)
+    return Failure(INTERRUPTED, f"interrupted; {what}")
+
+
+def discard_output() -> None:
+    """Nobody reads what is left in the buffers: keep the interpreter from trying to write it when it exits."""
+    sink = os.open("/dev/null", os.O_WRONLY)
+    os.dup2(sink, 1)
+    os.close(sink)

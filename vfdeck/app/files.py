@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from typing import TextIO
 
@@ -20,5 +21,22 @@ def new_file(path: str) -> TextIO:
             os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600), "w", encoding="utf-8"
         )
     except (OSError, ValueError) as error:
-        reason = (error.strerror if isinstance(error, OSError) else None) or "not a path"
-        raise Failure(failure.CANNOT_CREATE, f"{printable(path)}: {reason}; expected the name of a new file") from None
+        raise _cannot_make(path, error) from None
+
+
+def demand_new(path: str) -> None:
+    """Raise Failure where `new_file` surely could not make this one: before anybody is asked for anything."""
+    try:
+        folder = os.path.dirname(path) or "."
+        if os.path.lexists(path):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+        os.stat(folder)
+        if not os.access(folder, os.W_OK | os.X_OK, effective_ids=True):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except (OSError, ValueError) as error:
+        raise _cannot_make(path, error) from None
+
+
+def _cannot_make(path: str, error: OSError | ValueError) -> Failure:
+    reason = (error.strerror if isinstance(error, OSError) else None) or "not a path"
+    return Failure(failure.CANNOT_CREATE, f"{printable(path)}: {reason}; expected the name of a new file")

@@ -6,15 +6,19 @@ It goes there before the kernel gets it, so that no token is in force that nobod
 from __future__ import annotations
 
 import argparse
+import fcntl
 import os
+import shutil
 import subprocess
 import sys
+import termios
 from contextlib import suppress
 from typing import Protocol
 
 from vfdeck.app import failure
 from vfdeck.app.failure import Failure
-from vfdeck.app.files import new_file
+from vfdeck.app.files import demand_new, new_file
+from vfdeck.app.terminal import terminal_kept
 from vfdeck.app.token_sources import ended, words
 from vfdeck.backend.text import printable
 from vfdeck.backend.token import Token
@@ -31,11 +35,18 @@ class Delivery(Protocol):
 
 
 def wanted(options: argparse.Namespace) -> Delivery | None:
-    """The delivery that the options name. Raises Failure where there is no terminal to show it on, or no command."""
+    """The delivery that the options name. Raises Failure where it surely cannot be: a file that is there, no such command, no
+    terminal to show it on.
+    """
     if options.out is not None:
+        demand_new(options.out)
         return _File(options.out)
     if options.to_command is not None:
-        return _Command(words(options.to_command, "--to-command"))
+        arguments = words(options.to_command, "--to-command")
+        if shutil.which(arguments[0]) is None:
+            line = f"cannot run {printable(arguments[0])}: there is no such program, or it may not be run; nothing was set"
+            raise Failure(failure.UNAVAILABLE, line)
+        return _Command(arguments)
     if options.show:
         if sys.stdout is None or not sys.stdout.isatty():
             raise Failure(failure.USAGE, "--show needs a terminal on standard output; --out and --to-command need none")
@@ -78,18 +89,50 @@ class _Command:
     def deliver(self, token: Token) -> str:
         """Its output goes to standard error: what vfdeck prints itself may be meant for a program."""
         name = printable(self._arguments[0])
-        text = token.reveal_text().encode() + b"\n"
-        try:
-            done = subprocess.run(self._arguments, input=text, stdout=2, check=False)
-        except (OSError, ValueError) as error:
-            reason = (error.strerror if isinstance(error, OSError) else None) or "not a command"
-            raise Failure(failure.UNAVAILABLE, f"cannot run {name}: {reason}; nothing was set") from None
-        if done.returncode:
-            raise Failure(failure.UNAVAILABLE, f"{name} {ended(done.returncode)}; nothing was set")
+        with terminal_kept("nothing was set"):
+            try:
+                status, unread = _given(self._arguments, token)
+            except (OSError, ValueError) as error:
+                reason = (error.strerror if isinstance(error, OSError) else None) or "not a command"
+                raise Failure(failure.UNAVAILABLE, f"cannot run {name}: {reason}; nothing was set") from None
+        if status:
+            raise Failure(failure.UNAVAILABLE, f"{name} {ended(status)}; nothing was set")
+        if unread:
+            raise Failure(failure.UNAVAILABLE, f"{name} ended well without reading the token, so nobody has it; nothing was set")
         return f"handed to {name}"
 
     def withdraw(self) -> str:
         return f"{printable(self._arguments[0])} was given a token that was not set: forget it there"
+
+
+def _given(arguments: list[str], token: Token) -> tuple[int, bool]:
+    """Run a command with a token on its standard input: how it ended, and whether part of the token was left unread.
+
+    A pipe holds what nobody has read, even after its last reader has gone, as long as one end of ours is open.
+    """
+    reader, writer = os.pipe2(os.O_CLOEXEC)
+    try:
+        os.write(writer, token.reveal_text().encode() + b"\n")  # fits into any pipe
+        with subprocess.Popen(arguments, stdin=reader, stdout=2) as process:
+            os.close(writer)
+            writer = -1
+            try:
+                status = process.wait()
+            except BaseException:
+                process.kill()
+                raise
+        return status, _left(reader) > len(b"\n")  # who counts characters leaves the end of the line
+    finally:
+        os.close(reader)
+        if writer >= 0:
+            os.close(writer)
+
+
+def _left(pipe: int) -> int:
+    """How many bytes a pipe holds."""
+    count = bytearray(4)
+    fcntl.ioctl(pipe, termios.FIONREAD, count)
+    return int.from_bytes(count, sys.byteorder)
 
 
 class _Screen:

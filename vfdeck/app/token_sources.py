@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import select
 import shlex
 import stat
 import subprocess
@@ -15,11 +16,15 @@ import sys
 
 from vfdeck.app import failure
 from vfdeck.app.failure import Failure
+from vfdeck.app.terminal import terminal_kept
 from vfdeck.backend.text import printable
 from vfdeck.backend.token import Token, TokenError
 
 #: Bytes that are read at most: a token's line has 46 of them in its longest spelling.
 _ENOUGH = 4096
+#: How long a pipe may be silent before it is said what is waited for, milliseconds.
+_PATIENCE = 500
+_NOT_READ = "no token was read"
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
@@ -75,18 +80,32 @@ def _read(fd: int) -> bytes:
 def _from_file(path: str) -> bytes:
     """Links are followed (secrets of pods and `<(...)` are links); what was opened is judged, not its name."""
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY)
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK)  # a pipe opens before somebody writes
     except (OSError, ValueError) as error:
         reason = (error.strerror if isinstance(error, OSError) else None) or "not a path"
         raise Failure(failure.NO_INPUT, f"{printable(path)}: {reason}; expected a file with a token") from None
     try:
         if not _is_unnamed(fd):
             _demand_private(path, os.fstat(fd))
+        if stat.S_ISFIFO(os.fstat(fd).st_mode):
+            _wait_for_writer(fd, path)
         return _read(fd)
     except OSError as error:
         raise Failure(failure.NO_INPUT, f"{printable(path)}: {error.strerror}; expected a file with a token") from None
     finally:
         os.close(fd)
+
+
+def _wait_for_writer(fd: int, path: str) -> None:
+    """Wait until somebody has written to a pipe; who waits for long is told what for. Raises Failure where it was interrupted."""
+    waiting = select.poll()
+    waiting.register(fd, select.POLLIN)
+    with terminal_kept(_NOT_READ):
+        if not waiting.poll(_PATIENCE):
+            line = f"waiting for somebody to write a token into {printable(path)}; Ctrl-C ends it"
+            print(line, file=sys.stderr, flush=True)
+            waiting.poll()
+    os.set_blocking(fd, True)
 
 
 def _is_unnamed(fd: int) -> bool:
@@ -130,7 +149,8 @@ def _from_stdin() -> bytes:
         if sys.stdin.isatty():
             import getpass
 
-            return getpass.getpass("VF token (not shown): ").encode("utf-8", "surrogateescape")
+            with terminal_kept(_NOT_READ):
+                return getpass.getpass("VF token (not shown): ").encode("utf-8", "surrogateescape")
         return _read(sys.stdin.fileno())
     except EOFError:
         return b""
@@ -142,7 +162,8 @@ def _from_stdin() -> bytes:
 def _from_command(arguments: list[str]) -> bytes:
     name = printable(arguments[0])
     try:
-        done = subprocess.run(arguments, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=False)
+        with terminal_kept(_NOT_READ):
+            done = subprocess.run(arguments, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=False)
     except (OSError, ValueError) as error:
         reason = (error.strerror if isinstance(error, OSError) else None) or "not a command"
         raise Failure(failure.NO_INPUT, f"cannot run {name}: {reason}; expected a command that prints a token") from None

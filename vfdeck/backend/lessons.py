@@ -20,13 +20,15 @@ _JUDGED = {
 }
 
 
-def may_have_set(outcome: Outcome) -> bool:
-    """Whether the token that a change was to give a PF may be in force now.
+def may_have_set(outcome: Outcome, borrowed: bool = False) -> bool:
+    """Whether the token that a change was to give a PF may be in force now. `borrowed`: through another program's descriptor.
 
-    Opening a PF with a token sets it before the device itself is opened, so a later failure of the same call leaves it set.
+    Opening a PF with a token sets it before the device itself is opened, so a later failure of the same call leaves it set. What
+    a check found to be another token, somebody set in the same moment; a borrowed descriptor may also be another PF's, which has
+    the token now.
     """
     if outcome.ok:
-        return outcome.verified is not False  # else somebody set another one in the same moment
+        return outcome.verified is not False or borrowed
     if not outcome.attempted:
         return False
     return outcome.blocked or _set_all_the_same(outcome.stage, outcome.errno, outcome.done)

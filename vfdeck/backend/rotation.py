@@ -145,9 +145,14 @@ def by_name_only(view: Snapshot, bdfs: Iterable[str]) -> Iterator[str]:
         yield f"{listing(programs(doubtful))}: anybody can make such a file; if it is the node, EBUSY is to be expected"
 
 
+def concerned(pf: str, view: Snapshot) -> list[Holder]:
+    """The other programs that have the PF or one of its VFs, the PF's first: started again, they need the new token."""
+    return [h for f in (pf, *(vf.bdf for vf in view.vfs_of(pf))) for h in surely(view.holders_of(f)) if not h.own]
+
+
 def _who_must_be_told(pf: str, view: Snapshot) -> Iterator[str]:
     """Who cannot start again before its configuration has the new token."""
-    holders = {h.pid: h for f in (pf, *(vf.bdf for vf in view.vfs_of(pf))) for h in surely(view.holders_of(f)) if not h.own}
+    holders = {h.pid: h for h in concerned(pf, view)}
     vms = [f"{h.vm} ({h.program} {h.pid})" for h in holders.values() if h.vm]
     others = [f"{h.program} ({h.pid})" for h in holders.values() if not h.vm]
     if vms:

@@ -10,12 +10,12 @@ from __future__ import annotations
 import errno
 from dataclasses import dataclass
 
-from vfdeck.backend.changes import Change, Explanation, SetToken, VerifyToken
-from vfdeck.backend.facts import pf_of
+from vfdeck.backend.changes import Change, Explanation, OpenPath, SetToken, VerifyToken
+from vfdeck.backend.explain import explain as explain_refusal
+from vfdeck.backend.facts import Facts
 from vfdeck.backend.kernel import Kernel, Refusal, Stage
 from vfdeck.backend.model import Snapshot
 from vfdeck.backend.vfio import DEVICES, Program, rung
-from vfdeck.backend.wording import token_history
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,15 +95,9 @@ def _must_be_vf(kernel: Kernel, bdf: str) -> None:
 
 def explain(change: Change, before: Snapshot, verdict: Verdict) -> Explanation | None:
     """What a verdict other than yes means; None where there is nothing to say."""
-    pf = pf_of(before, change.bdf) if isinstance(change, VerifyToken) else None
     if isinstance(change, VerifyToken) and verdict.right is False:
-        return Explanation(
-            "note",
-            f"It is not the token of {pf.bdf if pf else 'its PF'}",
-            "A VF of a PF on vfio-pci opens only with the PF's present token; the kernel compared and refused.",
-            f"{token_history(before.tokens.get(pf.bdf) if pf else None)} The token asked about is #{change.token.fingerprint}.",
-            do=("Ask whoever set the token, or set a new one: programs that hold VFs go on, new opens need the new token.",),
-        )
+        stage = Stage.GET_DEVICE_FD if change.path is OpenPath.GROUP else Stage.BIND_IOMMUFD
+        return next(iter(explain_refusal(Facts(before, change, stage, errno.EACCES, change.bdf))), None)
     if isinstance(change, VerifyToken) and verdict.right is None:
         return Explanation(
             "note",

@@ -7,7 +7,7 @@ import json
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,37 +60,44 @@ class Result:
     status: int = 0
 
 
-def change(host: Host, wanted: Change, options: argparse.Namespace, first: Callable[[], None] = lambda: None) -> Result:
-    """Plan, show, ask, do. `first` is called once it was agreed to, before anything is done.
+def change(
+    host: Host,
+    wanted: Change,
+    options: argparse.Namespace,
+    first: Callable[[], None] = lambda: None,
+    worded: Callable[[Plan], Plan] = lambda plan: plan,
+) -> Result:
+    """Plan, show, ask, do. `first` is called once it was agreed to, before anything is done; `worded` words a plan as it is shown.
 
-    Nothing is printed but the plan; on standard error where standard output is for JSON.
+    Nothing is printed but the plan; on standard error where standard output is for JSON. Raises Failure: 130 where the question was
+    interrupted.
     """
     before = host.snapshot()
     plan = host.plan(wanted, before)
-    tell(outcomes.plan_text(plan), options)
+    tell(outcomes.plan_text(worded(plan)), options)
     if plan.impossible:
-        return Result(plan, before, status=failure.UNAVAILABLE)
+        return Result(worded(plan), before, status=failure.UNAVAILABLE)
     if options.dry_run:
-        return Result(plan, before)
+        return Result(worded(plan), before)
     if not options.yes:
         _demand_somebody()
         while True:
             if not _agreed(plan):
                 print(f"nothing was done{_HINTS[_wanted(plan)]}", file=sys.stderr)
-                return Result(plan, before, status=DECLINED)
+                return Result(worded(plan), before, status=DECLINED)
             before = host.snapshot()
             now = host.plan(wanted, before)
             if now.same_as(plan):
                 break
             plan = now  # programs come and go while a plan is read
-            tell(("This has changed meanwhile:", *outcomes.plan_text(plan)), options)
+            tell(("This has changed meanwhile:", *outcomes.plan_text(worded(plan))), options)
             if plan.impossible:
-                return Result(plan, before, status=failure.UNAVAILABLE)
+                return Result(worded(plan), before, status=failure.UNAVAILABLE)
     first()
     with _telling_of_waits(host):
         outcome = host.perform(wanted, plan)
     _tell_of_memory(host)
-    return Result(plan, before, outcome, outcomes.status(outcome))
+    return Result(worded(plan), before, outcome, outcomes.status(outcome))
 
 
 def _tell_of_memory(host: Host) -> None:
@@ -135,6 +142,27 @@ def tell(lines: Iterable[str], options: argparse.Namespace) -> None:
         sys.stdout.flush()
 
 
+def tell_result(lines: Iterable[str], options: argparse.Namespace) -> None:
+    """Print what came of a change: what was done is done, so where nobody reads standard output it goes to standard error."""
+    told = list(lines)
+    with _not_lost("".join(f"{line}\n" for line in told)):
+        tell(told, options)
+
+
+@contextmanager
+def _not_lost(text: str) -> Iterator[None]:
+    """Print `text` on standard error where standard output cannot take it."""
+    try:
+        yield
+    except (OSError, Failure) as error:
+        if isinstance(error, OSError):
+            failure.discard_output()
+        reason = (error.strerror if isinstance(error, OSError) else None) or "it is closed"
+        line = f"vfdeck: cannot write to standard output: {reason}; what it was to get:"
+        with suppress(OSError):
+            print(line, text, sep="\n", end="", file=sys.stderr, flush=True)
+
+
 def report(result: Result, options: argparse.Namespace, more: dict[str, Any]) -> None:
     """Print JSON as described by schema/change-v1.json, with what a command adds."""
     host = result.before.host
@@ -148,7 +176,10 @@ def report(result: Result, options: argparse.Namespace, more: dict[str, Any]) ->
         "status": result.status,
         **more,
     }
-    output.write(json.dumps(value, indent=1) + "\n")
+    text = json.dumps(value, indent=1) + "\n"
+    with _not_lost(text):
+        output.write(text)
+        sys.stdout.flush()
 
 
 def remark(snapshot: Snapshot) -> list[str]:
@@ -184,5 +215,8 @@ def _agreed(plan: Plan) -> bool:
 
 
 def _answer() -> str:
-    """What was typed; nothing at the end of input."""
-    return sys.stdin.readline().strip()
+    """What was typed; nothing at the end of input. Raises Failure where it was interrupted."""
+    try:
+        return sys.stdin.readline().strip()
+    except KeyboardInterrupt:
+        raise failure.interrupted("nothing was done") from None

@@ -94,6 +94,7 @@ def explanation_text(why: Explanation) -> Iterator[str]:
     yield from wrapped(why.title, f"{why.entry}: " if why.entry not in ("plan", "unknown", "note") else "")
     texts = [("rule", why.rule), ("why", why.why), *(("for", text) for text in why.evidence_for)]
     texts += [*(("against", text) for text in why.evidence_against), *(("open", text) for text in why.evidence_open)]
+    texts += [("check", text) for text in why.check]
     texts += [("do", text) for text in why.do]
     for label, text in texts:
         if text:
@@ -184,5 +185,6 @@ def _explanation_json(why: Explanation) -> dict[str, Any]:
         "for": list(why.evidence_for),
         "against": list(why.evidence_against),
         "open": list(why.evidence_open),
+        "check": list(why.check),
         "do": list(why.do),
     }

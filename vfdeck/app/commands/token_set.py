@@ -5,17 +5,20 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from vfdeck.app import failure, token_delivery, token_sources
 from vfdeck.app.commands import changing, hosts, outcomes
 from vfdeck.app.failure import Failure
 from vfdeck.app.token_delivery import Delivery
-from vfdeck.backend import lessons
-from vfdeck.backend.changes import Outcome, SetToken, TokenWay, target_of
+from vfdeck.backend import lessons, rotation
+from vfdeck.backend.changes import Outcome, Plan, SetToken, TokenWay, target_of
 from vfdeck.backend.leaks import Leaks, leaks
+from vfdeck.backend.local_host import LocalHost
 from vfdeck.backend.model import Holder, Snapshot, TokenKnowledge
+from vfdeck.backend.report import holder_json
 from vfdeck.backend.token import Token
 from vfdeck.backend.wording import listing, programs, unseen
 
@@ -29,24 +32,72 @@ def run(options: argparse.Namespace) -> int:
         token = Token.generate() if options.generate else token_sources.given(options)
         assert token is not None
         handed = _Handed(token, to)
-        way = TokenWay(options.way) if options.way else None
+        wanted = SetToken(pf, token, TokenWay(options.way) if options.way else None)
+        worded = _without_name(token) if options.generate else lambda plan: plan
         try:
-            result = changing.change(host, SetToken(pf, token, way), options, handed.deliver)
+            result = changing.change(host, wanted, options, handed.deliver, worded)
+            if result.outcome is not None:
+                result = _told(host, result, result.outcome, handed, options)
         except BaseException:  # an interrupt above all: what the kernel was asked for goes on
             handed.tell_of_doubt()
             raise
-        outcome = result.outcome
-        if outcome is not None:
-            rival = _rival(host.snapshot().tokens.get(pf), token) if outcome.ok else ""
-            if outcome.ok and (outcome.verified is False or rival):
-                result = dataclasses.replace(result, status=failure.TRY_AGAIN)
-            seen = leaks(host.kernel) if outcome.ok else None
-            changing.tell(_after(outcome, handed, result.before, seen, rival), options)
     if options.json:
-        may_be = outcome is not None and lessons.may_have_set(outcome)
-        told = {"delivered": handed.where or None, "token_may_be_in_force": may_be}
-        changing.report(result, options, told)
+        changing.report(result, options, _more(result, handed, options))
     return result.status
+
+
+def _told(
+    host: LocalHost, result: changing.Result, outcome: Outcome, handed: _Handed, options: argparse.Namespace
+) -> changing.Result:
+    """Tell what came of it; the result with the status that this has."""
+    rival = _rival(host.snapshot().tokens.get(target_of(outcome.change)), handed.token) if outcome.ok else ""
+    if outcome.ok and (outcome.verified is False or rival):
+        result = dataclasses.replace(result, status=failure.TRY_AGAIN)
+    seen = leaks(host.kernel) if outcome.ok else None
+    changing.tell_result(_after(outcome, handed, result.before, seen, rival), options)
+    return result
+
+
+def _without_name(token: Token) -> Callable[[Plan], Plan]:
+    """Words a plan for a token that is handed on only when it is agreed to: until then nobody shall take it for one that exists."""
+
+    def unnamed(text: str) -> str:
+        return text.replace(f"token #{token.fingerprint}", "the new token")
+
+    def worded(plan: Plan) -> Plan:
+        steps = tuple(dataclasses.replace(step, text=unnamed(step.text)) for step in plan.steps)
+        return dataclasses.replace(plan, title=unnamed(plan.title), steps=steps, warnings=tuple(map(unnamed, plan.warnings)))
+
+    return worded
+
+
+def _more(result: changing.Result, handed: _Handed, options: argparse.Namespace) -> dict[str, Any]:
+    """What JSON has beside plan and outcome."""
+    change = outcomes.change_json(result.plan.change)
+    if options.generate and not handed.delivered:
+        change["token"] = None
+    concerned = rotation.concerned(target_of(result.plan.change), result.before)
+    return {
+        "change": {**change, "kind": "rotate"} if options.doing == "rotate" else change,
+        "delivered": handed.where or None,
+        "token_may_be_in_force": result.outcome is not None and _may_be_in_force(result.outcome, result.before),
+        "must_be_told": [_to_be_told(holder) for holder in concerned],
+        "unseen": result.before.unseen,
+    }
+
+
+def _to_be_told(holder: Holder) -> dict[str, Any]:
+    entry = holder_json(holder)
+    return {key: entry[key] for key in ("bdf", "pid", "program", "vm", "container", "certainty")}
+
+
+def _may_be_in_force(outcome: Outcome, before: Snapshot) -> bool:
+    return lessons.may_have_set(outcome, _borrowed(outcome, before))
+
+
+def _borrowed(outcome: Outcome, before: Snapshot) -> bool:
+    """Whether another program's descriptor was used: then the kernel's yes may have been for another PF."""
+    return isinstance(outcome.change, SetToken) and rotation.borrows_from(outcome.change, before) is not None
 
 
 def _demand_sense(options: argparse.Namespace) -> Delivery | None:
@@ -112,12 +163,14 @@ def _after(outcome: Outcome, handed: _Handed, before: Snapshot, seen: Leaks | No
             yield from outcomes.wrapped(f"{name} was set as the token of {pf}; not confirmed: no VF could be asked{where}")
         yield from _who(pf, before, seen)
     else:
-        if outcome.ok:
+        borrowed = _borrowed(outcome, before)
+        if outcome.ok and not borrowed:
             yield from outcomes.wrapped(f"{name} was set, but is not in force any more: somebody else has set another one since")
-        if handed.to is not None and not lessons.may_have_set(outcome):
+        if handed.to is not None and not lessons.may_have_set(outcome, borrowed):
             yield from outcomes.wrapped(handed.to.withdraw())
         elif handed.to is not None:
-            yield from outcomes.wrapped(f"{name} may be in force all the same; keep it: {handed.where}")
+            where = ", on this PF or another one" if borrowed else ""
+            yield from outcomes.wrapped(f"{name} may be in force all the same{where}; keep it: {handed.where}")
     yield from changing.remark(before)
 
 

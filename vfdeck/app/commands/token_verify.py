@@ -30,7 +30,7 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         changing.report(result, options, {"verified": outcome.verified if outcome is not None else None})
     else:
-        changing.tell(_lines(result, wanted), options)
+        changing.tell_result(_lines(result, wanted), options)
     return result.status
 
 
@@ -54,4 +54,6 @@ def _lines(result: changing.Result, wanted: VerifyToken) -> Iterator[str]:
         through = "group" if wanted.path is OpenPath.GROUP else "own node"
         said = "right" if result.outcome.verified else "wrong"
         yield from outcomes.wrapped(f"{about}, a VF of {function.physfn}; asked through its {through}, not opened", f"{said}: ")
+        if result.outcome.explanation is not None:
+            yield from outcomes.explanation_text(result.outcome.explanation)
     yield from changing.remark(result.before)
