@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from importlib.resources import files
 from pathlib import Path
 
@@ -74,7 +76,65 @@ def test_what_may_not_be_read_is_counted(root: Path, capsys: pytest.CaptureFixtu
     (path / "environ").mkdir()  # unreadable for root too
     assert leaks(LinuxKernel(str(root))).unseen == 1
     assert main(["token", "scan", "--root", str(root)]) == 77
-    assert "not looked at: 1 process; there may be more" in capsys.readouterr().out
+    assert "not read: environment of qemu (7): Is a directory; there may be more" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("number", "uid", "place", "status", "said"),
+    [
+        (errno.EACCES, os.geteuid(), "environ", 0, "kept from its own user too, so nobody reads it without more privileges"),
+        (errno.EPERM, os.geteuid(), "environ", 0, "kept from its own user too"),
+        (errno.EACCES, 12345, "environ", 77, "Permission denied; there may be more"),
+        (errno.EIO, os.geteuid(), "environ", 77, "Input/output error; there may be more"),
+        (errno.EACCES, os.geteuid(), "cmdline", 77, "command line of qemu (7)"),
+        (errno.ENOENT, 0, "environ", 0, ""),
+        (errno.ESRCH, 0, "environ", 0, ""),
+    ],
+)
+def test_what_leaves_a_doubt(
+    root: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    number: int,
+    uid: int,
+    place: str,
+    status: int,
+    said: str,
+) -> None:
+    path = process(root, 7, ["x"], [])
+    (path / "status").write_text(f"Name:\tqemu\nUid:\t{uid}\t{uid}\t{uid}\t{uid}\n")
+    read = LinuxKernel.read
+
+    def refusing(kernel: LinuxKernel, path: str) -> bytes:
+        if path == f"/proc/7/{place}":
+            raise OSError(number, os.strerror(number))
+        return read(kernel, path)
+
+    monkeypatch.setattr(LinuxKernel, "read", refusing)
+    assert main(["token", "scan", "--root", str(root)]) == status
+    text = " ".join(capsys.readouterr().out.split())
+    assert said in text
+    assert ("not read: " in text) is bool(said)
+    assert main(["token", "scan", "--json", "--root", str(root)]) == status
+    value = json.loads(capsys.readouterr().out)
+    jsonschema.validate(value, json.loads(files("vfdeck.backend").joinpath("schema/leaks-v1.json").read_text(encoding="utf-8")))
+    assert value["unseen"] == (1 if status else 0)
+    assert [(one["pid"], one["program"], one["doubt"]) for one in value["not_read"]] == (
+        [(7, "qemu", bool(status))] if said else []
+    )
+
+
+def test_many_that_may_not_be_read_are_one_line(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for pid in range(100, 130):
+        path = process(root, pid, ["x"], [])
+        (path / "environ").unlink()
+        (path / "environ").mkdir()
+    assert main(["token", "scan", "--root", str(root)]) == 77
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("not read")]
+    assert (
+        line
+        == "not read: environment of qemu (100), qemu (101), qemu (102), qemu (103) and 26 more: Is a directory; there may be more"
+    )
 
 
 def test_the_demo_leaks_as_hosts_do() -> None:

@@ -58,7 +58,9 @@ def _add_verify(doings: Any) -> None:
         "verify",
         allow_abbrev=False,
         help="is this token the right one for a VF? Asked without opening it",
-        epilog="The exit status is 0 for right, 1 for wrong; where it could not be told, 69, 71, 75 or 77 say why.",
+        epilog="The exit status is 0 for right, 1 for wrong. Where it could not be told: 69 it cannot be asked now, 71 the kernel "
+        "refused, 75 somebody else is in the way, 77 this user may not. 64 to 66: the command line, the token or the function is "
+        "none.",
     )
     verifying.add_argument("bdf", metavar="VF", help="a VF's address, e.g. 0000:03:02.1")
     _sources(verifying)
@@ -86,8 +88,9 @@ def _add_scan(doings: Any) -> None:
         "scan",
         allow_abbrev=False,
         help="which programs carry a VF token in their command line or environment, by fingerprint",
-        epilog="The exit status is 0 where there is none, 1 where there is one, 77 where none was seen but not every process "
-        "could be looked at.",
+        epilog="The exit status is 0 where there is none, 1 where there is one, 77 where none was seen but a command line or an "
+        "environment could not be read that others may read. One that is kept from the program's own user leaves no such doubt: "
+        "whoever may read it could read the program's memory as well. What could not be read is named.",
     )
     leaks.add_argument("--json", action="store_true", help="JSON as described by vfdeck/backend/schema/leaks-v1.json")
     _place(leaks)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from vfdeck.backend import workload
 from vfdeck.backend.kernel import Kernel
+from vfdeck.backend.text import printable
 from vfdeck.backend.well_known import well_known
 
 COMMAND_LINE, ENVIRONMENT = "command line", "environment"
@@ -32,37 +33,75 @@ class Leak:
 
 
 @dataclass(frozen=True, slots=True)
+class NotRead:
+    """What of a program could not be looked at, and why. `doubt`: a token may stand there for somebody to read.
+
+    An environment that is kept from the program's own user leaves none: the kernel shows it to those only who could read the
+    program's memory as well (ptrace_may_access: more privileges, or a program that does not want to be looked at).
+    """
+
+    pid: int
+    program: str
+    place: str
+    why: str
+    doubt: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Leaks:
-    """What was found. `unseen` counts processes of which something could not be looked at."""
+    """What was found, and what could not be looked at."""
 
     found: tuple[Leak, ...]
-    unseen: int
+    not_read: tuple[NotRead, ...] = ()
+
+    @property
+    def unseen(self) -> int:
+        """How many processes leave a doubt."""
+        return len({one.pid for one in self.not_read if one.doubt})
 
 
 def leaks(kernel: Kernel) -> Leaks:
     """Look at every process. Never raises; one that ends meanwhile has leaked what was seen until then."""
     try:
         pids = sorted(int(name) for name in kernel.names("/proc") if name.isascii() and name.isdigit())
-    except OSError:
-        return Leaks((), 1)
+    except OSError as error:
+        return Leaks((), (NotRead(0, "every program", COMMAND_LINE, error.strerror or str(error), doubt=True),))
     found: list[Leak] = []
-    unseen = 0
+    not_read: list[NotRead] = []
     for pid in pids:
-        texts, hidden = _texts(kernel, pid)
-        unseen += hidden
+        texts, refused = _texts(kernel, pid)
+        not_read += [_not_read(kernel, pid, place, error) for place, error in refused.items()]
         found += _of_program(kernel, pid, texts)
-    return Leaks(tuple(found), unseen)
+    return Leaks(tuple(found), tuple(not_read))
 
 
-def _texts(kernel: Kernel, pid: int) -> tuple[dict[str, list[str]], bool]:
-    """Arguments and variables, and whether any of them may not be read."""
-    texts, hidden = {}, False
+def _texts(kernel: Kernel, pid: int) -> tuple[dict[str, list[str]], dict[str, OSError]]:
+    """Arguments and variables, and what could not be read of a process that is there."""
+    texts, refused = {}, {}
     for place, name in ((COMMAND_LINE, "cmdline"), (ENVIRONMENT, "environ")):
         try:
             texts[place] = _read(kernel, pid, name).split("\0")
         except OSError as error:
-            hidden |= error.errno not in (errno.ENOENT, errno.ESRCH)
-    return texts, hidden
+            if error.errno not in (errno.ENOENT, errno.ESRCH):
+                refused[place] = error
+    return texts, refused
+
+
+def _not_read(kernel: Kernel, pid: int, place: str, error: OSError) -> NotRead:
+    name, status = "", ""
+    with suppress(OSError):  # it has just ended, or this is not shown either
+        name = _read(kernel, pid, "comm")
+        status = _read(kernel, pid, "status")
+    who = workload.process(pid, name)
+    from_its_user = place == ENVIRONMENT and error.errno in (errno.EACCES, errno.EPERM) and _uid(status) == kernel.euid
+    return NotRead(pid, who.name, place, printable(error.strerror or str(error)), not from_its_user)
+
+
+def _uid(status: str) -> int | None:
+    """The effective user of a process, by its `status` (proc_pid_status(5)); None where it does not tell."""
+    line = next((line for line in status.splitlines() if line.startswith("Uid:")), "")
+    words = line.split()
+    return int(words[2]) if len(words) > 2 and words[2].isascii() and words[2].isdigit() else None
 
 
 def _of_program(kernel: Kernel, pid: int, texts: dict[str, list[str]]) -> Iterator[Leak]:

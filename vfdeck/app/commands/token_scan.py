@@ -11,9 +11,10 @@ from vfdeck.app.commands import hosts, output
 from vfdeck.backend.leaks import COMMAND_LINE, Leak, Leaks, leaks
 from vfdeck.backend.model import Snapshot, TokenState
 from vfdeck.backend.well_known import by_fingerprint
+from vfdeck.backend.wording import listing
 
 VERSION = 1
-#: Exit statuses: none was found; one was; none was seen, but not everything could be looked at (EX_NOPERM).
+#: Exit statuses: none was found; one was; none was seen, but one may stand where it could not be looked (EX_NOPERM).
 NONE, FOUND, NOT_KNOWN = 0, 1, 77
 
 
@@ -30,7 +31,14 @@ def run(options: argparse.Namespace) -> int:
             {key: value or None if key in ("vm", "container") else value for key, value in entry.items()}
             for entry in _entries(seen)
         ]
-        output.write(json.dumps({"version": VERSION, "host": host.name, "unseen": seen.unseen, "leaks": entries}, indent=1) + "\n")
+        value = {
+            "version": VERSION,
+            "host": host.name,
+            "unseen": seen.unseen,
+            "not_read": [dataclasses.asdict(one) for one in seen.not_read],
+            "leaks": entries,
+        }
+        output.write(json.dumps(value, indent=1) + "\n")
     else:
         output.write_lines(_lines(seen, snapshot))
     return FOUND if seen.found else NOT_KNOWN if seen.unseen else NONE
@@ -47,8 +55,18 @@ def _lines(seen: Leaks, snapshot: Snapshot | None) -> Iterator[str]:
         yield "no VF token in any command line or environment that could be read"
     else:
         yield from _way_out(seen, snapshot)
-    if seen.unseen:
-        yield f"not looked at: {seen.unseen} {'process' if seen.unseen == 1 else 'processes'}; there may be more"
+    yield from _not_read(seen)
+
+
+def _not_read(seen: Leaks) -> Iterator[str]:
+    """Which programs could not be looked at, those together of which the same is to be said."""
+    alike: dict[tuple[str, str, bool], list[str]] = {}
+    for one in seen.not_read:
+        name = f"{one.program or 'a program'} ({one.pid})" if one.pid else one.program
+        alike.setdefault((one.place, one.why, one.doubt), []).append(name)
+    for (place, why, doubt), names in alike.items():
+        means = "there may be more" if doubt else "kept from its own user too, so nobody reads it without more privileges"
+        yield f"not read: {place} of {listing(names)}: {why}; {means}"
 
 
 def _way_out(seen: Leaks, snapshot: Snapshot) -> Iterator[str]:
