@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import argparse
 import base64
+import errno
 import io
 import json
 import os
+import pty
 import re
 import secrets
 import subprocess
@@ -28,8 +30,11 @@ from vfdeck.app import cli, failure
 from vfdeck.app.commands import hosts
 from vfdeck.app.dashboard.app import DashboardApp
 from vfdeck.backend import workload
+from vfdeck.backend.changes import SetNumvfs
 from vfdeck.backend.knowledge import TokenWatch
 from vfdeck.backend.memory import Memory
+from vfdeck.backend.sim.klog import KernelLog
+from vfdeck.backend.sim.machine import Fault
 from vfdeck.backend.sim.scenario import SimulatedHost
 from vfdeck.backend.token import Token
 
@@ -156,7 +161,7 @@ def scene(tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest
 
 # -- commands ------------------------------------------------------------------------------------------------------------
 FILE, STDIN, COMMAND = ("--token-file", "secret"), ("--token-stdin",), ("--token-command", "cat secret")
-PRINT = f"{sys.executable} -c 'import os, sys; print(sys.argv, dict(os.environ))'"
+PRINT = f"{sys.executable} -c 'import os, sys; sys.stdin.read(); print(sys.argv, dict(os.environ))'"
 
 #: Command lines, with the exit status that says that they did what is tested (None: it is up to the machine); {UUID} is the token.
 LINES: list[tuple[tuple[str, ...], int | None]] = [
@@ -243,7 +248,7 @@ def test_commands(scene: Scene, line: tuple[str, ...], status: int | None) -> No
     assert status in (None, found), said
 
 
-#: Command lines on one machine, one after the other, whose programs carry the token that is set first.
+#: Command lines on one machine, one after the other, whose programs and log carry the token that is set first.
 SESSION: list[tuple[str, ...]] = [
     ("token", "set", IDLE, *FILE, "--yes", "--demo"),
     ("token", "verify", IDLE_VF, *FILE, "--demo"),
@@ -256,27 +261,48 @@ SESSION: list[tuple[str, ...]] = [
     ("tree", "--demo"),
     ("tree", "--json", "--demo"),
     ("doctor", "--demo"),
+    ("doctor", "--json", "--demo"),
     ("check", "--open", FREE_VF, "--demo"),
+    ("check", "--open", FREE_VF, "--json", "--demo"),
     ("vfs", IDLE, "0", "--demo", "--dry-run"),
     ("open", IDLE_VF, *FILE, "--yes", "--demo"),
+    ("open", IDLE_VF, "--yes", "--demo"),
+    ("open", IDLE_VF, "--yes", "--json", "--demo"),
+    ("open", FREE_VF, *FILE, "--yes", "--json", "--demo"),
     ("recipe", IDLE_VF, "--demo"),
     ("explain", "--bundle", "bundle", "--about", IDLE_VF, "--demo"),
+    ("explain", "--bundle", "--about", FREE_VF, "--demo"),
+    ("record", "recording", "--steps", "steps", "--demo"),
+    ("autoprobe", IDLE, "off", "--demo", "--yes", "--json"),
     ("token", "rotate", IDLE, "--out", "made", "--yes", "--json", "--demo"),
     ("token", "status", "--demo"),
+    ("unbind", IDLE_VF, "--demo", "--yes", "--json"),
+    ("bind", IDLE_VF, "vfio-pci", "--demo", "--yes", "--json"),
 ]
 
 
 def session(scene: Scene, patch: pytest.MonkeyPatch) -> str:
-    """All that the commands say on one machine, where programs have the token in their command lines and names."""
-    scene.mine.add(scene.folder / "made")
-    host = hosts.simulated("default", 1)
+    """All that the commands say on one machine, where programs have the token in command lines and names, and the log has it."""
     text = scene.token.reveal_text()
+    steps, recording = scene.folder / "steps", scene.folder / "recording"
+    steps.write_text(json.dumps({"op": "open", "device": FREE_VF, "argument": f"{FREE_VF} vf_token={text}", "handle": "h"}) + "\n")
+    scene.mine |= {scene.folder / "made", steps, recording}
+    host = hosts.simulated("default", 1)
     holders = {holder.pid for holder in host.snapshot().holders if not holder.own}
     assert holders
     for pid in holders:
         process = host.scenario.machine.processes[pid]
         process.arguments = (*process.arguments, f"--vfio-vf-token={text}")
         process.name += f" vf-token={text}"
+    log = KernelLog.add
+
+    def talkative(kept: KernelLog, uptime: float, line: str) -> None:
+        """The kernel's line, with what a driver of somebody else's may add to it."""
+        log(kept, uptime, f"{line} vf_token={text}" if line.startswith("vfio-pci") else line)
+
+    patch.setattr(KernelLog, "add", talkative)
+    for bdf in (IDLE, IDLE_VF, FREE_VF):
+        host.scenario.machine.info(f"vfio-pci {bdf}: asked for")
     patch.setattr(host, "close", lambda: None)
     patch.setattr("vfdeck.backend.sim.scenario.load", lambda *_, **__: host)
     patch.setattr("vfdeck.backend.sim.scenario.load_all", lambda *_, **__: (host,))
@@ -285,12 +311,14 @@ def session(scene: Scene, patch: pytest.MonkeyPatch) -> str:
         status, told = scene.run(*line)
         assert status not in (failure.USAGE, failure.SOFTWARE), (line, told)
         said.append(told)
+    assert any(f"vf_token={text}" in line.text for line in host.kernel.log() or [])
     return "".join(said)
 
 
 def test_commands_on_one_machine(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     said = session(scene, monkeypatch)
     assert f"vf-token=#{scene.token.fingerprint}" in said  # the holders' tokens were met
+    assert "asked for vf_token=<removed>" in said  # and those of the log
     assert f'"{scene.token.fingerprint}"' in said or f"#{scene.token.fingerprint} is the token of {IDLE}" in said
     scene.search(said)
 
@@ -312,18 +340,59 @@ def test_the_canary_sings(scene: Scene, monkeypatch: pytest.MonkeyPatch, where: 
         scene.search(said)
 
 
-def test_no_command_is_forgotten() -> None:
-    def names(parser: argparse.ArgumentParser, above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-        below = [a for a in parser._actions if isinstance(a, argparse._SubParsersAction)]
-        for action in below:
-            for name, sub in action.choices.items():
-                yield from names(sub, (*above, name))
-        if not below:
-            yield above
+def test_a_line_of_the_log_that_comes_with_a_refusal(scene: Scene) -> None:
+    """It becomes part of an explanation, which the dashboard shows and keeps."""
+    host = hosts.simulated("default", 1)
+    line = f"vfio-pci {IDLE}: strange, vf_token={scene.token.reveal_text()}"
+    host.scenario.machine.faults[f"/sys/bus/pci/devices/{IDLE}/sriov_numvfs"] = [Fault(errno.EXDEV, line)]
+    host.perform(SetNumvfs(IDLE, 0))
+    outcome = host.perform(SetNumvfs(IDLE, 2))
+    assert outcome.errno == errno.EXDEV
+    assert outcome.explanation is not None
+    assert f"strange, vf_token=#{scene.token.fingerprint}" in outcome.explanation.log
+    scene.search(repr(outcome))
 
-    tried = {line[:2] for line, _ in LINES} | {line[:1] for line, _ in LINES}
-    missing = [command for command in names(cli.parser()) if command not in tried and command[0] not in ELSEWHERE]
-    assert missing == []
+
+def commands(parser: argparse.ArgumentParser, above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], bool]]:
+    """Every command of the parser, and whether it takes simulated hosts."""
+    below = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    for action in below:
+        for name, sub in action.choices.items():
+            yield from commands(sub, (*above, name))
+    if not below:
+        yield above, any("--demo" in action.option_strings for action in parser._actions)
+
+
+def test_no_command_is_forgotten() -> None:
+    found = {command: simulated for command, simulated in commands(cli.parser()) if command[0] not in ELSEWHERE}
+    assert ("token", "rotate") in found
+    tried = {line[:length] for line, _ in LINES for length in (1, 2)}
+    assert set(found) - tried == set()
+    simulated = {command for command in found if found[command]}
+    assert simulated - {line[:length] for line in SESSION for length in (1, 2)} == set()
+
+
+def test_shown_once_on_a_terminal(tmp_path: Path) -> None:
+    """There it is asked for; nowhere else is it, and not twice."""
+    for name in ("HOME", "TMPDIR"):
+        (tmp_path / name).mkdir()
+    leader, follower = pty.openpty()
+    environment = {**os.environ, "PYTHONPATH": os.getcwd(), "HOME": str(tmp_path / "HOME"), "TMPDIR": str(tmp_path / "TMPDIR")}
+    line = [sys.executable, "-m", "vfdeck", "token", "rotate", IDLE, "--show", "--yes", "--demo"]
+    errors = tmp_path / "errors"
+    with errors.open("wb") as sink:
+        status = subprocess.run(
+            line, env=environment, stdin=follower, stdout=follower, stderr=sink, timeout=60, check=False
+        ).returncode
+    os.close(follower)
+    shown = os.read(leader, 1 << 16)
+    os.close(leader)
+    assert status == 0
+    (text,) = re.findall(rb"^ +([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\r$", shown, re.MULTILINE)
+    token = Token.parse(text.decode())
+    assert found_in(token, shown.replace(text, b"", 1)) == []
+    for path in (path for path in tmp_path.rglob("*") if path.is_file()):
+        assert found_in(token, path.name.encode() + path.read_bytes()) == [], path
 
 
 def test_watch(scene: Scene) -> None:

@@ -48,6 +48,7 @@ from vfdeck.backend.usage.look import look_up
 from vfdeck.backend.verify import Verdict
 from vfdeck.backend.verify import explain as explain_verdict
 from vfdeck.backend.vfio import DEVICES, OpenDevice, Program
+from vfdeck.backend.workload import redacted
 
 #: How often a change that waits looks up whom it waits for, seconds.
 LOOK_EVERY = 0.5
@@ -318,7 +319,7 @@ class Performer:
         target = error.target if isinstance(error, Refusal) else target_of(change)
         lessons.refusal(self._watch, change, before, error.errno or 0, stage, self.kernel.clock(), done)
         about = (target_of(change), lessons.pf_of(before, target_of(change)))
-        lines = [line.text for line in lines_since(log, self.kernel.log() or [])]
+        lines = [redacted(line.text) for line in lines_since(log, self.kernel.log() or [])]  # anybody may write into that log
         caused = tuple(line for line in lines if any(bdf in line for bdf in about))
         facts = Facts(before, change, stage, error.errno or 0, target, caused)
         facts = dataclasses.replace(facts, evidence=gather(self.kernel, facts))
