@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from tests import values
 from vfdeck.backend.changes import Change, Explanation, Open, Outcome, Plan, SetNumvfs, SetToken, Step, target_of
 from vfdeck.backend.checks import Question, Report
+from vfdeck.backend.details import Details, Part
 from vfdeck.backend.kernel import LogLine, Stage
 from vfdeck.backend.model import Function, Job, Problem, Snapshot, TokenState
 
@@ -57,6 +58,8 @@ class FakeHost:
         self.planner: Callable[[Change, Snapshot], Plan] | None = None
         self.asked: list[Question] = []
         self.checker: Callable[[Question, Snapshot], Report] | None = None
+        self.known: dict[str, Details] = {}
+        self.looked_up: list[tuple[str, frozenset[Part]]] = []
         self._changed = threading.Event()
 
     def show(self, view: Snapshot) -> None:
@@ -88,6 +91,11 @@ class FakeHost:
         """What `checker` says; without one no checks at all: whatever is asked is fine."""
         self.asked.append(question)
         return Report(str(question), ()) if self.checker is None else self.checker(question, snapshot)
+
+    def details(self, bdf: str, parts: Collection[Part], snapshot: Snapshot) -> Details:
+        """What `known` has of the function, whatever is asked for."""
+        self.looked_up.append((bdf, frozenset(parts)))
+        return self.known.get(bdf, Details(bdf))
 
     def perform(self, change: Change, confirmed: Plan | None = None) -> Outcome:
         """The scripted outcome, once the gate is open; a token that was set is known from then on."""

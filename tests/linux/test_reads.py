@@ -118,3 +118,16 @@ def test_the_kernel_uses_it_for_such_files_only() -> None:
     assert kernel._reader is not None
     with pytest.raises(FileNotFoundError):
         kernel.read("/sys/nothing/driver_override")
+
+
+def test_what_a_card_says_of_itself_keeps_no_other_read_waiting() -> None:
+    class Asked(GuardedReader):
+        def read(self, path: str) -> bytes:
+            raise TimeoutError(errno.ETIMEDOUT, self._why, path)
+
+    kernel = LinuxKernel()
+    kernel._reader, kernel._slow_reader = Asked(), Asked(why="the card gives no answer")
+    with pytest.raises(TimeoutError, match="the card gives no answer"):
+        kernel.read("/sys/bus/pci/devices/0000:00:00.0/vpd")
+    with pytest.raises(TimeoutError, match="somebody holds"):
+        kernel.read("/sys/bus/pci/devices/0000:00:00.0/uevent")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Protocol
 
 from vfdeck.backend.changes import Change, Outcome, Plan
 from vfdeck.backend.checks import Question, Report
+from vfdeck.backend.details import Details, Part
 from vfdeck.backend.kernel import LogLine
 from vfdeck.backend.model import Job, Snapshot
 
@@ -24,6 +26,9 @@ class Host(Protocol):
 
     def check(self, question: Question, snapshot: Snapshot) -> Report:
         """Answer a question before anything is changed, by `snapshot` and what the host shows beside; may take a while."""
+
+    def details(self, bdf: str, parts: Collection[Part], snapshot: Snapshot) -> Details:
+        """Look up what no snapshot has of a function; may take seconds (`Part.VPD`), and nothing is changed."""
 
     def perform(self, change: Change, confirmed: Plan | None = None) -> Outcome:
         """Carry out a change and wait for it, however long; a change that waits is among the snapshot's jobs meanwhile.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from vfdeck.backend.holders import Arrivals, holders
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from vfdeck.backend.audit import AuditTrail
     from vfdeck.backend.changes import Change, Outcome, Plan
     from vfdeck.backend.checks import Question, Report
+    from vfdeck.backend.details import Details, Part
     from vfdeck.backend.memory import Memory
     from vfdeck.backend.perform import Performer
 
@@ -132,6 +133,13 @@ class LocalHost:
         from vfdeck.backend.checks import ask
 
         return ask(question, self.kernel, snapshot)
+
+    def details(self, bdf: str, parts: Collection[Part], snapshot: Snapshot) -> Details:
+        """See `Host.details`. A function that the snapshot does not have has none."""
+        from vfdeck.backend.details import Details, look_up
+
+        function = snapshot.functions.get(bdf)
+        return look_up(self.kernel, function, parts, snapshot) if function is not None else Details(bdf)
 
     def perform(self, change: Change, confirmed: Plan | None = None) -> Outcome:
         """See `Host.perform`. What the plan finds impossible is not tried."""

@@ -8,6 +8,7 @@ duplicate of another program's (pidfd_getfd(2)), who goes on and notices nothing
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from itertools import chain
 
 from vfdeck.backend.changes import OpenPath, SetToken, TokenWay, VerifyToken
@@ -19,8 +20,16 @@ from vfdeck.backend.wording import listing, programs, role_of, unseen, who_holds
 WAYS = (TokenWay.FEATURE, TokenWay.OPEN, TokenWay.BORROWED)
 
 
+@dataclass(frozen=True, slots=True)
+class AnyToken:
+    """Setting a token, whichever: what can be asked of it here depends on the PF and the way only."""
+
+    pf: str
+    way: TokenWay | None = None
+
+
 # -- which way -----------------------------------------------------------------------------------------------------------
-def way(change: SetToken, snapshot: Snapshot, own: frozenset[str] = frozenset()) -> TokenWay:
+def way(change: SetToken | AnyToken, snapshot: Snapshot, own: frozenset[str] = frozenset()) -> TokenWay:
     """The way that is taken: the one asked for, else the first that nothing seen is against.
 
     Where there is none: the one that comes closest, a duplicate where another program has the PF open, else an open.
@@ -116,7 +125,7 @@ def witness(snapshot: Snapshot, pf: str, own: frozenset[str] = frozenset()) -> F
 
 
 # -- whom it touches -----------------------------------------------------------------------------------------------------
-def warnings(change: SetToken, snapshot: Snapshot, own: frozenset[str]) -> Iterator[str]:
+def warnings(change: SetToken | AnyToken, snapshot: Snapshot, own: frozenset[str]) -> Iterator[str]:
     """What it means for others, whichever way is taken."""
     users = snapshot.users_of(change.pf)
     if users.value:

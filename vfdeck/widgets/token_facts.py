@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from vfdeck.backend.changes import SetToken, TokenWay
+from vfdeck.backend.changes import TokenWay
 from vfdeck.backend.facts import host_has
 from vfdeck.backend.model import Function, Role, Snapshot
-from vfdeck.backend.rotation import WAYS, against, warnings
-from vfdeck.backend.token import Token
+from vfdeck.backend.rotation import WAYS, AnyToken, against, warnings
 from vfdeck.widgets.sections import Fact, Section
 from vfdeck.widgets.state import Tone
 
@@ -42,6 +41,5 @@ def _facts(pf: Function, snapshot: Snapshot) -> Iterator[Fact]:
         possible = possible or not reasons
         yield Fact(label, f"not now: {reasons}" if reasons else f"can be set now, {how}", Tone.DIM if reasons else Tone.GOOD)
     if possible:
-        # of the token only the PF matters here; it goes nowhere
-        touched = warnings(SetToken(pf.bdf, Token.generate()), snapshot, frozenset())
+        touched = warnings(AnyToken(pf.bdf), snapshot, frozenset())
         yield from (Fact(" " if number else "touches", text, Tone.WARN) for number, text in enumerate(touched))

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from vfdeck.backend.checks import CanEnable, Check, Severity, Verdict
 from vfdeck.backend.checks.numvfs import enable_report
 from vfdeck.backend.checks.pci import silent, sriov_registers
-from vfdeck.backend.checks.persistence import DRIVERS, VFS, Settings
+from vfdeck.backend.checks.persistence import DRIVERS, PLACES, VFS, Settings
 from vfdeck.backend.checks.scene import Scene, named
 from vfdeck.backend.evidence import Unread, parameter, text_of
 from vfdeck.backend.facts import BRIDGE, blocking_members
@@ -295,7 +295,7 @@ def _lasting(fleet: _Fleet) -> Iterator[Check]:
         if shown:
             yield fleet.unknown(question, whom, *shown, entry=entry, subject=left[0].bdf)
         else:
-            text = f"no file below /etc of driverctl, udev, systemd, modprobe, NetworkManager or ifupdown names {whom}"
+            text = f"no file below /etc of {PLACES} names {whom}"
             yield fleet.note(question, text, entry=entry, subject=left[0].bdf)
 
 

@@ -22,12 +22,16 @@ _PLACES = (
     ("/etc/systemd/system", ".service"),
     ("/etc/NetworkManager/system-connections", ".nmconnection"),
     ("/etc/network/interfaces.d", ""),
+    ("/etc/netplan", ".yaml"),
+    ("/etc/dpdk", ""),
     (MODPROBE, ".conf"),
 )
 _FILES = ("/etc/network/interfaces", "/etc/rc.local")
 #: What such a file says of VFs, and of drivers.
-VFS = re.compile(r"sriov_numvfs|SR-IOVVirtualFunctions|total-vfs|max_vfs")
+VFS = re.compile(r"sriov_numvfs|SR-IOVVirtualFunctions|total-vfs|max_vfs|virtual-function-count")
 DRIVERS = re.compile(r"driver_override|\bvfio[-_]pci\b")
+#: The same places as a person calls them.
+PLACES = "driverctl, udev, systemd, modprobe, NetworkManager, netplan, ifupdown, dpdk or rc.local"
 #: Files that are looked at in one place, at most.
 _MANY = 500
 
@@ -44,9 +48,13 @@ class Settings:
 
         A file whose own name is the address counts too (driverctl).
         """
+        return [printable(path) for path in self.naming(bdf, what, *more)]
+
+    def naming(self, bdf: str, what: re.Pattern[str], *more: str) -> list[str]:
+        """The same files as keys of `files`."""
         words = (bdf, *more)
         named = [path for path, text in self.files.items() if any(_has(word, path) or _has(word, text) for word in words if word)]
-        return [printable(path) for path in named if what.search(self.files[path]) or bdf in path]
+        return [path for path in named if what.search(self.files[path]) or bdf in path]
 
     def general(self, what: re.Pattern[str]) -> list[str]:
         """The files (to show) that speak of `what`, whatever function they mean."""

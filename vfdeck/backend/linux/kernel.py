@@ -34,6 +34,11 @@ LIMIT = 16 << 20
 #: `sriov_numvfs` waits for a user, reading `uevent` and `driver_override` of the PF and of the going VF waits with it.
 GUARDED = frozenset({"uevent", "driver_override", "sriov_numvfs", "sriov_vf_total_msix", "vf_total_msix"})
 
+#: Vital product data: read from the card itself, in seconds, or never where its firmware hangs.
+VPD = "vpd"
+#: Seconds that it may take. The kernel gives up by itself after an eighth of a second for every four bytes (pci_vpd_wait).
+VPD_PATIENCE = 4.0
+
 #: Files in sysfs whose write takes a device's lock, or waits until the users of a device have let go.
 MAY_WAIT = frozenset(
     {
@@ -76,6 +81,7 @@ class LinuxKernel:
             self._tree = Rooted(self.root)
         self._log: KernelLog | None = None
         self._reader: GuardedReader | None = None
+        self._slow_reader: GuardedReader | None = None
         self._processes: ProcessScan | None = None
         self._maps: dict[int, int] = {}
         self._lock = threading.Lock()
@@ -95,11 +101,15 @@ class LinuxKernel:
         """The whole content of a file. Never waits for long: see `vfdeck.backend.linux.reads`.
 
         Raises:
-            TimeoutError: (ETIMEDOUT) the file is shown under the device's lock, and somebody holds that.
+            TimeoutError: (ETIMEDOUT) somebody holds the device's lock that the file is shown under; or, of `vpd`, the card is slow.
             OSError: open(2) or read(2) refused, e.g. ENOENT, EACCES, ENODEV for a device that is going; EFBIG above `LIMIT`.
         """
-        if self._tree is None and path.startswith("/sys/") and path.rpartition("/")[2] in GUARDED:
-            return self._guarded().read(path)
+        if self._tree is None and path.startswith("/sys/"):
+            name = path.rpartition("/")[2]
+            if name in GUARDED:
+                return self._guarded().read(path)
+            if name == VPD:
+                return self._slow().read(path)
         fd = self._open(path, _READ)
         try:
             data = os.read(fd, _CHUNK)
@@ -116,6 +126,15 @@ class LinuxKernel:
 
                 self._reader = GuardedReader()
         return self._reader
+
+    def _slow(self) -> GuardedReader:
+        """Another one, so that nobody waits for a card who reads something else."""
+        with self._lock:
+            if self._slow_reader is None:
+                from vfdeck.backend.linux.reads import GuardedReader
+
+                self._slow_reader = GuardedReader(VPD_PATIENCE, "the card gives no answer")
+        return self._slow_reader
 
     @staticmethod
     def _rest(fd: int, data: bytes, path: str) -> bytes:

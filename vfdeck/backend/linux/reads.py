@@ -80,8 +80,9 @@ class _Helper:
 class GuardedReader:
     """Reads single attributes of sysfs without ever waiting for long. May be used by any thread; one reads at a time."""
 
-    def __init__(self, patience: float = PATIENCE) -> None:
+    def __init__(self, patience: float = PATIENCE, why: str = "somebody holds the device's lock in the kernel") -> None:
         self._patience = patience
+        self._why = why
         self._lock = threading.Lock()
         self._idle: list[_Helper] = []  # the one that is asked, once it was started
         self._stuck: dict[str, _Helper] = {}  # by path: what shares a lock differs by kernel
@@ -91,20 +92,20 @@ class GuardedReader:
         """The content of a file of at most a page.
 
         Raises:
-            TimeoutError: (ETIMEDOUT, which sysfs itself does not give) the read has not returned, or an earlier one of the same
+            TimeoutError: (ETIMEDOUT) the read has not returned, or an earlier one of the same
                 file has not.
             OSError: what the kernel answered, or that no process could be started.
         """
         with self._lock:
             if path in self._stuck and not self._freed(path):
-                raise _timed_out(path)
+                raise self._timed_out(path)
             helper = self._idle[0] if self._idle else self._start()
             try:
                 helper.socket.send(os.fsencode(path))
                 if not helper.answers(self._patience):
                     self._idle.clear()
                     self._stuck[path] = helper
-                    raise _timed_out(path)
+                    raise self._timed_out(path)
                 answer = helper.socket.recv(_LONGEST + _ERRNO_BYTES)
             except (BrokenPipeError, ConnectionError):
                 answer = b""
@@ -116,6 +117,9 @@ class GuardedReader:
         if number:
             raise OSError(number, os.strerror(number), path)
         return answer[_ERRNO_BYTES:]
+
+    def _timed_out(self, path: str) -> TimeoutError:
+        return TimeoutError(errno.ETIMEDOUT, f"not read: {self._why}", path)
 
     def _freed(self, path: str) -> bool:
         """Whether the read that was stuck on a file has returned meanwhile; its process is then done with."""
@@ -160,7 +164,3 @@ def _dismiss(idle: list[_Helper], stuck: dict[str, _Helper]) -> None:
         helper.stop()
     for helper in stuck.values():
         helper.socket.close()
-
-
-def _timed_out(path: str) -> TimeoutError:
-    return TimeoutError(errno.ETIMEDOUT, "not read: somebody holds the device's lock in the kernel", path)

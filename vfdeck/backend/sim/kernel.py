@@ -91,6 +91,8 @@ class SimulatedKernel:
                 raise refuse(errno.EISDIR)
             if node.read is None:
                 raise refuse(errno.EACCES if node.write else errno.EISDIR)
+            if node.private and not self.process.credentials.has("CAP_DAC_OVERRIDE"):
+                raise refuse(errno.EACCES)
             content = node.read()
             data = content if isinstance(content, bytes) else content.encode()
             return data if self.process.credentials.has("CAP_SYS_ADMIN") else data[: node.plain]

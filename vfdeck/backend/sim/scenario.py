@@ -20,7 +20,7 @@ from typing import Any
 from vfdeck.backend.kernel import errno_name
 from vfdeck.backend.local_host import LocalHost
 from vfdeck.backend.profile import profile
-from vfdeck.backend.sim import host_use
+from vfdeck.backend.sim import host_use, vpd
 from vfdeck.backend.sim.faults import UnknownFault, equip
 from vfdeck.backend.sim.hardware import Function, SriovCapability
 from vfdeck.backend.sim.kernel import SimulatedKernel
@@ -262,6 +262,9 @@ def _function(entry: Table) -> Function:
     function.numa_node = entry.get("numa", 0)
     function.interface, function.disk = entry.get("interface", ""), entry.get("disk", "")
     function.isolates = entry.get("isolates", True)
+    function.resets = tuple(entry.get("resets", function.resets))
+    if data := entry.get("vpd"):
+        function.vpd, function.vpd_answers = vpd.encode(**data), data.get("answers", True)
     if link := entry.get("link"):
         function.link = (link[0], link[1], link[2], link[3])
     return function

@@ -27,6 +27,7 @@ class Node:
 
     read: Reader | None = None
     plain: int | None = None  # how many bytes a program without CAP_SYS_ADMIN may read; None: all
+    private: bool = False  # mode 0600: only root opens it
     write: Writer | None = None
     names: Callable[[], list[str]] | None = None
     link: str | None = None
@@ -130,6 +131,13 @@ def _write_override(machine: Machine, f: Function, data: bytes) -> None:
     binding.set_override(f, data)
 
 
+def _read_vpd(machine: Machine, f: Function) -> bytes:
+    """What the card says of itself; the kernel waits an eighth of a second for a card that does not (drivers/pci/vpd.c)."""
+    if not f.vpd_answers:
+        raise refuse(errno.ETIMEDOUT)
+    return f.vpd or b""
+
+
 def _write_reset(machine: Machine, f: Function, data: bytes) -> Task:
     """reset_store: waits for the device lock (pci.c pci_reset_function)."""
     if sriov.parse_number(machine, data) != 1:
@@ -185,6 +193,8 @@ _ATTRIBUTES: dict[str, Attribute] = {
     "secondary_bus_number": Attribute(lambda m, f: f.buses is not None, lambda m, f: f"{(f.buses or (0, 0))[0]}\n"),
     "subordinate_bus_number": Attribute(lambda m, f: f.buses is not None, lambda m, f: f"{(f.buses or (0, 0))[1]}\n"),
     "reset": Attribute(lambda m, f: f.resettable, None, _write_reset),
+    "reset_method": Attribute(lambda m, f: f.resettable and m.profile.has("reset_method"), lambda m, f: f"{' '.join(f.resets)}\n"),
+    "vpd": Attribute(lambda m, f: f.vpd is not None, _read_vpd),
     "remove": Attribute(lambda m, f: f.role is not Role.VF, None, _write_remove),
     "sriov_totalvfs": Attribute(_is_pf, lambda m, f: f"{_capability(f).offered}\n"),
     "sriov_numvfs": Attribute(_is_pf, _read_numvfs, lambda m, f, data: sriov.store_numvfs(m, f, data)),
@@ -279,6 +289,7 @@ def _attribute_node(machine: Machine, f: Function, attribute: Attribute) -> Node
     read, write = attribute.read, attribute.write
     return Node(
         plain=64 if read is not None and attribute is _ATTRIBUTES["config"] else None,
+        private=attribute is _ATTRIBUTES["vpd"],
         read=None if read is None else lambda: read(machine, f),
         write=None if write is None else lambda data: write(machine, f, data),
     )

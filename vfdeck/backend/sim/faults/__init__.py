@@ -158,7 +158,8 @@ def equip(machine: Machine, special: Table) -> None:
 
     `functions`, `drivers` and `around` set fields of functions by BDF (`"sriov.grants"` of their capability), of drivers by name,
     and of the surroundings; `parameters` sets module parameters; `foreign` lists groups whose domain is not theirs any more;
-    `ungrouped` lists functions that are in no IOMMU group; `nodes` gives nodes a mode and an owner.
+    `ungrouped` lists functions that are in no IOMMU group; `nodes` gives nodes a mode and an owner; `files` adds files beside sysfs
+    with their text.
     """
     for name, values in special.get("drivers", {}).items():
         put(machine.load_driver(name), values)
@@ -169,6 +170,7 @@ def equip(machine: Machine, special: Table) -> None:
     for number in special.get("foreign", ()):
         machine.groups[number].foreign_domain = True
     put(machine.around, special.get("around", {}))
+    machine.around.files |= special.get("files", {})
     machine.around.nodes |= {path: node(**values) for path, values in special.get("nodes", {}).items()}
     machine.parameters |= special.get("parameters", {})
 
