@@ -9,7 +9,9 @@ import pytest
 from tests import values
 from vfdeck.backend.catalogue import entry
 from vfdeck.backend.checks.advice import advice, badge, badges
+from vfdeck.backend.details import Details
 from vfdeck.backend.model import Certainty, Job, JobState, Link, Problem, Snapshot, Sriov, TokenState
+from vfdeck.backend.vpd import Vpd
 from vfdeck.widgets.facts import function_facts, row_facts
 from vfdeck.widgets.rows import RowId
 from vfdeck.widgets.sections import plain_text
@@ -149,39 +151,28 @@ def test_every_badge_leads_to_an_entry_of_the_catalogue(text: str) -> None:
     assert entry(text).title
 
 
-def test_a_token_panel_says_which_way_is_open_now_and_whom_it_touches() -> None:
-    fleet = values.make_fleet(2)
+def test_what_panels_of_their_own_tell_in_full_is_told_in_a_line() -> None:
+    fleet = values.make_fleet(12, totalvfs=16)
     free = facts(values.snapshot(*fleet))
-    assert "open: can be set now, by opening the PF with it" in free
-    assert f"own fd: not now: vfdeck does not hold {values.PF}" in free
-    used = facts(values.snapshot(*fleet, holders=(values.make_holder(VF, vm="web-1"), values.own_holder(values.PF))))
-    assert "open: not now: VFs are in use (qemu-system-x86 (4242)" in used
-    assert "own fd: can be set now, by the feature call" in used
-    assert "touches: VFs in use: 1. They go on; opened again, they need the new token" in used
-    assert "web-1" in used
-    stuck = facts(values.snapshot(*fleet, holders=(values.make_holder(VF),)))
-    assert "can be set now" not in stuck
-    assert "touches" not in stuck
-
-
-def test_what_has_no_token_has_no_token_panel() -> None:
+    assert "set it: possible now, by opening the PF with it" in free
+    assert "used by" not in free
+    holders = tuple(values.make_holder(values.vf_address(index=n), 5000 + n) for n in range(5))
+    used = facts(values.snapshot(*fleet, holders=holders))
+    assert "used by: qemu-system-x86 (5000), qemu-system-x86 (5001), qemu-system-x86 (5002) and 2 more" in used
+    assert "set it: not possible now: the Token panel says why" in used
     for view, bdf in (
         (values.snapshot(*values.make_fleet(1, driver="igb")), values.PF),
         (values.snapshot(*values.make_fleet(1)), VF),
         (values.snapshot(*values.make_fleet(1), host={"kernel": "5.4.0", "probed": ()}), values.PF),
     ):
-        assert "can be set now" not in facts(view, bdf)
+        assert "set it" not in facts(view, bdf)
 
 
-def test_a_pf_tells_who_holds_its_vfs_and_a_holder_how_it_was_started() -> None:
-    others = tuple(values.make_holder(values.vf_address(index=n), 5000 + n) for n in range(2, 12))
-    held = values.make_holder(VF, vm="web-1", command="qemu-system-x86 -device vfio-pci,vf-token=#1a2b3c4d")
-    view = values.snapshot(*values.make_fleet(12, totalvfs=16), holders=(held, *others))
-    text = facts(view)
-    assert "VF 0: qemu-system-x86 (4242), user root, VM web-1" in text
-    assert "VF 8: qemu-system-x86 (5008)" in text
-    assert "more: 3 VFs in use" in text
-    assert "4242: qemu-system-x86 -device vfio-pci,vf-token=#1a2b3c4d" in facts(view, VF)
+def test_what_was_looked_up_is_told_after_the_rest() -> None:
+    view = values.snapshot(*values.make_fleet(1))
+    found = Details(values.PF, resets=("flr",), vpd=Vpd("X710"))
+    text = plain_text(row_facts(RowId("demo", values.PF), view, found))
+    assert text.index("SR-IOV: offset") < text.index("1. flr: function alone") < text.index("X710")
 
 
 def test_nothing_and_gone() -> None:

@@ -7,16 +7,18 @@ from dataclasses import replace
 
 from textual import events
 
+from vfdeck.backend.details import Details
 from vfdeck.backend.facts import blocking_members
 from vfdeck.backend.model import Function, Role, Snapshot, TokenState
-from vfdeck.widgets.holder_facts import holders_section
+from vfdeck.widgets.device_facts import device_sections
+from vfdeck.widgets.holder_facts import users_digest
 from vfdeck.widgets.holder_words import how, since, who
 from vfdeck.widgets.host_facts import host_facts, problem_facts
 from vfdeck.widgets.rows import RowId
 from vfdeck.widgets.section_view import SectionView
 from vfdeck.widgets.sections import Fact, Section
 from vfdeck.widgets.state import Index, Tone, by_group, count_words, duration, index_of, plural, role_text, token_words
-from vfdeck.widgets.token_facts import token_section
+from vfdeck.widgets.token_facts import setting_digest
 
 
 class FactsPanel(SectionView):
@@ -45,19 +47,19 @@ class FactsPanel(SectionView):
         self.show(sections, top=fresh)
 
 
-def row_facts(row_id: RowId | None, snapshot: Snapshot | None) -> list[Section]:
+def row_facts(row_id: RowId | None, snapshot: Snapshot | None, details: Details | None = None) -> list[Section]:
     """The facts of a row as sections."""
     if row_id is None or snapshot is None:
         return []
     function = snapshot.functions.get(row_id.bdf)
     if function is not None:
-        return function_facts(function, snapshot)
+        return function_facts(function, snapshot, details)
     return host_facts(snapshot) if not row_id.bdf else [Section(row_id.bdf, (Fact("", "gone", Tone.DIM),))]
 
 
 # -- a function -------------------------------------------------------------------------------------------------------
-def function_facts(function: Function, snapshot: Snapshot) -> list[Section]:
-    """Everything known of one function, most wanted first."""
+def function_facts(function: Function, snapshot: Snapshot, details: Details | None = None) -> list[Section]:
+    """What is known of one function, most wanted first; of its token and its holders a digest, which have panels of their own."""
     index = index_of(snapshot)
     state = index.state(function)
     head = [
@@ -71,9 +73,8 @@ def function_facts(function: Function, snapshot: Snapshot) -> list[Section]:
         Section("", tuple(_use(function, index))),
         Section("", tuple(_binding(function, snapshot))),
         Section("", tuple(_hardware(function))),
-        token_section(function, snapshot),
-        holders_section(function, snapshot),
         Section("Problems", tuple(problem_facts(snapshot, f"/{function.bdf}"))),
+        *device_sections(function, snapshot, details),
     ]
     return [section for section in sections if section.facts]
 
@@ -102,6 +103,8 @@ def _use(function: Function, index: Index) -> list[Fact]:
         total = "unknown" if sriov.totalvfs is None else str(sriov.totalvfs)
         facts.append(Fact("VFs", f"{sriov.numvfs} on, of {total}"))
         facts.append(Fact("users", count_words(index.users(function))))
+        digests = (users_digest(function, index.snapshot), setting_digest(function, index.snapshot))
+        facts += [fact for fact in digests if fact is not None]
     for holder in index.holders.get(function.bdf, []):
         facts.append(Fact("held by", who(holder), Tone.OWN if holder.own else Tone.BUSY))
         facts.append(Fact(" ", f"{how(holder)}, {since(holder, snapshot.taken)}", Tone.DIM))

@@ -12,7 +12,7 @@ from vfdeck.app.dashboard.desk import Desk
 from vfdeck.app.dashboard.dialogs.result import ResultPage
 from vfdeck.app.dashboard.feed import ChangeDone, Performer
 from vfdeck.app.dashboard.past import Deed, Part, Past
-from vfdeck.backend.changes import Change, Outcome, Plan, SetToken, target_of
+from vfdeck.backend.changes import Change, Open, Outcome, Plan, SetToken, target_of
 from vfdeck.backend.host import Host
 from vfdeck.backend.model import Job, Snapshot
 from vfdeck.backend.undo import undoing
@@ -59,6 +59,7 @@ class Results:
         self._begun: dict[int, Begun] = {}
         self._batches: list[Batch] = []
         self._latest: Result | Batch | None = None
+        self._opens: dict[RowId, Outcome] = {}  # the last attempt to open each function
 
     # -- under way ----------------------------------------------------------------------------------------------------
     def perform(self, host: Host, change: Change, plan: Plan, takes_back: tuple[Deed, Part] | None = None) -> int:
@@ -120,6 +121,8 @@ class Results:
         self._past.done(message.number, message.outcome)
         self.show_jobs()
         outcome = message.outcome
+        if outcome is not None:
+            self._keep_attempt(message.host, outcome)
         in_force = outcome is not None and outcome.ok and outcome.verified is not False
         if begun is not None and in_force and isinstance(begun.change, SetToken):
             self._token_set(message.host, begun.change)
@@ -132,6 +135,19 @@ class Results:
             self._desk.line.show_last(f"✗ {title}: vfdeck itself failed ({message.failure}); this is a bug", Tone.BAD)
             return
         self._show_outcome(Result(message.host, message.outcome, title))
+
+    def _keep_attempt(self, host: str, outcome: Outcome) -> None:
+        """Keep what came of an open. What another change did to the host may have made earlier ones untrue."""
+        if isinstance(outcome.change, Open):
+            self._opens[RowId(host, outcome.change.bdf)] = outcome
+        else:
+            self._opens = {row_id: kept for row_id, kept in self._opens.items() if row_id.host != host}
+
+    def attempt(self, row_id: RowId) -> Open | Outcome | None:
+        """The open of a function that is under way, else what came of the last one since the host was changed."""
+        wanted = (begun.change for begun in self._begun.values() if begun.host == row_id.host)
+        running = (change for change in wanted if isinstance(change, Open) and change.bdf == row_id.bdf)
+        return next(running, self._opens.get(row_id))
 
     def _show_batch(self, batch: Batch) -> None:
         """A line for how a batch stands; when it is over and something was refused, its page."""
