@@ -48,7 +48,7 @@ class Lasting:
 def lasting(kernel: Kernel, function: Function, snapshot: Snapshot) -> Lasting:
     """Look in the places where such things are set. Never raises OSError."""
     look = _Look(function, snapshot, settings(kernel), _command_line(kernel))
-    token = "never: the kernel draws a random one at every start, and whoever set one has to set it again"
+    token = "the PF gets a random one that nobody knows, whenever vfio-pci takes it: whoever set one has to set it again"
     on_vfio_pf = function.role is Role.PF and function.on_vfio
     return Lasting(
         token=Answer(Verdict.NO, (token,)) if on_vfio_pf else None,

@@ -33,14 +33,12 @@ def open_sections(
     """The panel, whatever came or comes of an `attempt` first. `details` None: nodes and rights were not looked at yet."""
     sections = _attempted(function, attempt)
     foretold = [foretell(function, snapshot, path, _seen(details, path)) for path in _paths(function)]
-    told: set[str] = {why.entry for why in (_explained(attempt),) if why}
-    for ladder in foretold:
-        sections += _foretold(ladder, told)
+    sections += [_foretold(ladder) for ladder in foretold if ladder.predicted is not None]
     if OpenPath.CDEV not in _paths(function) and function.on_vfio:
         sections.append(Section("By its own node (cdev)", (Fact("", _no_cdev(snapshot), Tone.DIM),)))
     if details is None or details.by_group is None:
         sections.append(Section("", (Fact("", "nodes, rights and modules are still being looked at", Tone.DIM),)))
-    return sections
+    return [*sections, *_reasons(foretold, attempt.explanation if isinstance(attempt, Outcome) else None)]
 
 
 def _paths(function: Function) -> list[OpenPath]:
@@ -59,10 +57,6 @@ def _no_cdev(snapshot: Snapshot) -> str:
 
 
 # -- an attempt ------------------------------------------------------------------------------------------------------------
-def _explained(attempt: Open | Outcome | None) -> Explanation | None:
-    return attempt.explanation if isinstance(attempt, Outcome) else None
-
-
 def _attempted(function: Function, attempt: Open | Outcome | None) -> list[Section]:
     """The rungs of the attempt that is under way, or came last."""
     if isinstance(attempt, Open):
@@ -83,25 +77,25 @@ def _attempted(function: Function, attempt: Open | Outcome | None) -> list[Secti
 
 
 # -- foretold --------------------------------------------------------------------------------------------------------------
-def _foretold(ladder: Ladder, told: set[str]) -> Iterator[Section]:
-    """The rungs, and the explanation of the one that stops it, unless that was `told` already."""
-    told_now = ladder.predicted
-    if told_now is None:
-        return
-    stops = told_now.stage is not None
-    tone = Tone.PLAIN if not stops else Tone.WARN if told_now.certainty is Certainty.UNKNOWN else Tone.BAD
-    head = [Fact("", f"expected: {told_now}", tone)]
+def _foretold(ladder: Ladder) -> Section:
+    """The answer that is expected, and the rungs."""
+    expected = ladder.predicted
+    stops = expected is not None and expected.stage is not None
+    unknown = expected is not None and expected.certainty is Certainty.UNKNOWN
+    head = [Fact("", f"expected: {expected}", Tone.WARN if unknown else Tone.BAD if stops else Tone.PLAIN)]
     if ladder.with_token:
         head.append(Fact("", "with the PF's token it would go on from there", Tone.GOOD))
-    yield Section(f"Opening it {_PATHS[ladder.path]} now, without a token", (*head, *_rungs(ladder)))
-    why = ladder.explanation
-    if why is None:
-        return
-    if why.entry in told:
-        yield Section("", (Fact("", f"for the same reason: {why.title} ({why.entry})", Tone.DIM),))
-        return
-    told.add(why.entry)
-    yield from explain(why)
+    return Section(f"Opening it {_PATHS[ladder.path]} now, without a token", (*head, *_rungs(ladder)))
+
+
+def _reasons(ladders: list[Ladder], told: Explanation | None) -> Iterator[Section]:
+    """Why the rungs that stop it do so, each reason once, but for the one that was `told` already."""
+    reasons = {why.entry: why for ladder in ladders if (why := ladder.explanation)}
+    if told is not None and told.entry in reasons:
+        del reasons[told.entry]
+        yield Section("", (Fact("", f"it would still be refused for the same reason: {told.title} ({told.entry})", Tone.DIM),))
+    for why in reasons.values():
+        yield from explain(why)
 
 
 def _rungs(ladder: Ladder) -> list[Fact]:
