@@ -12,8 +12,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
-from textual.screen import Screen
 from textual.timer import Timer
+from textual.widget import Widget
 
 from vfdeck.app.dashboard.feed import aside
 from vfdeck.backend.details import Details, Part
@@ -52,7 +52,7 @@ class Inspector:
 
     def __init__(
         self,
-        screen: Screen[None],
+        screen: Widget,
         changed: Callable[[], None],
         failed: Callable[[str], None],
         clock: Callable[[], float] = time.monotonic,
