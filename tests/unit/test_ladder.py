@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ from vfdeck.backend.changes import Close, Open, OpenPath, Outcome
 from vfdeck.backend.evidence import Unread
 from vfdeck.backend.kernel import Stage
 from vfdeck.backend.ladder import Ladder, Standing, climbed, foretell, under_way
-from vfdeck.backend.model import Snapshot, TokenState
+from vfdeck.backend.model import Job, JobState, Snapshot, TokenState
 from vfdeck.backend.predict.seen import NOT_SEEN
 from vfdeck.backend.sim.scenario import load
 
@@ -91,7 +92,28 @@ def test_what_was_no_attempt_to_open_it_has_no_ladder() -> None:
 
 
 def test_one_that_is_under_way() -> None:
-    assert {rung.standing for rung in under_way(GUARDED.functions[VF], GROUP).rungs} == {Standing.ASKED}
+    assert set(standings(under_way(GUARDED.functions[VF], GROUP))) == {"NOT_REACHED"}
+    job = Job(1, "open", VF, JobState.RUNNING, "", values.NOON, stage=Stage.OPEN_CDEV)
+    assert standings(under_way(GUARDED.functions[VF], CDEV, job)) == ["DONE", "ASKED", "NOT_REACHED", "NOT_REACHED"]
+
+
+def test_the_rungs_are_told_while_they_are_climbed() -> None:
+    """The jobs of the host, at each call that the open makes of the kernel."""
+    host = load("default")
+    bdf = next(f.bdf for f in host.snapshot().functions.values() if f.on_vfio and not host.snapshot().holders_of(f.bdf))
+    told: list[str] = []
+    kernel = host.kernel
+
+    class Watched:
+        def __getattr__(self, name: str) -> Any:
+            if name in ("link", "open", "set_container", "set_iommu", "get_device_fd"):
+                told.extend(job.stage for job in host.jobs() if job.stage not in told)
+            return getattr(kernel, name)
+
+    host.kernel = Watched()
+    host.perform(Open(bdf))
+    host.close()
+    assert [stage for stage in told if stage] == [str(stage) for stage in ladder.STAGES[GROUP]]
 
 
 @pytest.mark.parametrize("path", list(OpenPath))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 
 import pytest
@@ -12,7 +13,7 @@ from vfdeck.backend.changes import Open, OpenPath, Outcome
 from vfdeck.backend.details import Details
 from vfdeck.backend.evidence import Unread
 from vfdeck.backend.kernel import Stage
-from vfdeck.backend.model import Snapshot, TokenState
+from vfdeck.backend.model import Job, JobState, Snapshot, TokenState
 from vfdeck.backend.predict.seen import Seen
 from vfdeck.widgets.open_facts import open_sections
 from vfdeck.widgets.sections import plain_text
@@ -71,8 +72,12 @@ def test_what_was_looked_at_counts() -> None:
 def test_an_attempt_under_way() -> None:
     said = text(Open(VF))
     assert "Being opened by its group" in said
-    assert "1 …:" in said
-    assert "which rung it is on shows when it answers" in said
+    assert "1 –: find its IOMMU group" in said
+    job = Job(1, "open", VF, JobState.RUNNING, "", values.NOON, stage=Stage.OPEN_CONTAINER)
+    said = text(Open(VF), dataclasses.replace(FLEET, jobs=(job,)))
+    assert "2 ✓: open the group's node" in said
+    assert "3 …: open /dev/vfio/vfio for a container: the kernel is being asked" in said
+    assert "4 –: tie the group" in said
     assert "Being opened" not in text(Open(PF))
 
 

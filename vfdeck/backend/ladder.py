@@ -12,7 +12,7 @@ from vfdeck.backend.changes import Explanation, Open, OpenPath, Outcome, Predict
 from vfdeck.backend.explain import explain
 from vfdeck.backend.facts import Facts, own_opens
 from vfdeck.backend.kernel import Stage
-from vfdeck.backend.model import Certainty, Function, Snapshot
+from vfdeck.backend.model import Certainty, Function, Job, Snapshot
 from vfdeck.backend.need import need
 from vfdeck.backend.predict import predict
 from vfdeck.backend.predict.seen import NOT_SEEN, Seen
@@ -55,7 +55,7 @@ class Standing(enum.Enum):
     PASSES = "nothing seen against it"  # as foretold
     STOPS = "would be refused"
     UNKNOWN = "cannot be known"  # as foretold: it passes, or is refused
-    ASKED = "being asked"  # an attempt is under way; which rung it is on is not told
+    ASKED = "the kernel is being asked"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +105,12 @@ def climbed(function: Function, outcome: Outcome) -> Ladder | None:
     return Ladder(change.path, _rungs(function, change.path, standings), outcome.predicted, outcome.explanation)
 
 
-def under_way(function: Function, path: OpenPath) -> Ladder:
-    """An attempt of which no answer is there yet."""
-    return Ladder(path, _rungs(function, path, [Standing.ASKED] * len(STAGES[path])))
+def under_way(function: Function, path: OpenPath, job: Job | None = None) -> Ladder:
+    """An attempt of which no answer is there yet: as far as its job tells, if it has begun."""
+    stages = STAGES[path]
+    at = next((stage for stage in stages if job is not None and job.stage == stage), None)
+    standings = [Standing.NOT_REACHED] * len(stages) if at is None else _split(stages, at, Standing.DONE, Standing.ASKED)
+    return Ladder(path, _rungs(function, path, standings))
 
 
 def _foretold(path: OpenPath, told: Prediction | None) -> list[Standing]:

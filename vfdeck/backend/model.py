@@ -234,6 +234,7 @@ class Job:
     started: float
     waits_for: str = ""
     advice: tuple[str, ...] = ()  # while it waits: the rule, then what to do
+    stage: str = ""  # of an open: the rung (`Stage`) that the kernel is being asked for
 
 
 @dataclass(frozen=True, slots=True)

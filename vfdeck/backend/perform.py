@@ -109,7 +109,8 @@ class Performer:
         self.snapshot = look
         self.look_while_waiting = SharedLook(look, LOOK_EVERY)
         self._watch = watch
-        self._program = Program(kernel)
+        self._program = Program(kernel, self._climbs)
+        self._climber = 0  # the job that opens something now
         self._devices: dict[str, list[OpenDevice]] = {}
         self._jobs: dict[int, Job] = {}
         self._numbers = itertools.count(1)
@@ -216,7 +217,7 @@ class Performer:
             case Write():
                 return self._write(act, number, if_blocked)
             case OpenAct():
-                self._open(act)
+                self._open(act, number)
             case FeatureAct():
                 self._feature(act)
             case CloseAct():
@@ -254,8 +255,15 @@ class Performer:
         names = [f"{holder.program} ({holder.pid}), which holds {holder.bdf}" for holder in holding]
         return "; ".join(dict.fromkeys(names))
 
-    def _open(self, act: OpenAct) -> None:
+    def _climbs(self, stage: Stage) -> None:
+        """A rung of an open is begun."""
+        with self._state:
+            if job := self._jobs.get(self._climber):
+                self._jobs[job.number] = dataclasses.replace(job, stage=str(stage))
+
+    def _open(self, act: OpenAct, number: int) -> None:
         with self._opening:
+            self._climber = number
             if act.path is OpenPath.CDEV:
                 device = self._program.open_by_cdev(act.bdf, act.token.reveal() if act.token else None)
             else:

@@ -51,6 +51,8 @@ class Program:
     """What one program has open. It keeps one group fd and one container per group while it has a device of that group."""
 
     kernel: Kernel
+    #: told of each rung before it is climbed
+    tell: Callable[[Stage], object] = lambda stage: None
     _groups: dict[str, _Group] = field(default_factory=dict)
     _iommufd: int | None = None
 
@@ -67,7 +69,7 @@ class Program:
         if group is None:
             group = self._open_group(node)
         try:
-            fd = rung(Stage.GET_DEVICE_FD, bdf, lambda: self.kernel.get_device_fd(group.fd, argument))
+            fd = self._rung(Stage.GET_DEVICE_FD, bdf, lambda: self.kernel.get_device_fd(group.fd, argument))
         except Refusal:
             if fresh:
                 self._close_group(node)
@@ -82,7 +84,7 @@ class Program:
             Refusal: at `iommu_group` when the function is gone or has no group.
         """
         link = f"{DEVICES}/{bdf}/iommu_group"
-        number = rung(Stage.IOMMU_GROUP, bdf, lambda: self.kernel.link(link)).rsplit("/", 1)[-1]
+        number = self._rung(Stage.IOMMU_GROUP, bdf, lambda: self.kernel.link(link)).rsplit("/", 1)[-1]
         with suppress(OSError):
             if self.kernel.read(f"/sys/kernel/iommu_groups/{number}/name").strip() == b"vfio-noiommu":
                 return f"noiommu-{number}"
@@ -93,11 +95,11 @@ class Program:
         kind = VFIO_NOIOMMU_IOMMU if node.startswith("noiommu-") else VFIO_TYPE1_IOMMU
         opened: list[int] = []
         try:
-            opened.append(rung(Stage.OPEN_GROUP, path, lambda: kernel.open(path)))
-            opened.append(rung(Stage.OPEN_CONTAINER, "/dev/vfio/vfio", lambda: kernel.open("/dev/vfio/vfio")))
+            opened.append(self._rung(Stage.OPEN_GROUP, path, lambda: kernel.open(path)))
+            opened.append(self._rung(Stage.OPEN_CONTAINER, "/dev/vfio/vfio", lambda: kernel.open("/dev/vfio/vfio")))
             group, container = opened
-            rung(Stage.SET_CONTAINER, path, lambda: kernel.set_container(group, container))
-            rung(Stage.SET_IOMMU, path, lambda: kernel.set_iommu(container, kind))
+            self._rung(Stage.SET_CONTAINER, path, lambda: kernel.set_container(group, container))
+            self._rung(Stage.SET_IOMMU, path, lambda: kernel.set_iommu(container, kind))
         except Refusal:
             for fd in opened:
                 kernel.close(fd)
@@ -126,14 +128,14 @@ class Program:
             Refusal: with the stage.
         """
         kernel, directory = self.kernel, f"{DEVICES}/{bdf}/vfio-dev"
-        names = rung(Stage.CDEV_NODE, bdf, lambda: kernel.names(directory))
+        names = self._rung(Stage.CDEV_NODE, bdf, lambda: kernel.names(directory))
         if not names:
             raise Refusal(errno.ENOENT, Stage.CDEV_NODE, bdf)
         path = f"/dev/vfio/devices/{names[0]}"
-        cdev = rung(Stage.OPEN_CDEV, path, lambda: kernel.open(path))
+        cdev = self._rung(Stage.OPEN_CDEV, path, lambda: kernel.open(path))
         try:
             number = self._own_iommufd() if iommufd is None else iommufd
-            rung(Stage.BIND_IOMMUFD, bdf, lambda: kernel.bind_iommufd(cdev, number, token=token, flags=flags, argsz=argsz))
+            self._rung(Stage.BIND_IOMMUFD, bdf, lambda: kernel.bind_iommufd(cdev, number, token=token, flags=flags, argsz=argsz))
         except Refusal:
             kernel.close(cdev)
             raise
@@ -141,7 +143,7 @@ class Program:
 
     def _own_iommufd(self) -> int:
         if self._iommufd is None:
-            self._iommufd = rung(Stage.OPEN_IOMMU, "/dev/iommu", lambda: self.kernel.open("/dev/iommu"))
+            self._iommufd = self._rung(Stage.OPEN_IOMMU, "/dev/iommu", lambda: self.kernel.open("/dev/iommu"))
         return self._iommufd
 
     def close_iommufd(self) -> None:
@@ -154,7 +156,7 @@ class Program:
     def set_token(self, device: OpenDevice, token: bytes) -> None:
         """Replace the PF's token through its open fd (VFIO_DEVICE_FEATURE); works with VFs in use too."""
         flags = VFIO_DEVICE_FEATURE_SET | VFIO_DEVICE_FEATURE_PCI_VF_TOKEN
-        rung(Stage.FEATURE, device.bdf, lambda: self.kernel.feature(device.fd, flags, token))
+        self._rung(Stage.FEATURE, device.bdf, lambda: self.kernel.feature(device.fd, flags, token))
 
     def close(self, device: OpenDevice) -> None:
         """Close a device fd, and the group and container with the group's last device."""
@@ -164,6 +166,10 @@ class Program:
             group.devices -= 1
             if group.devices == 0:
                 self._close_group(device.group)
+
+    def _rung(self, stage: Stage, target: str, call: Callable[[], T]) -> T:
+        self.tell(stage)
+        return rung(stage, target, call)
 
 
 def rung(stage: Stage, target: str, call: Callable[[], T]) -> T:

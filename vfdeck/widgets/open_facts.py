@@ -12,7 +12,7 @@ from vfdeck.backend.model import Certainty, Function, Snapshot
 from vfdeck.backend.predict.seen import NOT_SEEN, Seen
 from vfdeck.widgets.report import explain
 from vfdeck.widgets.sections import Fact, Section
-from vfdeck.widgets.state import Tone
+from vfdeck.widgets.state import Tone, index_of
 
 #: Mark and tone of a rung; what it means is said in words where it is not plain.
 _MARKS = {
@@ -31,7 +31,7 @@ def open_sections(
     function: Function, snapshot: Snapshot, details: Details | None, attempt: Open | Outcome | None = None
 ) -> list[Section]:
     """The panel, whatever came or comes of an `attempt` first. `details` None: nodes and rights were not looked at yet."""
-    sections = _attempted(function, attempt)
+    sections = _attempted(function, snapshot, attempt)
     foretold = [foretell(function, snapshot, path, _seen(details, path)) for path in _paths(function)]
     sections += [_foretold(ladder) for ladder in foretold if ladder.predicted is not None]
     if OpenPath.CDEV not in _paths(function) and function.on_vfio:
@@ -57,14 +57,13 @@ def _no_cdev(snapshot: Snapshot) -> str:
 
 
 # -- an attempt ------------------------------------------------------------------------------------------------------------
-def _attempted(function: Function, attempt: Open | Outcome | None) -> list[Section]:
+def _attempted(function: Function, snapshot: Snapshot, attempt: Open | Outcome | None) -> list[Section]:
     """The rungs of the attempt that is under way, or came last."""
     if isinstance(attempt, Open):
         if attempt.bdf != function.bdf:
             return []
-        ladder = under_way(function, attempt.path)
-        waits = Fact("", "the kernel was asked; which rung it is on shows when it answers", Tone.OWN)
-        return [Section(f"Being opened {_PATHS[attempt.path]}", (*_rungs(ladder), waits))]
+        ladder = under_way(function, attempt.path, index_of(snapshot).running.get(function.bdf))
+        return [Section(f"Being opened {_PATHS[attempt.path]}", tuple(_rungs(ladder)))]
     climb = climbed(function, attempt) if attempt is not None else None
     if climb is None or attempt is None:
         return []
@@ -104,5 +103,5 @@ def _rungs(ladder: Ladder) -> list[Fact]:
 
 def _rung(number: int, rung: Rung) -> Fact:
     mark, tone = _MARKS[rung.standing]
-    said = rung.standing in (Standing.REFUSED, Standing.STOPS, Standing.UNKNOWN)
+    said = rung.standing in (Standing.ASKED, Standing.REFUSED, Standing.STOPS, Standing.UNKNOWN)
     return Fact(f"{number} {mark}", f"{rung.text}: {rung.standing.value}" if said else rung.text, tone)
