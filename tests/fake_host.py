@@ -42,6 +42,8 @@ def small_fleet(name: str = "fake") -> Snapshot:
 class FakeHost:
     """Answers `snapshot` with a value and `perform` with what `script` gives; `gate` makes performing wait, as a kernel can."""
 
+    tells_all = False
+
     def __init__(self, view: Snapshot | None = None, *, simulated: bool = True) -> None:
         self.view = view if view is not None else small_fleet()
         self.name = self.view.host.name

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from tests import values
 from vfdeck.backend.folding import runs, standing_alone
 from vfdeck.backend.model import Function, Role, Snapshot
-from vfdeck.widgets.rows import EVERYTHING, LEAST_RUN, Branches, FleetRows, Folds, Row, RowId, View, shown_at_top
+from vfdeck.widgets.branches import EVERYTHING, LEAST_RUN, Branches, View, shown_at_top
+from vfdeck.widgets.rows import FleetRows, Folds, Row, RowId
 from vfdeck.widgets.sorting import Order
 from vfdeck.widgets.state import Index, index_of
 
@@ -52,7 +53,7 @@ def fleets(draw: st.DrawFn) -> tuple[tuple[Snapshot, ...], Folds]:
     snapshots = tuple(draw(hosts(name)) for name in NAMES[: draw(st.integers(0, 3))])
     known = [RowId("nowhere", "0000:01:00.0")] + [RowId(s.host.name, bdf) for s in snapshots for bdf in ("", *s.functions)]
     ids = st.frozensets(st.sampled_from(known))
-    return snapshots, Folds(draw(ids), draw(st.booleans()), draw(ids))
+    return snapshots, Folds(draw(ids), draw(st.booleans()), draw(st.booleans()), draw(st.booleans()))
 
 
 def naive(snapshots: tuple[Snapshot, ...], folds: Folds) -> list[Row]:
@@ -62,12 +63,13 @@ def naive(snapshots: tuple[Snapshot, ...], folds: Folds) -> list[Row]:
         host, children = RowId(snapshot.host.name), under(snapshot)
         placed = {vf.bdf for vfs in children.values() for vf in vfs}
         tops = [f.bdf for f in snapshot.functions.values() if f.bdf not in placed and shown_at_top(f)]
-        rows.append(Row(host, 0, False, False, bool(tops), host in folds.folded))
-        if host in folds.folded:
+        is_open = folds.hosts_open == (host not in folds.others)
+        rows.append(Row(host, 0, False, False, bool(tops), not is_open))
+        if not is_open:
             continue
         for bdf in tops:
             last, vfs, row_id = bdf == tops[-1], children.get(bdf, []), RowId(snapshot.host.name, bdf)
-            shut = bool(vfs) and row_id in folds.folded
+            shut = bool(vfs) and folds.pfs_open == (row_id in folds.others)
             rows.append(Row(row_id, 1, last, False, bool(vfs), shut))
             if not shut:
                 rows += naive_vfs(snapshot, vfs, last, folds)
@@ -84,7 +86,7 @@ def naive_vfs(snapshot: Snapshot, vfs: list[Function], parent_last: bool, folds:
     rows: list[Row] = []
     name = snapshot.host.name
     for run in runs(snapshot, vfs, standing_alone(snapshot), LEAST_RUN):
-        touched = any(RowId(name, vf.bdf) in folds.other_runs for vf in run)
+        touched = any(RowId(name, vf.bdf) in folds.others for vf in run)
         if len(run) == 1 or folds.runs_open != touched:
             for vf in run:
                 mark = len(run) > 1 and vf is run[0]
@@ -128,7 +130,7 @@ def test_what_is_folded_is_found_at_what_it_is_folded_into(fleet: tuple[tuple[Sn
         while row_id is not None:
             chain.append(row_id)
             row_id = rows.parent(row_id)
-        shut = [one for one in chain[1:] if one in folds.folded]
+        shut = [one for one in chain[1:] if not rows.is_open(one)]
         found = rows.find(row.id)
         assert found is not None
         if shut:

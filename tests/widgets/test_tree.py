@@ -109,7 +109,7 @@ async def test_cursor_and_folds_stay_with_the_function_through_a_refresh() -> No
         app.tree_.select(RowId("fake", NIC))
         await pilot.press("left")
         app.tree_.show([small_fleet()])
-        assert RowId("fake", NIC) in app.tree_.folded
+        assert not app.tree_.rows.is_open(RowId("fake", NIC))
         assert app.tree_.row_id == RowId("fake", NIC)
 
 
@@ -138,7 +138,7 @@ async def test_the_mouse_moves_and_folds() -> None:
         await pilot.click(FleetTree, offset=(30, 5))
         assert app.tree_.row_id == RowId("fake", VFS[2])
         await pilot.click(FleetTree, offset=(2, 2))
-        assert RowId("fake", NIC) in app.tree_.folded
+        assert not app.tree_.rows.is_open(RowId("fake", NIC))
         await pilot.click(FleetTree, offset=(30, 0))
         await pilot.click(FleetTree, offset=(30, 11))
         assert app.tree_.row_id == RowId("fake", NIC)

@@ -17,6 +17,7 @@ class Host(Protocol):
 
     name: str
     simulated: bool
+    tells_all: bool  # whether `wait_for_change` hears of every change; else somebody has to look every now and then
 
     def snapshot(self) -> Snapshot:
         """Look at everything afresh. Never raises: what could not be read is in `Snapshot.problems`."""
@@ -38,7 +39,7 @@ class Host(Protocol):
         """
 
     def wait_for_change(self, seconds: float) -> bool:
-        """Wait until something changed (True) or the time is over (False)."""
+        """Wait until something changed (True) or the time is over (False); with 0 seconds never wait."""
 
     def jobs(self) -> tuple[Job, ...]:
         """The changes under way; never waits."""

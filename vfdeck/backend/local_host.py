@@ -41,6 +41,8 @@ class LocalHost:
     remembered beyond this run.
     """
 
+    tells_all = False  # a program opens and closes devices, and nobody is told
+
     def __init__(self, kernel: Kernel, names: Mapping[Ids, Names] | None = None, memory: Memory | None = None) -> None:
         self.kernel = kernel
         self.simulated = kernel.simulated

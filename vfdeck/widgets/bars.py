@@ -14,8 +14,7 @@ from textual import events
 from textual.message import Message
 from textual.widget import Widget
 
-from vfdeck.backend.checks.advice import badge
-from vfdeck.backend.model import Job, Snapshot
+from vfdeck.backend.model import Certainty, Job, Snapshot
 from vfdeck.widgets.state import Tone, duration, index_of, plural
 
 
@@ -54,6 +53,41 @@ class _Line(Widget):
         return line
 
 
+@dataclass(frozen=True, slots=True)
+class _Sums:
+    """What the banner says of hosts."""
+
+    names: tuple[str, ...] = ()  # of the host and its kernel, where there is only one
+    read: int = 0  # hosts that were looked at
+    hosts: int = 0  # hosts there are
+    pfs: int = 0
+    vfs: int = 0
+    used: str = ""
+    problems: int = 0
+    warning: str = ""  # what the kernel itself does not enforce; of several hosts, what most suffer from
+    simulated: bool = False
+
+
+def _sums(snapshots: Sequence[Snapshot], simulated: bool, hosts: int) -> _Sums:
+    """Sum hosts up. Of a host that looks as before nothing is counted again."""
+    indexes = [index_of(snapshot) for snapshot in snapshots]
+    users = [index.all_users for index in indexes]
+    mark = next((str(count)[0] for count in users if count.certainty is not Certainty.EXACT and not str(count)[0].isdigit()), "")
+    badges = Counter(index.badge for index in indexes if index.badge).most_common(1)
+    warning = "".join(f"{plural(number, 'host')}: {text}" if len(indexes) > 1 else text for text, number in badges)
+    return _Sums(
+        names=(snapshots[0].host.name, snapshots[0].host.kernel) if len(snapshots) == 1 else (),
+        read=len(snapshots),
+        hosts=hosts,
+        pfs=sum(index.pfs for index in indexes),
+        vfs=sum(index.vfs for index in indexes),
+        used=f"{mark}{sum(count.value for count in users):,}",
+        problems=sum(len(snapshot.problems) for snapshot in snapshots),
+        warning=warning,
+        simulated=simulated,
+    )
+
+
 class Banner(_Line):
     """The line at the top: whose hardware this is, and how it stands as a whole."""
 
@@ -63,14 +97,14 @@ class Banner(_Line):
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
-        self._snapshots: tuple[Snapshot, ...] = ()
-        self._simulated = False
+        self._sums = _Sums()
 
-    def show(self, snapshots: Sequence[Snapshot], simulated: bool) -> None:
-        """Show these hosts' sums; `simulated` puts the DEMO badge there even before the first snapshot."""
-        self._snapshots = tuple(snapshots)
-        self._simulated = simulated
-        self.refresh()
+    def show(self, snapshots: Sequence[Snapshot], simulated: bool, hosts: int = 0) -> None:
+        """Show the sums of those hosts that were read so far, of `hosts`; `simulated` puts the DEMO badge there from the start."""
+        sums = _sums(snapshots, simulated, max(hosts, len(snapshots)))
+        if sums != self._sums:
+            self._sums = sums
+            self.refresh()
 
     def render(self) -> Text:
         """What fits: the badge and the counts always, the kernel's release and the words where there is room."""
@@ -84,40 +118,30 @@ class Banner(_Line):
 
     def _left(self, level: int) -> list[tuple[str, str]]:
         """Name, badge, host, kernel; the higher the level, the less of it."""
+        sums = self._sums
         pieces: list[tuple[str, str]] = [("vfdeck", Tone.STRONG)]
-        if self._simulated:
+        if sums.simulated:
             pieces += [(" ", Tone.PLAIN), (" DEMO " if level else " DEMO · simulated hardware ", "badge")]
-        hosts = [snapshot.host for snapshot in self._snapshots]
-        if len(hosts) == 1:
-            pieces.append((f"  {hosts[0].name}", Tone.PLAIN))
-            pieces += [(f"  {hosts[0].kernel}", Tone.DIM)] if level < 2 else []
-        elif hosts:
-            pieces.append((f"  {plural(len(hosts), 'host')}", Tone.PLAIN))
-        warning = self._warning()
-        return [*pieces, ("  ", Tone.PLAIN), (f" {warning} ", "badge")] if warning and level < 3 else pieces
-
-    def _warning(self) -> str:
-        """What the kernel itself does not enforce; of several hosts, what most suffer from."""
-        found = Counter(filter(None, map(badge, self._snapshots)))
-        if not found:
-            return ""
-        [(text, number)] = found.most_common(1)
-        return f"{plural(number, 'host')}: {text}" if len(self._snapshots) > 1 else text
+        if 0 < sums.read < sums.hosts:
+            words = f"  {sums.read:,} of {sums.hosts:,}"
+            pieces.append((words if level > 2 else f"{words} hosts read", Tone.OWN))
+        elif sums.names:
+            pieces.append((f"  {sums.names[0]}", Tone.PLAIN))
+            pieces += [(f"  {sums.names[1]}", Tone.DIM)] if level < 2 else []
+        elif sums.read:
+            pieces.append((f"  {plural(sums.read, 'host')}", Tone.PLAIN))
+        return [*pieces, ("  ", Tone.PLAIN), (f" {sums.warning} ", "badge")] if sums.warning and level < 3 else pieces
 
     def _right(self, level: int) -> list[tuple[str, str]]:
         """PFs, VFs, those in use, problems."""
-        if not self._snapshots:
+        sums = self._sums
+        if not sums.read:
             return [("looking …", Tone.DIM)]
-        indexes = [index_of(snapshot) for snapshot in self._snapshots]
-        pfs, vfs = sum(index.pfs for index in indexes), sum(index.vfs for index in indexes)
-        users = [index.all_users for index in indexes]
-        used = sum(count.value for count in users)
-        mark = next((str(count)[0] for count in users if not str(count)[0].isdigit()), "")
-        problems = sum(len(snapshot.problems) for snapshot in self._snapshots)
-        text = f"{plural(pfs, 'PF')}  {plural(vfs, 'VF')}  {mark}{used} in use" if level < 3 else f"{pfs}/{vfs}/{mark}{used}"
-        pieces: list[tuple[str, str]] = [(text, Tone.PLAIN)]
-        if problems:
-            pieces.append((f"  ! {plural(problems, 'problem')} (p)" if level < 3 else f" !{problems}", Tone.BAD))
+        words = f"{plural(sums.pfs, 'PF')}  {plural(sums.vfs, 'VF')}  {sums.used} in use"
+        pieces: list[tuple[str, str]] = [(words if level < 3 else f"{sums.pfs}/{sums.vfs}/{sums.used}", Tone.PLAIN)]
+        if sums.problems:
+            problems = f"  ! {plural(sums.problems, 'problem')} (p)" if level < 3 else f" !{sums.problems}"
+            pieces.append((problems, Tone.BAD))
         elif level < 1:
             pieces.append(("  all readable", Tone.DIM))
         return pieces

@@ -6,7 +6,7 @@ events.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import ClassVar, NamedTuple
 
@@ -15,9 +15,10 @@ from textual import events
 from textual.binding import Binding, BindingType
 from textual.message import Message
 
+from vfdeck.widgets.branches import Branches, View
 from vfdeck.widgets.cells import guides
 from vfdeck.widgets.filtering import Query
-from vfdeck.widgets.rows import Branches, FleetRows, Folds, Row, RowId, View
+from vfdeck.widgets.rows import FleetRows, Folds, Row, RowId
 from vfdeck.widgets.searching import Search
 from vfdeck.widgets.slices import Slices
 from vfdeck.widgets.tree_view import HEAD, TreeView
@@ -73,8 +74,8 @@ class FleetTree(TreeView):
     class Arranged(Message):
         """Filter or order were applied, which in a large fleet takes a moment."""
 
-    def __init__(self, *, id: str | None = None, flash: float = 0.0) -> None:
-        super().__init__(id=id, flash=flash)
+    def __init__(self, *, id: str | None = None, flash: float = 0.0, hosts_open: bool = True) -> None:
+        super().__init__(id=id, flash=flash, hosts_open=hosts_open)
         self._slices = Slices(self)
         self._opened: frozenset[RowId] = frozenset()  # what the search unfolded: hosts, PFs, and a VF of each run
 
@@ -116,9 +117,9 @@ class FleetTree(TreeView):
         for row_id in opened - kept:
             run = self.rows.run(row_id)
             if len(run) > 1 and kept.isdisjoint(run):
-                folds = _with_run(folds, run, is_open=False)
+                folds = folds.with_run(run, is_open=False)
             elif len(run) == 1:
-                folds = replace(folds, folded=folds.folded | {row_id})
+                folds = folds.with_row(row_id, is_open=False, of_host=not row_id.bdf)
         if folds != self.folds:
             self._fold(folds)
             self._scroll_to_cursor()
@@ -127,9 +128,9 @@ class FleetTree(TreeView):
         """Fold or unfold a row; of a VF, its run. From then on it is the operator's, not the search's."""
         self._opened -= {row.id, *self.rows.run(row.id)}
         if row.depth == 2:
-            self._fold(_with_run(self.folds, self.rows.run(row.id), is_open=not folded))
+            self._fold(self.folds.with_run(self.rows.run(row.id), is_open=not folded))
         else:
-            self._fold(replace(self.folds, folded=self.folded | {row.id} if folded else self.folded - {row.id}))
+            self._fold(self.folds.with_row(row.id, is_open=not folded, of_host=row.depth == 0))
         index = self.rows.find(row.id)
         if index is not None:
             self._move_to(index)
@@ -175,13 +176,16 @@ class FleetTree(TreeView):
 
     def select(self, row_id: RowId) -> frozenset[RowId]:
         """Put the cursor on `row_id`, unfolding what hides it; the answer is what was unfolded."""
-        opened = self._parents(row_id) & self.folded
+        opened = frozenset(parent for parent in self._parents(row_id) if not self.rows.is_open(parent))
         if opened:
-            self._fold(replace(self.folds, folded=self.folded - opened))
+            folds = self.folds
+            for parent in opened:
+                folds = folds.with_row(parent, is_open=True, of_host=not parent.bdf)
+            self._fold(folds)
         index = self.rows.find(row_id)
         if index is not None and self.rows[index].size > 1:
             opened |= {row_id}
-            self._fold(_with_run(self.folds, self.rows.run(row_id), is_open=True))
+            self._fold(self.folds.with_run(self.rows.run(row_id), is_open=True))
             index = self.rows.find(row_id)
         if index is not None:
             self._move_to(index)
@@ -212,14 +216,22 @@ class FleetTree(TreeView):
 
     def fold_all(self, folded: bool) -> None:
         """One step less to see: runs shut, then PFs, then hosts; or one step more: hosts open, then PFs, then runs."""
-        rows = self.rows.foldable()
-        hosts = frozenset(r for r in rows if not r.bdf) if len(self._snapshots) > 1 else frozenset()
-        pfs = frozenset(r for r in rows if r.bdf)
+        folds = self.folds
+        hosts = frozenset(r for r in folds.others if not r.bdf)
+        pfs = frozenset(r for r in folds.others if r.bdf and self.rows.is_pf(r))
         if folded:
-            steps = [Folds(self.folded), Folds(self.folded | pfs), Folds(self.folded | pfs | hosts)]
+            many = len(self._snapshots) > 1
+            steps = [
+                replace(folds, others=hosts | pfs, runs_open=False),
+                replace(folds, others=hosts, pfs_open=False, runs_open=False),
+                Folds(hosts_open=not many, pfs_open=False),
+            ]
         else:
-            bare = replace(self.folds, folded=frozenset(r for r in self.folded if r.bdf))
-            steps = [bare, replace(bare, folded=frozenset()), Folds(runs_open=True)]
+            steps = [
+                replace(folds, others=folds.others - hosts, hosts_open=True),
+                replace(folds, others=folds.others - hosts - pfs, hosts_open=True, pfs_open=True),
+                Folds(runs_open=True),
+            ]
         for step in (one for one in steps if one != self.folds):
             now = FleetRows(self._snapshots, step, self.rows, self.view)
             if len(now) != len(self.rows):
@@ -309,9 +321,3 @@ class FleetTree(TreeView):
             self._set_fold(row, not row.folded)
         elif event.chain == 2:
             self.action_select()
-
-
-def _with_run(folds: Folds, run: Collection[RowId], *, is_open: bool) -> Folds:
-    """The folds with a run of VFs open or shut."""
-    others = folds.other_runs.difference(run)
-    return replace(folds, other_runs=others if is_open == folds.runs_open else others.union(run))

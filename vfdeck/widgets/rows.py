@@ -8,18 +8,14 @@ again. What is left out by a filter, and in which order the rest comes, is a `Vi
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 from typing import NamedTuple
 
-from vfdeck.backend.folding import runs, standing_alone
-from vfdeck.backend.model import Function, Role, Snapshot, is_vfio_driver
-from vfdeck.widgets.sorting import Order, branch_key, host_key, sorted_vfs
-from vfdeck.widgets.state import Index, index_of
-
-#: Fewer VFs than this are not worth a fold: looking into it takes a key, and it saves one line.
-LEAST_RUN = 3
+from vfdeck.backend.model import Function, Snapshot
+from vfdeck.widgets.branches import EVERYTHING, Branches, View
+from vfdeck.widgets.sorting import Order
 
 
 class RowId(NamedTuple):
@@ -44,137 +40,84 @@ class Row(NamedTuple):
     size: int = 1  # of a folded run: how many VFs it stands for
 
 
-#: Whether a function is to be shown.
-Keep = Callable[[Function, Index], bool]
-
-
-@dataclass(frozen=True, eq=False)
-class View:
-    """What is shown of every host, and in which order. A PF with a VF that is kept stays too."""
-
-    keep: Keep | None = None
-    order: Order = Order.ADDRESS
-
-
-EVERYTHING = View()
-
-
 @dataclass(frozen=True)
 class Folds:
     """What is folded, by address, so that it stays so through every refresh.
 
-    Hosts and PFs are open unless they are in `folded`. Runs of VFs are shut unless `runs_open`; `other_runs` holds the VFs of
-    those that are otherwise.
+    Hosts, PFs and runs of VFs are each open or shut, all but `others`: those that somebody folded or unfolded for themselves.
+    A run is among them by any of its VFs.
     """
 
-    folded: frozenset[RowId] = frozenset()
+    others: frozenset[RowId] = frozenset()
+    hosts_open: bool = True
+    pfs_open: bool = True
     runs_open: bool = False
-    other_runs: frozenset[RowId] = frozenset()
 
     def of_hosts(self) -> dict[str, _HostFolds]:
-        """The folds host by host; hosts without any are left out."""
-        found: dict[str, tuple[set[str], set[str]]] = {}
-        for part, ids in enumerate((self.folded, self.other_runs)):
-            for row_id in ids:
-                found.setdefault(row_id.host, (set(), set()))[part].add(row_id.bdf)
-        return {name: (frozenset(folded), self.runs_open, frozenset(others)) for name, (folded, others) in found.items()}
+        """The folds host by host; hosts in which nothing is otherwise are left out."""
+        found: dict[str, set[str]] = {}
+        for row_id in self.others:
+            found.setdefault(row_id.host, set()).add(row_id.bdf)
+        return {name: self._of(frozenset(others)) for name, others in found.items()}
 
-
-#: A host's folded rows, whether runs are open, and the VFs whose runs are otherwise.
-_HostFolds = tuple[frozenset[str], bool, frozenset[str]]
-
-
-def shown_at_top(function: Function) -> bool:
-    """Whether a function that is no VF of a shown PF has a row of its own under the host."""
-    if function.role is not Role.PLAIN:
-        return True
-    return function.on_vfio or function.cdev is not None or is_vfio_driver(function.driver_override)
-
-
-class Branches:
-    """What hangs under a host in a view, whatever is folded: made once for each snapshot."""
-
-    __slots__ = ("branch_of", "children", "key", "longest", "matched", "runs", "snapshot", "tops", "total", "view")
-
-    def __init__(self, snapshot: Snapshot, view: View) -> None:
-        self.snapshot, self.view = snapshot, view
-        index = index_of(snapshot)
-        tops, children = _hanging(snapshot)
-        self.total = len(tops) + sum(map(len, children.values()))
-        self.matched = self.total
-        if view.keep is not None:
-            tops, children, self.matched = _kept(tops, children, view.keep, index)
-        children = {bdf: sorted_vfs(view.order, vfs, index) for bdf, vfs in children.items()}
-        keys = {bdf: branch_key(view.order, snapshot.functions[bdf], children.get(bdf, ()), index) for bdf in tops}
-        self.tops = sorted(tops, key=keys.__getitem__) if view.order is not Order.ADDRESS else tops
-        self.key = host_key(view.order, index, keys[self.tops[0]] if self.tops else 99)
-        self.children = [children.get(bdf, []) for bdf in self.tops]
-        self.branch_of = {bdf: n for n, bdf in enumerate(self.tops)}
-        alone = standing_alone(snapshot)
-        self.runs = [_starts(snapshot, vfs, alone) for vfs in self.children]
-        self.longest = max(map(len, snapshot.functions), default=0)
+    def _of(self, others: frozenset[str] = frozenset()) -> _HostFolds:
+        """Those of a host with these `others`."""
+        return _HostFolds(others, self.hosts_open == ("" not in others), self.pfs_open, self.runs_open)
 
     @property
-    def hidden(self) -> bool:
-        """Whether the filter leaves nothing of the host."""
-        return self.view.keep is not None and not self.tops
+    def by_default(self) -> _HostFolds:
+        """Those of a host in which nothing is otherwise."""
+        return self._of()
+
+    def with_row(self, row_id: RowId, *, is_open: bool, of_host: bool) -> Folds:
+        """The same with a host (`of_host`) or a PF open or shut."""
+        same = is_open == (self.hosts_open if of_host else self.pfs_open)
+        return replace(self, others=self.others - {row_id} if same else self.others | {row_id})
+
+    def with_run(self, run: Collection[RowId], *, is_open: bool) -> Folds:
+        """The same with a run of VFs open or shut."""
+        others = self.others.difference(run)
+        return replace(self, others=others if is_open == self.runs_open else others.union(run))
 
 
-def _hanging(snapshot: Snapshot) -> tuple[list[str], dict[str, list[str]]]:
-    """The functions right under the host, and the VFs under each PF."""
-    children: dict[str, list[str]] = {}
-    taken: set[str] = set()
-    for bdf, function in snapshot.functions.items():
-        if function.role is Role.PF:
-            mine = [v.bdf for v in snapshot.vfs_of(bdf) if v.role is Role.VF and v.physfn == bdf and v.bdf not in taken]
-            children[bdf] = list(dict.fromkeys(mine))
-            taken.update(mine)
-    return [bdf for bdf, f in snapshot.functions.items() if bdf not in taken and shown_at_top(f)], children
+class _HostFolds(NamedTuple):
+    """What is folded in a host."""
 
+    others: frozenset[str]
+    is_open: bool  # the host itself
+    pfs_open: bool
+    runs_open: bool
 
-def _kept(
-    tops: Iterable[str], children: dict[str, list[str]], keep: Keep, index: Index
-) -> tuple[list[str], dict[str, list[str]], int]:
-    """What a filter leaves: functions that are kept, and PFs of such; and how many are kept for themselves."""
-    functions = index.snapshot.functions
-    left = {bdf: [vf for vf in vfs if keep(functions[vf], index)] for bdf, vfs in children.items()}
-    wanted = {bdf for bdf in tops if keep(functions[bdf], index)}
-    shown = [bdf for bdf in tops if bdf in wanted or left.get(bdf)]
-    return shown, left, len(wanted) + sum(len(left.get(bdf, ())) for bdf in shown)
-
-
-def _starts(snapshot: Snapshot, vfs: list[str], alone: Collection[str]) -> Sequence[int]:
-    """Where each row of a PF's VFs begins among them when all runs are shut; ends with their number."""
-    functions = [snapshot.functions[bdf] for bdf in vfs]
-    sizes = [len(run) for run in runs(snapshot, functions, alone, LEAST_RUN)]
-    return range(len(vfs) + 1) if len(sizes) == len(vfs) else list(accumulate(sizes, initial=0))
+    def shows_vfs(self, pf: str) -> bool:
+        """Whether a PF is open."""
+        return self.pfs_open == (pf not in self.others)
 
 
 class _Host:
     """The rows of one host with its folds."""
 
-    __slots__ = ("branch_of", "branches", "children", "folded", "folds", "rows", "shown", "snapshot", "starts", "tops")
+    __slots__ = ("branch_of", "branches", "children", "folds", "rows", "shown", "snapshot", "starts", "tops")
 
     def __init__(self, branches: Branches, folds: _HostFolds) -> None:
         self.branches, self.folds = branches, folds
         self.snapshot, self.tops, self.children = branches.snapshot, branches.tops, branches.children
         self.branch_of = branches.branch_of
-        self.folded, runs_open, others = folds
-        self.shown = [_shown(vfs, starts, runs_open, others) for vfs, starts in zip(self.children, branches.runs, strict=True)]
-        sizes = (1 if bdf in self.folded else len(starts) for bdf, starts in zip(self.tops, self.shown, strict=True))
+        shut = not (folds.runs_open or folds.others)
+        self.shown = branches.runs if shut else [_shown(*one, folds) for one in zip(self.children, branches.runs, strict=True)]
+        sizes = (len(starts) if folds.shows_vfs(bdf) else 1 for bdf, starts in zip(self.tops, self.shown, strict=True))
         self.starts = list(accumulate(sizes, initial=1))
-        self.rows = 0 if branches.hidden else 1 if "" in self.folded else self.starts[-1]
+        self.rows = 0 if branches.hidden else self.starts[-1] if folds.is_open else 1
 
     def row(self, offset: int) -> Row:
         """The row at `offset` under the host's first."""
         name = self.snapshot.host.name
         if offset == 0:
-            return Row(RowId(name), 0, False, False, bool(self.tops), "" in self.folded)
+            return Row(RowId(name), 0, False, False, bool(self.tops), not self.folds.is_open)
         branch = bisect_right(self.starts, offset) - 1
         bdf, vfs, last = self.tops[branch], self.children[branch], branch == len(self.tops) - 1
         inner = offset - self.starts[branch] - 1
         if inner < 0:
-            return Row(RowId(name, bdf), 1, last, False, bool(vfs), bool(vfs) and bdf in self.folded)
+            return Row(RowId(name, bdf), 1, last, False, bool(vfs), bool(vfs) and not self.folds.shows_vfs(bdf))
         begin, end = self.shown[branch][inner], self.shown[branch][inner + 1]
         run = self.run(branch, begin)
         foldable = run[1] - run[0] > 1 and begin == run[0]
@@ -184,7 +127,7 @@ class _Host:
         """The offsets of the host's own row (`depth` 0), or of the rows right under it (1)."""
         if not self.rows:
             return ()
-        return (0,) if depth == 0 else () if "" in self.folded else self.starts[:-1]
+        return (0,) if depth == 0 else self.starts[:-1] if self.folds.is_open else ()
 
     def run(self, branch: int, child: int) -> tuple[int, int]:
         """The run that a VF belongs to, as begin and end among its PF's VFs."""
@@ -211,20 +154,20 @@ class _Host:
         if place is None:
             return None
         branch, child = place
-        if branch < 0 or "" in self.folded:
+        if branch < 0 or not self.folds.is_open:
             return 0
-        if child < 0 or self.tops[branch] in self.folded:
+        if child < 0 or not self.folds.shows_vfs(self.tops[branch]):
             return self.starts[branch]
         return self.starts[branch] + bisect_right(self.shown[branch], child)
 
 
-def _shown(vfs: list[str], starts: Sequence[int], runs_open: bool, others: frozenset[str]) -> Sequence[int]:
+def _shown(vfs: list[str], starts: Sequence[int], folds: _HostFolds) -> Sequence[int]:
     """Where each row of a PF's VFs begins among them as runs are folded now; ends with their number."""
-    if isinstance(starts, range) or not (runs_open or others):
+    if isinstance(starts, range):
         return starts
     found = [0]
     for begin, end in pairwise(starts):
-        is_open = runs_open != (bool(others) and not others.isdisjoint(vfs[begin:end]))
+        is_open = folds.runs_open == folds.others.isdisjoint(vfs[begin:end])
         found += range(begin + 1, end + 1) if is_open else (end,)
     return found
 
@@ -242,7 +185,7 @@ class FleetRows:
     ) -> None:
         self.view, self.folds = view, folds or Folds()
         by_host = self.folds.of_hosts()
-        none: _HostFolds = (frozenset(), self.folds.runs_open, frozenset())
+        none = self.folds.by_default
         old: dict[str, _Host] = previous._by_name if previous else {}
         ready = {branches.snapshot.host.name: branches for branches in made}
         hosts: list[_Host] = []
@@ -355,11 +298,14 @@ class FleetRows:
         """How many functions there would be without a filter."""
         return sum(host.branches.total for host in self._hosts)
 
-    def foldable(self) -> list[RowId]:
-        """Every row that can be folded: hosts and PFs with something below."""
-        found: list[RowId] = []
-        for host in self._hosts:
-            name = host.snapshot.host.name
-            found += [RowId(name)] if host.tops else []
-            found += [RowId(name, bdf) for bdf, vfs in zip(host.tops, host.children, strict=True) if vfs]
-        return found
+    def is_open(self, row_id: RowId) -> bool:
+        """Whether a host or a PF shows what is below it; True of everything else."""
+        host = self._by_name.get(row_id.host)
+        if host is None or (row_id.bdf and row_id.bdf not in host.branch_of):
+            return True
+        return host.folds.shows_vfs(row_id.bdf) if row_id.bdf else host.folds.is_open
+
+    def is_pf(self, row_id: RowId) -> bool:
+        """Whether this is a row right under a host."""
+        host = self._by_name.get(row_id.host)
+        return host is not None and row_id.bdf in host.branch_of

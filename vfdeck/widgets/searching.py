@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from vfdeck.widgets.branches import Branches
 from vfdeck.widgets.filtering import Query
-from vfdeck.widgets.rows import Branches, FleetRows, RowId
+from vfdeck.widgets.rows import FleetRows, RowId
 from vfdeck.widgets.state import index_of
 
 #: So many functions are looked at between two places where a search can be interrupted.

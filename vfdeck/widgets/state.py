@@ -10,6 +10,7 @@ import re
 from dataclasses import replace
 from functools import cached_property
 
+from vfdeck.backend.checks.advice import badge
 from vfdeck.backend.facts import blocking_members, cdev_unguarded
 from vfdeck.backend.model import (
     Certainty,
@@ -121,6 +122,11 @@ class Index:
         return sum(1 for f in self.snapshot.functions.values() if f.role is Role.VF)
 
     @cached_property
+    def badge(self) -> str:
+        """The most serious of what the kernel itself does not enforce, in two or three words; "" where there is nothing."""
+        return badge(self.snapshot)
+
+    @cached_property
     def all_users(self) -> Count:
         """The VFs in use on the whole host."""
         counts = [self.users(pf) for pf in self.snapshot.pfs()]
@@ -227,5 +233,5 @@ def duration(seconds: float) -> str:
 
 
 def plural(number: int, word: str) -> str:
-    """`1 VF`, `2 VFs`."""
-    return f"{number} {word}" if number == 1 else f"{number} {word}s"
+    """`1 VF`, `2 VFs`, `10,000 VFs`."""
+    return f"{number:,} {word}" if number == 1 else f"{number:,} {word}s"

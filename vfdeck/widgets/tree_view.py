@@ -18,12 +18,13 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from vfdeck.backend.model import Snapshot
+from vfdeck.widgets.branches import EVERYTHING, Branches
 from vfdeck.widgets.cells import Cell, address, cells, host_line, run_cells, run_name
 from vfdeck.widgets.changed import Difference
 from vfdeck.widgets.columns import NOT_MEASURED, SHORT_ADDRESS_BELOW, Fitted, Needs, fit, measured, together
 from vfdeck.widgets.news import News
 from vfdeck.widgets.painting import Look, Painter
-from vfdeck.widgets.rows import EVERYTHING, Branches, FleetRows, Folds, Row, RowId
+from vfdeck.widgets.rows import FleetRows, Folds, Row, RowId
 from vfdeck.widgets.searching import Search
 from vfdeck.widgets.state import Tone, index_of
 
@@ -81,10 +82,10 @@ class TreeView(ScrollView, can_focus=True):
             """Only the last one counts."""
             return isinstance(message, TreeView.Highlighted)
 
-    def __init__(self, *, id: str | None = None, flash: float = 0.0) -> None:
+    def __init__(self, *, id: str | None = None, flash: float = 0.0, hosts_open: bool = True) -> None:
         super().__init__(id=id)
-        self.rows = FleetRows(())
-        self.folds = Folds()
+        self.folds = Folds(hosts_open=hosts_open)
+        self.rows = FleetRows((), self.folds)
         self.view = EVERYTHING
         self.marks: frozenset[RowId] = frozenset()
         self.search: Search | None = None
@@ -107,11 +108,6 @@ class TreeView(ScrollView, can_focus=True):
     def row(self) -> Row | None:
         """The cursor's row."""
         return self.rows[self.cursor] if len(self.rows) else None
-
-    @property
-    def folded(self) -> frozenset[RowId]:
-        """The hosts and PFs that are folded."""
-        return self.folds.folded
 
     def changes(self, row_id: RowId | None) -> tuple[Difference, ...]:
         """What a row says otherwise than a moment ago."""
@@ -153,7 +149,7 @@ class TreeView(ScrollView, can_focus=True):
 
     def _first_function(self) -> int:
         """Where the cursor starts: on the first PF rather than on its host."""
-        return 1 if len(self.rows) > 1 else 0
+        return 1 if len(self.rows) > 1 and self.rows[1].depth == 1 else 0
 
     def _place(self, index: int) -> None:
         """Let the cursor stand at `index` and remember on what it stands there."""

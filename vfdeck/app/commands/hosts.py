@@ -16,6 +16,7 @@ from vfdeck.backend.topology import DEVICES
 if TYPE_CHECKING:
     from vfdeck.backend.kernel import Kernel
     from vfdeck.backend.local_host import LocalHost
+    from vfdeck.backend.sim.fleet import FleetHost
     from vfdeck.backend.sim.scenario import SimulatedHost
 
 
@@ -57,7 +58,7 @@ def simulated(name: str, seed: int, *, realtime: bool = False) -> SimulatedHost:
         return scenario.load(name, seed, realtime=realtime)
 
 
-def simulated_fleet(name: str, seed: int) -> tuple[SimulatedHost, ...]:
+def simulated_fleet(name: str, seed: int) -> tuple[SimulatedHost | FleetHost, ...]:
     """Every host of a scenario, with clocks that run. Raises Failure where no scenario has that name."""
     with _known_scenario(name):
         from vfdeck.backend.sim import scenario

@@ -12,7 +12,7 @@ import contextlib
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from textual.message import Message
@@ -20,6 +20,7 @@ from textual.message import Message
 from vfdeck.backend.changes import Change, Close, Outcome, Plan, target_of
 from vfdeck.backend.host import Host
 from vfdeck.backend.model import Snapshot
+from vfdeck.backend.sharing import Sharing
 
 Post = Callable[[Message], object]
 T = TypeVar("T")
@@ -101,61 +102,125 @@ def _post_quietly(post: Post, message: Message) -> None:
         return
 
 
-class HostFeed:
-    """Looks at one host whenever it changes, and at least every `interval` seconds; never twice at the same time."""
+#: Seconds between two rounds in which hosts are asked whether they changed.
+TICK = 0.25
+#: So many hosts are looked at at once; those whose look takes longer than `SLOW` seconds are not counted.
+AT_ONCE, SLOW = 4, 1.0
 
-    def __init__(self, host: Host, post: Post, interval: float) -> None:
-        self.host = host
+
+class Feed:
+    """Looks at hosts when they change, with few threads for all of them, and never twice at the same host at the same time.
+
+    A host that does not tell of everything is looked at every `interval` seconds too, and so is the one that the operator is
+    at and one with a change under way. A look that waits in the kernel holds up nobody else's.
+    """
+
+    def __init__(self, hosts: Sequence[Host], post: Post, interval: float) -> None:
+        self._hosts = {host.name: host for host in hosts}
         self._post = post
         self._interval = interval
-        self._looking = threading.Lock()
-        self._again = threading.Event()
+        self._sharing = Sharing() if len(hosts) > 1 else None
+        self._lock = threading.Lock()
+        self._wanted: dict[str, None] = {}  # hosts to be looked at, in order
+        self._looking: dict[str, float] = {}  # those that are looked at, since when
+        self._looked: dict[str, float] = {}  # when the last look began
+        self._attended = next(iter(self._hosts), "")
         self._stopped = threading.Event()
 
     def start(self, follow: bool = True) -> None:
         """Begin; with `follow` False look once and then only when asked."""
-        target = self._follow if follow else self._look
-        threading.Thread(target=target, name=f"feed {self.host.name}", daemon=True).start()
+        self.look_soon()
+        if follow and self._hosts:
+            threading.Thread(target=self._follow, name="feed", daemon=True).start()
 
     def stop(self) -> None:
         """Look no more; a look that waits in the kernel is left alone."""
         self._stopped.set()
 
-    def look_soon(self) -> None:
-        """Look once more; several wishes during one look are one."""
-        self._again.set()
-        threading.Thread(target=self._look_if_wanted, name=f"look {self.host.name}", daemon=True).start()
+    def look_soon(self, *names: str) -> None:
+        """Look once more at these hosts, or at all; several wishes during one look are one."""
+        with self._lock:
+            self._wanted |= dict.fromkeys(names or self._hosts)
+        self._begin()
 
+    def attend(self, name: str) -> None:
+        """This is the host that the operator is at."""
+        if name in self._hosts:
+            self._attended = name
+
+    # -- when ----------------------------------------------------------------------------------------------------------
     def _follow(self) -> None:
+        """Ask every host whether it changed, and meanwhile wait for the one that the operator is at."""
         while not self._stopped.is_set():
-            self._look()
-            try:
-                self.host.wait_for_change(self._interval)
-            except Exception as error:
-                _post_quietly(self._post, HostFailed(self.host.name, f"{type(error).__name__} while waiting for changes"))
-                self._stopped.wait(self._interval)
+            attended = self._attended
+            began = time.monotonic()
+            if self._is_due(self._hosts[attended], TICK):
+                self.look_soon(attended)
+            due = [name for name, host in self._hosts.items() if name != attended and self._is_due(host, 0.0)]
+            if due:
+                self.look_soon(*due)
+            self._begin()  # in place of those that have become slow
+            if time.monotonic() - began < TICK / 10:  # the host at once says that it changed, or cannot wait
+                self._stopped.wait(TICK)
 
-    def _look_if_wanted(self) -> None:
-        with self._looking:
-            if not self._again.is_set():
-                return
-            self._again.clear()
-            self._look_now()
-
-    def _look(self) -> None:
-        with self._looking:
-            self._again.clear()
-            self._look_now()
-
-    def _look_now(self) -> None:
-        if self._stopped.is_set():
-            return
-        begun = time.monotonic()
+    def _is_due(self, host: Host, seconds: float) -> bool:
+        """Whether it is time to look at a host again; for its word that it changed wait so long."""
+        begun = self._looked.get(host.name)
+        if begun is None:  # not looked at yet, which is under way
+            self._stopped.wait(seconds)
+            return False
         try:
-            message: Message = SnapshotReady(self.host.name, self.host.snapshot(), begun)
+            if host.wait_for_change(seconds):
+                return True
+            if host.tells_all and host.name != self._attended and not host.jobs():
+                return False
+        except Exception as error:
+            if time.monotonic() - begun > self._interval:
+                self._say(HostFailed(host.name, f"{type(error).__name__} while waiting for changes"))
+        return time.monotonic() - begun >= self._interval
+
+    # -- looking -------------------------------------------------------------------------------------------------------
+    def _begin(self) -> None:
+        """Have as many threads look as there may be and is work for."""
+        with self._lock:
+            now = time.monotonic()
+            busy = sum(1 for since in self._looking.values() if now - since < SLOW)
+            for _ in range(AT_ONCE - busy):
+                name = self._take()
+                if name is None:
+                    return
+                threading.Thread(target=self._look, args=(name,), name=f"look {name}", daemon=True).start()
+
+    def _take(self) -> str | None:
+        """The next host to look at, first of all the one that the operator is at; with the lock held."""
+        ready = [self._attended] if self._attended in self._wanted else self._wanted
+        name = next((name for name in ready if name not in self._looking), None)
+        if name is not None:
+            del self._wanted[name]
+            self._looking[name] = self._looked[name] = time.monotonic()
+        return name
+
+    def _look(self, first: str) -> None:
+        """Look at a host, and then at others while there are any and no other thread took this one's place."""
+        name: str | None = first
+        while name is not None and not self._stopped.is_set():
+            begun = time.monotonic()
+            self._look_at(self._hosts[name], begun)
+            with self._lock:
+                del self._looking[name]
+                name = self._take() if time.monotonic() - begun < SLOW or len(self._looking) < AT_ONCE else None
+
+    def _look_at(self, host: Host, begun: float) -> None:
+        try:
+            snapshot = host.snapshot()
+            message: Message = SnapshotReady(host.name, self._sharing.of(snapshot) if self._sharing else snapshot, begun)
         except Exception as error:  # by its contract a host never raises here; a bug of one must not end the dashboard
-            message = HostFailed(self.host.name, f"{type(error).__name__} while looking")
-        _post_quietly(self._post, message)
+            message = HostFailed(host.name, f"{type(error).__name__} while looking")
+        self._say(message)
+
+    def _say(self, message: Message) -> None:
+        if not self._stopped.is_set():
+            _post_quietly(self._post, message)
 
 
 #: A change on its way: its number, where, what, and the plan that was confirmed.

@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 from vfdeck.backend.model import Snapshot
 from vfdeck.widgets.bars import JobLine, KeyBar, ViewLine
+from vfdeck.widgets.branches import View
 from vfdeck.widgets.filtering import FilterFault, Query, completed, completions, parse
 from vfdeck.widgets.fleet_tree import FleetTree, Place
 from vfdeck.widgets.query import QueryBar
-from vfdeck.widgets.rows import View
 from vfdeck.widgets.sorting import Order
 from vfdeck.widgets.state import Tone
 

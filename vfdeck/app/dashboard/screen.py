@@ -24,7 +24,7 @@ from vfdeck.app.dashboard.batch import Batch
 from vfdeck.app.dashboard.batch_flow import BatchFlow
 from vfdeck.app.dashboard.commands import Commands
 from vfdeck.app.dashboard.desk import Desk, Target
-from vfdeck.app.dashboard.feed import ChangeBegun, ChangeDone, HostFailed, HostFeed, Performer, SnapshotReady
+from vfdeck.app.dashboard.feed import ChangeBegun, ChangeDone, Feed, HostFailed, Performer, SnapshotReady
 from vfdeck.app.dashboard.finding import Finder
 from vfdeck.app.dashboard.flow import Flow
 from vfdeck.app.dashboard.lesson import Lesson
@@ -50,6 +50,8 @@ from vfdeck.widgets.state import Tone, plural
 
 #: Seconds for which what changed stands out.
 FLASH = 2.0
+#: Of more hosts than `FEW`, what comes in so many seconds is shown at once.
+FEW, GATHER = 16, 0.25
 #: Actions that need a tree.
 _OF_THE_TREE = ("details", "fold_all", "unfold_all", "search", "filter", "mark", "sort", "next", "previous")
 
@@ -69,7 +71,7 @@ class Dashboard(Screen[None]):
     def __init__(self, hosts: Sequence[Host], *, interval: float = 2.0, follow: bool = True, lesson: Lesson | None = None) -> None:
         super().__init__()
         self._hosts = {host.name: host for host in hosts}
-        self._feeds = {host.name: HostFeed(host, self.post_message, interval) for host in hosts}
+        self._feed = Feed(hosts, self.post_message, interval)
         self._follow = follow
         self._tokens = SessionTokens()
         self._fresh: dict[str, SnapshotReady] = {}
@@ -77,7 +79,7 @@ class Dashboard(Screen[None]):
         # kept, not looked for: a message may come when they are not there yet, or no more
         self._banner, self._tree, self._facts = (
             Banner(),
-            FleetTree(id="tree", flash=FLASH if follow else 0.0),
+            FleetTree(id="tree", flash=FLASH if follow else 0.0, hosts_open=len(hosts) <= FEW),
             FactsPanel(id="facts"),
         )
         self._last, self._empty = ReportView(id="last"), SectionView(id="empty", label_width=3)
@@ -121,13 +123,11 @@ class Dashboard(Screen[None]):
     def on_mount(self) -> None:
         """Begin to look."""
         self._show_fleet(self.fleet)
-        for feed in self._feeds.values():
-            feed.start(self._follow)
+        self._feed.start(self._follow)
 
     def on_unmount(self) -> None:
         """Look no more."""
-        for feed in self._feeds.values():
-            feed.stop()
+        self._feed.stop()
 
     def on_resize(self) -> None:
         """Make do with a low or a tiny terminal."""
@@ -136,8 +136,7 @@ class Dashboard(Screen[None]):
 
     def _look_again(self) -> None:
         """Look at every host again."""
-        for feed in self._feeds.values():
-            feed.look_soon()
+        self._feed.look_soon()
 
     # -- state in ------------------------------------------------------------------------------------------------------
     def _snapshots(self) -> Sequence[Snapshot]:
@@ -147,7 +146,10 @@ class Dashboard(Screen[None]):
     @on(SnapshotReady)
     def _snapshot_ready(self, message: SnapshotReady) -> None:
         if not self._fresh:
-            self.call_later(self._take_in)
+            if len(self._hosts) > FEW:  # they come by the hundred, and each time the whole fleet is summed up
+                self.set_timer(GATHER, self._take_in)
+            else:
+                self.call_later(self._take_in)
         self._fresh[message.host] = message
 
     def _take_in(self) -> None:
@@ -175,7 +177,7 @@ class Dashboard(Screen[None]):
     @on(ChangeDone)
     def _change_done(self, message: ChangeDone) -> None:
         """Show what came of a change, and look again."""
-        self._feeds[message.host].look_soon()
+        self._feed.look_soon(message.host)
         self._results.done(message)
         self._practising.done(message.outcome)
         self._show_selection()
@@ -200,7 +202,7 @@ class Dashboard(Screen[None]):
 
     def _show_fleet(self, fleet: Fleet) -> None:
         """Hand the state to the widgets."""
-        self._banner.show(fleet.snapshots, any(host.simulated for host in self._hosts.values()))
+        self._banner.show(fleet.snapshots, any(host.simulated for host in self._hosts.values()), len(self._hosts))
         place = self._tree.row_id
         self._tree.show(fleet.snapshots)
         self._was_moved = self._tree.row_id != place  # which is told in a message
@@ -225,6 +227,8 @@ class Dashboard(Screen[None]):
 
     def _show_selection(self) -> None:
         """Facts and keys of what is selected."""
+        if self._tree.row_id is not None:
+            self._feed.attend(self._tree.row_id.host)
         function, snapshot = self._desk.selected()
         self._facts.show_row(self._tree.row_id, snapshot, self._notes())
         keys = [

@@ -131,9 +131,11 @@ class Machine:
         self.log = KernelLog()
         self.processes: dict[int, ProcessRecord] = {}
         self.jobs: list[Job] = []
+        self.generation = 0  # grows with every call that may have changed something
         self.faults: dict[str, list[Fault]] = {}
         self.around = Surroundings()
         self.use = HostUse()
+        self.vfio_indexes: set[int] = set()  # the N of every vfioN
         self.removed: dict[str, Function] = {}  # taken out by `remove`, found again by `rescan`
         self.rescan_locked = False
         self.listeners: list[Callable[[Uevent], None]] = []
@@ -155,6 +157,8 @@ class Machine:
 
     def uevent(self, action: str, subsystem: str, function: Function, name: str = "") -> None:
         """Tell the listeners of a change."""
+        if not self.listeners:
+            return
         path = f"/devices/pci{function.bdf[:7]}/{function.bdf}" + (f"/{name}" if name else "")
         driver = function.driver or "" if subsystem == "pci" and action != "unbind" else ""
         self._tell(Uevent(action, subsystem, path, function.bdf, driver))
@@ -209,8 +213,7 @@ class Machine:
 
     def next_vfio_index(self) -> int:
         """The lowest free N of vfioN."""
-        taken = {f.vfio.index for f in self.vfio_functions() if f.vfio}
-        return next(n for n in range(len(taken) + 1) if n not in taken)
+        return next(n for n in range(len(self.vfio_indexes) + 1) if n not in self.vfio_indexes)
 
     def random_uuid(self) -> bytes:
         """A random version 4 UUID, from the machine's seed."""
@@ -247,6 +250,7 @@ class Machine:
             for job in self.jobs:
                 job.run_on()
         self.jobs = [job for job in self.jobs if not job.done]
+        self.generation += 1
         self.changed.notify_all()
 
     def lock(self, function: Function) -> Task:

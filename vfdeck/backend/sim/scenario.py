@@ -2,7 +2,8 @@
 
 Same scenario, same seed, same second: the same picture. A scenario is one host, or a fleet whose members are hosts of
 `scenarios/hosts`, each with a name and, where it says so, a kernel of its own: `datacentre` is the fleet, `datacentre/net-01` a
-member.
+member. An entry with a `count` stands for so many members; a later entry of the same name replaces one of them. The hosts of a
+large fleet are made when they are looked at (`vfdeck.backend.sim.fleet`).
 """
 
 from __future__ import annotations
@@ -14,11 +15,13 @@ import tomllib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vfdeck.backend.kernel import errno_name
 from vfdeck.backend.local_host import LocalHost
+from vfdeck.backend.model import Snapshot
 from vfdeck.backend.profile import profile
 from vfdeck.backend.sim import host_use, vpd
 from vfdeck.backend.sim.faults import UnknownFault, equip
@@ -29,6 +32,9 @@ from vfdeck.backend.sim.surroundings import ROOT, Credentials
 from vfdeck.backend.token import Token
 from vfdeck.backend.token_rules import format_argument
 from vfdeck.backend.vfio import DEVICES, OpenDevice, Program
+
+if TYPE_CHECKING:
+    from vfdeck.backend.sim.fleet import FleetHost
 
 Table = dict[str, Any]
 
@@ -41,6 +47,9 @@ TICK = 0.25
 
 #: How many names a message lists.
 LISTED = 6
+
+#: Scenarios of more hosts than this have them made when they are looked at.
+FEW = 32
 
 #: What the names of scenarios begin with that are faults to practise on.
 FAULT = "fault:"
@@ -81,8 +90,8 @@ def load(name: str = "default", seed: int = 0, *, realtime: bool = False) -> Sim
     return SimulatedHost(Scenario(members[wanted], seed + list(members).index(wanted)), realtime=realtime)
 
 
-def load_all(name: str = "default", seed: int = 0, *, realtime: bool = False) -> tuple[SimulatedHost, ...]:
-    """Every host of a scenario, as `load` gives one.
+def load_all(name: str = "default", seed: int = 0, *, realtime: bool = False) -> tuple[SimulatedHost | FleetHost, ...]:
+    """Every host of a scenario, as `load` gives one; of more than `FEW`, each is made when it is needed.
 
     Raises:
         UnknownScenario: no scenario has this name.
@@ -92,6 +101,10 @@ def load_all(name: str = "default", seed: int = 0, *, realtime: bool = False) ->
     if name not in _names():
         raise _unknown(name)
     members = _members(name).values()
+    if len(members) > FEW:
+        from vfdeck.backend.sim.fleet import FleetHost
+
+        return tuple(FleetHost(table, seed + n, realtime=realtime) for n, table in enumerate(members))
     return tuple(SimulatedHost(Scenario(table, seed + n), realtime=realtime) for n, table in enumerate(members))
 
 
@@ -117,15 +130,30 @@ def _listed(found: Iterable[str]) -> str:
 def _members(name: str) -> dict[str, Table]:
     """The tables of a scenario's hosts by the hosts' names."""
     table = _table(name)
-    tables = [_member(entry) for entry in table["member"]] if "member" in table else [table]
-    return {each["host"]["name"]: each for each in tables}
+    if "member" not in table:
+        return {table["host"]["name"]: table}
+    return {each["host"]["name"]: each for entry in table["member"] for each in _entry(entry)}
 
 
-def _member(entry: Table) -> Table:
-    """The table of a fleet's member: a host of `scenarios/hosts` with what the entry says of it."""
+def _entry(entry: Table) -> Iterator[Table]:
+    """The members that an entry stands for: one, or as many as `count` says, with their numbers behind the name."""
+    count = entry.get("count")
+    if count is None:
+        yield _member(entry, entry["name"])
+    else:
+        yield from (_member(entry, f"{entry['name']}{number:0{len(str(count))}}") for number in range(1, count + 1))
+
+
+def _member(entry: Table, name: str) -> Table:
+    """The table of a fleet's member: a host of `scenarios/hosts` with what the entry says otherwise of it.
+
+    Keys of the entry are the host's, but for `functions`, which holds keys of functions by BDF. What members share exists once.
+    """
     table = _table(f"hosts/{entry['host']}")
-    table["host"] |= {key: value for key, value in entry.items() if key != "host"}
-    return table
+    otherwise = {key: value for key, value in entry.items() if key not in ("host", "count", "functions")}
+    changed = entry.get("functions", {})
+    functions = [each | changed.get(each["bdf"], {}) for each in table["function"]] if changed else table.get("function", [])
+    return table | {"host": table["host"] | otherwise | {"name": name}, "function": functions}
 
 
 def _names() -> Iterator[str]:
@@ -136,7 +164,9 @@ def _names() -> Iterator[str]:
     )
 
 
+@cache
 def _table(name: str) -> Table:
+    """A file of the folder; nobody changes what is in it."""
     return tomllib.loads(files(__package__).joinpath("scenarios", f"{name}.toml").read_text(encoding="utf-8"))
 
 
@@ -177,6 +207,11 @@ class Scenario:
         machine.now = until
         return happened
 
+    @property
+    def is_eventful(self) -> bool:
+        """Whether there is anything yet to happen."""
+        return bool(self._events)
+
     def token(self, name: str) -> Token:
         """The token that the scenario calls `name`: the same for the same seed."""
         return Token(hashlib.sha256(f"{self.seed} {name}".encode()).digest()[:16])
@@ -215,6 +250,11 @@ class Scenario:
         """One event. What a program is refused while time goes by is its own affair, as on a real host."""
         if event["do"] == "bind":
             self._bind(event["bdf"], event["driver"])
+            return
+        if event["do"] == "vfs":
+            written = self._root.write(f"{DEVICES}/{event['bdf']}/sriov_numvfs", str(event["count"]).encode())
+            if not event.get("at") and (error := written.result()) is not None:
+                raise BrokenScenario(str(error))
             return
         actor = self.actors[event["program"]]
         if event["do"] == "open":
@@ -276,7 +316,9 @@ def _ids(text: str) -> tuple[int, int]:
 
 
 class SimulatedHost(LocalHost):
-    """A host on a simulated machine; satisfies `Host`."""
+    """A host on a simulated machine; satisfies `Host`. Its machine tells of everything that changes."""
+
+    tells_all = True
 
     def __init__(self, scenario: Scenario, *, realtime: bool, credentials: Credentials = ROOT) -> None:
         kernel = SimulatedKernel(scenario.machine, pid=2718, credentials=credentials)
@@ -284,6 +326,8 @@ class SimulatedHost(LocalHost):
         super().__init__(kernel, names=scenario.names)
         self.scenario = scenario
         self._realtime = realtime
+        self._moved = time.monotonic()
+        self._looked = scenario.machine.generation
         scenario.machine.realtime = realtime
 
     def advance(self, seconds: float) -> None:
@@ -294,12 +338,26 @@ class SimulatedHost(LocalHost):
     def wait_for_change(self, seconds: float) -> bool:
         """See `Host.wait_for_change`; in real time the simulated clock moves along."""
         until = time.monotonic() + seconds
-        while (remaining := until - time.monotonic()) > 0:
-            began = time.monotonic()
-            changed = super().wait_for_change(min(remaining, TICK))
-            if self._realtime:
-                with self.scenario.machine.changed:
-                    changed = self.scenario.advance(time.monotonic() - began) or changed
+        while True:
+            remaining = until - time.monotonic()
+            changed = super().wait_for_change(max(0.0, min(remaining, TICK)))
+            changed = self._move_on() or changed
             if changed or self._closed:
                 return not self._closed
-        return False
+            if remaining <= 0:
+                return False
+
+    def snapshot(self) -> Snapshot:
+        """See `Host.snapshot`."""
+        self._looked = self.scenario.machine.generation
+        return super().snapshot()
+
+    def _move_on(self) -> bool:
+        """Let the clock catch up; whether the machine is otherwise than when it was last looked at."""
+        machine = self.scenario.machine
+        if self._realtime:
+            with machine.changed:
+                now = time.monotonic()
+                moved, self._moved = now - self._moved, now
+                self.scenario.advance(moved)
+        return machine.generation != self._looked

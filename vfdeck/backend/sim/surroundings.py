@@ -161,6 +161,8 @@ class Surroundings:
         """The text of a file that stands beside sysfs, as this program sees it; None where there is none."""
         if path in self.files:
             return self.files[path]
+        if path.startswith("/sys/bus/"):  # where most of what is read is
+            return None
         yama = "yama" in self.security_modules.split(",")
         made: dict[str, Callable[[], str]] = {
             "/proc/self/uid_map": lambda: "         0          0 4294967295\n",

@@ -40,6 +40,8 @@ def resolve(machine: Machine, path: str) -> Node:
         OSError: ENOENT where there is nothing.
     """
     parts = [part for part in path.split("/") if part]
+    if parts[:4] == _FUNCTIONS and (node := _function(machine, parts[4:])) is not None:  # most of what is asked for
+        return node
     for prefix, handler in _TREES:
         if tuple(parts[: len(prefix)]) == prefix:
             node = handler(machine, parts[len(prefix) :])
@@ -493,8 +495,9 @@ def cdev_nodes(machine: Machine) -> Iterator[str]:
                 yield device.name
 
 
+_FUNCTIONS = ["sys", "bus", "pci", "devices"]
 _TREES: list[tuple[tuple[str, ...], Callable[[Machine, list[str]], Node | None]]] = [
-    (("sys", "bus", "pci", "devices"), _function),
+    (tuple(_FUNCTIONS), _function),
     (("sys", "bus", "pci", "drivers"), _drivers),
     (("sys", "bus", "pci"), _bus),
     (("sys", "kernel", "iommu_groups"), _groups),

@@ -42,6 +42,7 @@ def register(machine: Machine, function: Function) -> None:
     if function.physfn is not None and function.physfn.sriov is not None and function.physfn.sriov.through_vfio:
         device.guard = function.physfn.vfio
     function.vfio = device
+    machine.vfio_indexes.add(index)
     if group is not None and group.vfio_functions == [function]:
         machine.group_uevent("add", group)
     if machine.profile.has("vfio_dev_sysfs"):
@@ -61,6 +62,7 @@ def unregister(machine: Machine, function: Function) -> Task:
     if not device.hidden:
         _hide(machine, function, device)
     function.vfio = None
+    machine.vfio_indexes.discard(device.index)
     if function.group is not None and not function.group.vfio_functions:
         _remove_group(machine, function.group)
 
