@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from vfdeck.backend.model import Function, Role
@@ -36,20 +37,20 @@ def guides(row: Row) -> str:
 
 
 def host_line(index: Index, alone: bool) -> list[Cell]:
-    """A host's own row, which runs over all columns. Where it is `alone`, the banner has its kernel and its sums already."""
-    snapshot, host = index.snapshot, index.snapshot.host
+    """A host's own row, which runs over all columns. Where it is `alone`, the banner has the most of it already."""
+    host = index.snapshot.host
+    name = Cell(host.name, Tone.STRONG)
+    if alone:
+        told = (index.badge, f"! {plural(len(index.snapshot.problems), 'problem')}")
+        odd = [Cell(text, tone) for text, tone in index.oddities if text not in told]
+        return [name, Cell("  ", Tone.DIM), *_between(odd, Cell(" · ", Tone.WARN))]
     sums = f"{host.kernel} · {plural(index.pfs, 'PF')} · {plural(index.vfs, 'VF')} · {index.all_users} in use"
-    cells = [Cell(host.name, Tone.STRONG), Cell("  ", Tone.DIM)]
-    if not alone:
-        cells.append(Cell(sums, Tone.DIM))
-    oddities = [] if host.iommu else ["no IOMMU"]
-    oddities += [] if host.enable_sriov is not False else ["vfio-pci makes no VFs (enable_sriov N)"]
-    oddities += [] if host.privileged else ["not privileged: changes will be refused"]
-    oddities += [f"{snapshot.unseen} processes not looked at"] if snapshot.unseen else []
-    cells += [Cell(f"{'' if alone and not n else ' · '}{text}", Tone.WARN) for n, text in enumerate(oddities)]
-    if snapshot.problems and not alone:
-        cells.append(Cell(f" · ! {plural(len(snapshot.problems), 'problem')}", Tone.BAD))
-    return cells
+    return [name, Cell("  ", Tone.DIM), *_between([Cell(sums, Tone.DIM), *(Cell(*odd) for odd in index.oddities)], Cell(" · "))]
+
+
+def _between(cells: Sequence[Cell], mark: Cell) -> list[Cell]:
+    """Cells with a mark between each two."""
+    return [one for cell in cells for one in (mark, cell)][1:]
 
 
 def cells(function: Function, index: Index, columns: tuple[Fitted, ...]) -> tuple[Cell, ...]:

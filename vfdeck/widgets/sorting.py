@@ -25,6 +25,8 @@ _URGENCY = {
         )
     )
 }
+#: Where a host comes of which something is odd.
+_ODD = _URGENCY[State.UNSEEN]
 
 
 class Order(enum.Enum):
@@ -33,7 +35,7 @@ class Order(enum.Enum):
     ADDRESS = ("address", ("tree",), "hosts as given, functions by address")
     NAME = ("name", ("name", "what"), "hosts by name, PFs by device; VFs by number")
     USERS = ("users", ("users",), "most VFs in use first")
-    STATE = ("state", ("state",), "what waits or is blocked first")
+    STATE = ("state", ("state",), "what waits, is blocked or odd first")
 
     @property
     def word(self) -> str:
@@ -85,4 +87,6 @@ def host_key(order: Order, index: Index, first: int | str) -> int | str:
         return index.snapshot.host.name.casefold()
     if order is Order.USERS:
         return -index.all_users.value
-    return first if order is Order.STATE else 0
+    if order is Order.STATE:  # a host that is not as it should be comes before what is in use on all of them
+        return min(int(first), _ODD) if index.oddities else first
+    return 0

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import enum
 import re
+from collections import Counter
 from dataclasses import replace
 from functools import cached_property
 
@@ -125,6 +126,27 @@ class Index:
     def badge(self) -> str:
         """The most serious of what the kernel itself does not enforce, in two or three words; "" where there is nothing."""
         return badge(self.snapshot)
+
+    @cached_property
+    def oddities(self) -> tuple[tuple[str, Tone], ...]:
+        """What is not as it should be on the host, in a few words each, the worst first."""
+        snapshot, host = self.snapshot, self.snapshot.host
+        states = Counter(map(self.state, snapshot.functions.values()))
+        slow = sum(1 for f in snapshot.functions.values() if f.link is not None and f.link.degraded)
+        unset = sum(1 for known in snapshot.tokens.values() if known.state is TokenState.UNSET)
+        found = (
+            (bool(snapshot.problems), f"! {plural(len(snapshot.problems), 'problem')}", Tone.BAD),
+            (states[State.BLOCKED] > 0, f"{states[State.BLOCKED]} blocked by their group", Tone.BAD),
+            (states[State.WAITING] > 0, f"{plural(states[State.WAITING], 'change')} waiting", Tone.WARN),
+            (not host.iommu, "no IOMMU", Tone.WARN),
+            (host.enable_sriov is False, "vfio-pci makes no VFs (enable_sriov N)", Tone.WARN),
+            (not host.privileged, "not privileged: changes will be refused", Tone.WARN),
+            (snapshot.unseen > 0, f"{snapshot.unseen} processes not looked at", Tone.WARN),
+            (bool(self.badge), self.badge, Tone.WARN),
+            (slow > 0, f"{plural(slow, 'link')} below full speed", Tone.WARN),
+            (unset > 0, f"{plural(unset, 'token')} unset", Tone.WARN),
+        )
+        return tuple((text, tone) for is_so, text, tone in found if is_so)
 
     @cached_property
     def all_users(self) -> Count:
