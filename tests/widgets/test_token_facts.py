@@ -8,7 +8,7 @@ from tests import values
 from tests.widgets import hostile
 from vfdeck.backend.details import Details
 from vfdeck.backend.facts import pf_of
-from vfdeck.backend.leaks import COMMAND_LINE, Leak, Leaks
+from vfdeck.backend.leaks import COMMAND_LINE, Leak, Leaks, NotRead
 from vfdeck.backend.model import Snapshot, Suspect, TokenKnowledge, TokenState
 from vfdeck.widgets.sections import plain_text
 from vfdeck.widgets.token_facts import token_sections
@@ -84,22 +84,27 @@ def test_suspects_with_what_they_carry() -> None:
     assert "and 2 more" in said
 
 
+def unread(count: int) -> tuple[NotRead, ...]:
+    """So many programs that leave a doubt."""
+    return tuple(NotRead(pid, "init", COMMAND_LINE, "Permission denied", doubt=True) for pid in range(1, count + 1))
+
+
 def test_leaks() -> None:
-    leaks = Leaks((Leak(7, "qemu", COMMAND_LINE, "99999999", True), Leak(8, "dpdk", COMMAND_LINE, "1a2b3c4d", False)), 2)
+    leaks = Leaks((Leak(7, "qemu", COMMAND_LINE, "99999999", True), Leak(8, "dpdk", COMMAND_LINE, "1a2b3c4d", False)), unread(2))
     said = text(view(), details=Details(PF, leaks=leaks))
     first, second = said.index("dpdk (8), command line: #1a2b3c4d, which is this PF's last known"), said.index("qemu (7)")
     assert first < second
     assert "#99999999, which stands in public documentation" in said
     assert "at least: 2 processes could not be looked at" in said
-    assert "none is seen" in text(view(), details=Details(PF, leaks=Leaks((), 0)))
-    assert "none is seen" not in text(view(), details=Details(PF, leaks=Leaks((), 1)))
+    assert "none is seen" in text(view(), details=Details(PF, leaks=Leaks(())))
+    assert "none is seen" not in text(view(), details=Details(PF, leaks=Leaks((), unread(1))))
     assert "looking…" in text(view(), details=Details(PF))
     assert "command lines and" not in text(view())
 
 
 @pytest.mark.parametrize("foreign", hostile.TEXTS)
 def test_foreign_text_is_shown_as_it_is(foreign: str) -> None:
-    leaks = Leaks((Leak(7, foreign, foreign, foreign, True),), 0)
+    leaks = Leaks((Leak(7, foreign, foreign, foreign, True),))
     holder = values.make_holder(VF, program=foreign, vm=foreign)
     seen = view(holder, by=foreign, since=NOON, suspects=(Suspect(foreign, 7, NOON, foreign),))
     assert text(seen, details=Details(PF, leaks=leaks)).count(foreign) >= 6

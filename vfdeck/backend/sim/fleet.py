@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -18,6 +18,7 @@ from vfdeck.backend.sim.scenario import Scenario, SimulatedHost, Table
 if TYPE_CHECKING:
     from vfdeck.backend.changes import Change, Outcome, Plan
     from vfdeck.backend.checks import Question, Report
+    from vfdeck.backend.details import Details, Part
     from vfdeck.backend.kernel import LogLine
     from vfdeck.backend.model import Job, Snapshot, TokenKnowledge
 
@@ -90,6 +91,11 @@ class FleetHost:
         """See `Host.check`."""
         with self._host() as host:
             return host.check(question, snapshot)
+
+    def details(self, bdf: str, parts: Collection[Part], snapshot: Snapshot) -> Details:
+        """See `Host.details`."""
+        with self._host() as host:
+            return host.details(bdf, parts, snapshot)
 
     def perform(self, change: Change, confirmed: Plan | None = None) -> Outcome:
         """See `Host.perform`; from now on the machine is kept."""
