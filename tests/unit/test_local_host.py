@@ -49,7 +49,7 @@ def entry(outcome: Outcome) -> str:
 
 
 def test_unknown_scenarios_are_named() -> None:
-    with pytest.raises(UnknownScenario, match=r"card, datacentre, default, none"):
+    with pytest.raises(UnknownScenario, match=r"card, datacentre, default, fleet, none"):
         load("nosuch")
 
 

@@ -200,6 +200,7 @@ def _job(job: Job) -> dict[str, Any]:
         "target": job.target,
         "state": job.state.value,
         "step": job.step,
+        "stage": job.stage or None,
         "started": job.started,
         "waits_for": job.waits_for or None,
         "advice": list(job.advice),
