@@ -60,6 +60,18 @@ async def test_set_a_typed_token() -> None:
         assert GOOD not in deck.text
 
 
+async def test_rotate_makes_a_token_at_once() -> None:
+    host = FakeHost()
+    async with running(host) as deck:
+        await deck.press("down", "T")
+        assert "Rotate the VF token of" in deck.text
+        assert "nobody has seen this token; ^r shows it" in deck.text
+        await deck.press("ctrl+r", "enter")
+        change = await confirm(deck, host)
+        assert isinstance(change, SetToken)
+        assert change.pf == NIC
+
+
 async def test_set_a_token_that_was_made_on_a_vf() -> None:
     host = FakeHost()
     async with running(host) as deck:

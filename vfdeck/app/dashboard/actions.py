@@ -159,6 +159,17 @@ ACTIONS: tuple[Action, ...] = (
         many=True,
     ),
     Action(
+        "rotate",
+        "T",
+        "Rotate",
+        "Make a new VF token",
+        "Makes a token and sets it where another was in force: programs that run go on, and need it when they start again.",
+        its_pf,
+        _has_token,
+        dialog="rotate",
+        in_bar=False,
+    ),
+    Action(
         "vfs",
         "v",
         "VFs",

@@ -108,8 +108,8 @@ class Flow:
         function, snapshot = first = targets[0]
         dialog: object
         match action.dialog:
-            case "token":
-                dialog = TokenDialog(function, snapshot)
+            case "token" | "rotate":
+                dialog = TokenDialog(function, snapshot, rotate=action.dialog == "rotate")
             case "numvfs":
                 dialog = NumvfsDialog(function, lambda count: self._judged(count, targets))
             case "driver":

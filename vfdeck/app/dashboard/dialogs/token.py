@@ -27,9 +27,10 @@ class TokenDialog(Dialog[SetToken]):
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("g", "generate", "Make one", show=False)]
 
-    def __init__(self, pf: Function, snapshot: Snapshot) -> None:
-        super().__init__(f"Set the VF token of {pf.bdf}", f"{short_name(pf)} · PF on {pf.driver}")
+    def __init__(self, pf: Function, snapshot: Snapshot, *, rotate: bool = False) -> None:
+        super().__init__(f"{'Rotate' if rotate else 'Set'} the VF token of {pf.bdf}", f"{short_name(pf)} · PF on {pf.driver}")
         self._pf = pf
+        self._rotate = rotate
         self._now = _now(pf, snapshot)
         self._by = by_group(snapshot.host)
         self._field = TokenField()
@@ -57,9 +58,11 @@ class TokenDialog(Dialog[SetToken]):
         yield from super().buttons()
 
     def on_mount(self) -> None:
-        """The keys go to the field."""
+        """The keys go to the field, which has a new token already where one is to be rotated."""
         self.allow(False)
         self._field.focus_input()
+        if self._rotate:
+            self._field.generate()
 
     @on(TokenField.Changed)
     def _changed(self, event: TokenField.Changed) -> None:
