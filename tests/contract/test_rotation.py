@@ -133,9 +133,9 @@ def test_a_program_with_two_pfs(load: Load) -> None:
     assert load.in_force() == {U2}
 
 
-def rotated(host: LocalHost, **how: TokenWay) -> Outcome:
+def rotated(host: LocalHost, way: TokenWay | None = None) -> Outcome:
     """Set U2."""
-    return host.perform(SetToken(IGB, Token(U2.bytes), **how))
+    return host.perform(SetToken(IGB, Token(U2.bytes), way))
 
 
 def test_a_host_rotates_and_asks_whether_it_holds(load: Load) -> None:
@@ -241,3 +241,36 @@ def test_what_a_borrowed_descriptor_is(load: Load) -> None:
     duplicate = load.kernel.borrow(load.pid, group.fds[0])
     assert load.kernel.identify(duplicate, load.pid) == ("group", group.node, "")
     load.kernel.close(duplicate)
+
+
+def current(host: LocalHost, token: Token | None) -> Outcome:
+    """Set U2, with a token that is to be in force."""
+    return host.perform(SetToken(IGB, Token(U2.bytes), current=token))
+
+
+def test_a_host_rotates_with_the_token_in_force(left: Load) -> None:
+    host = LocalHost(left.kernel, {})
+    refused = current(host, None)
+    assert not refused.attempted
+    assert refused.explanation is not None
+    assert "opens with the token in force, and that one is not given" in refused.explanation.rule
+    wrong = current(host, Token(ZERO.bytes))
+    assert wrong.answer == "EACCES at get_device_fd"
+    assert wrong.explanation is not None
+    assert left.in_force() == {U1}
+    outcome = current(host, Token(U1.bytes))
+    assert (outcome.answer, outcome.explanation) == ("OK", None)
+    assert outcome.verified is (True if left.bed.has("match_first") else None)
+    assert left.in_force() == {U2}
+    known = host.snapshot().tokens[IGB]
+    assert (known.state, known.fingerprint) == (TokenState.SET, Token(U2.bytes).fingerprint)
+    assert [file for file in left.kernel.open_files().files if file.own] == []
+    host.close()
+
+
+def test_a_host_remembers_the_token_that_it_set(left: Load) -> None:
+    host = LocalHost(left.kernel, {})
+    assert current(host, Token(U1.bytes)).ok
+    assert host.perform(SetToken(IGB, Token(U1.bytes))).ok
+    assert left.in_force() == {U1}
+    host.close()

@@ -191,7 +191,7 @@ def test_plan_and_steps_agree(holders: list[Holder], way: TokenWay | None, kerne
     result = plan(change, seen)
     chosen = rotation.way(change, seen)
     assert way in (None, chosen)
-    assert bool(result.impossible) == any(rotation.against(chosen, PF, seen))
+    assert bool(result.impossible) == any(rotation.against(chosen, change, seen))
     assert TOKEN.reveal_text() not in repr(result)
     for act in steps(change, seen):
         if isinstance(act, VerifyAct):

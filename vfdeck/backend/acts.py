@@ -197,8 +197,12 @@ def _clear(bdf: str) -> Write:
 def _set_token(change: SetToken, snapshot: Snapshot, own: frozenset[str]) -> tuple[Act, ...]:
     pf, chosen = change.pf, rotation.way(change, snapshot, own)
     lenders = tuple((h.pid, h.program) for h in rotation.lenders(snapshot, pf)) if chosen is TokenWay.BORROWED else ()
-    by_call = FeatureAct(pf, change.token, lenders)
-    setting = _open(Open(pf, change.token), snapshot, own) if chosen is TokenWay.OPEN else (by_call,)
+    setting: tuple[Act, ...] = (FeatureAct(pf, change.token, lenders),)
+    if chosen is TokenWay.OPEN:
+        setting = _open(Open(pf, change.token), snapshot, own)
+    elif chosen is TokenWay.CURRENT:
+        opening, closing = _open(Open(pf, change.current), snapshot, own)
+        setting = (opening, *setting, closing)
     vf = rotation.witness(snapshot, pf, own)
     return (*setting, *(_verify(VerifyToken(vf.bdf, change.token), snapshot, after=True) if vf else ()))
 

@@ -44,15 +44,21 @@ class TokenWay(enum.StrEnum):
     OPEN = "open"  # by opening the PF with it: only while no VF is in use
     FEATURE = "feature"  # by the feature call on an fd of the PF that this program holds
     BORROWED = "borrowed"  # by the feature call on a duplicate of another program's fd (pidfd_getfd(2))
+    CURRENT = "current"  # by the feature call on an fd that the PF's token in force opens, also with VFs in use; it resets the PF
 
 
 @dataclass(frozen=True, slots=True)
 class SetToken:
-    """Set a PF's token. `way` None: the least invasive one that is possible now (`vfdeck.backend.rotation`)."""
+    """Set a PF's token. `way` None: the least invasive one that is possible now (`vfdeck.backend.rotation`).
+
+    `current` is the token in force, as far as whoever asks knows it: where VFs are in use and nobody has the PF open, no other one
+    opens the PF.
+    """
 
     pf: str
     token: Token
     way: TokenWay | None = None
+    current: Token | None = None
 
 
 class OpenPath(enum.StrEnum):

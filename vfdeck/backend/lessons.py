@@ -36,6 +36,8 @@ def may_have_set(outcome: Outcome, borrowed: bool = False) -> bool:
 
 def _set_all_the_same(stage: Stage | None, number: int, done: Sequence[str]) -> bool:
     """Whether a call that was refused may have set the token. No rung is Stage.FILE: that is a failure between the calls."""
+    if stage is Stage.FEATURE:  # every refusal of that call comes before it stores the token (vfio_pci_core_feature_token)
+        return False
     if done or stage is Stage.FILE:
         return True
     return stage in _JUDGED and number not in _JUDGED[stage]
@@ -85,6 +87,14 @@ def refusal(
         watch.doubt(pf, now)
     elif _may_set(change, before):
         watch.not_set(pf, change.token, now)
+
+
+def opening_refused(
+    watch: TokenWatch, change: SetToken, given: Open, before: Snapshot, number: int, stage: Stage, now: float
+) -> None:
+    """The PF did not open with the token that was to be in force: the new one was not set, and what was believed may be wrong."""
+    watch.not_set(change.pf, change.token, now)
+    refusal(watch, given, before, number, stage, now)
 
 
 def asked(watch: TokenWatch, change: Change, before: Snapshot, right: bool | None, now: float) -> None:

@@ -128,7 +128,15 @@ class LocalHost:
         """See `Host.plan`."""
         from vfdeck.backend.perform import plan_on
 
-        return plan_on(self.kernel, change, snapshot)
+        return plan_on(self.kernel, self._with_current(change), snapshot)
+
+    def _with_current(self, change: Change) -> Change:
+        """The change, with the token in force where this run has set it: nobody has to tell it again."""
+        from vfdeck.backend.changes import SetToken
+
+        if isinstance(change, SetToken) and change.current is None:
+            return dataclasses.replace(change, current=self._watch.token(change.pf))
+        return change
 
     def check(self, question: Question, snapshot: Snapshot) -> Report:
         """See `Host.check`."""
@@ -148,6 +156,7 @@ class LocalHost:
         from vfdeck.backend.perform import Performer
 
         with self._lock:
+            change = self._with_current(change)
             if self._performer is None:
                 self._performer = Performer(self.kernel, lambda: self._look(LATE_FOR_CHANGES), self._watch)
                 self._audit = self._memory.audit() if self._memory else None

@@ -13,7 +13,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TypedDict
 
 from vfdeck.backend import borrowing, lessons, rotation, verify
@@ -189,8 +189,9 @@ class Performer:
         log = self.kernel.log() or []
         target = target_of(change)
         lessons.about_to(self._watch, change, before, self.kernel.clock())
+        acts = steps(change, before)
         try:
-            for act in steps(change, before):
+            for act in acts:
                 with self._state:
                     self._jobs[number] = dataclasses.replace(self._jobs[number], step=act.text)
                 facts = Facts(before, change, Stage.FILE, 0, act.path if isinstance(act, Write) else target, blocked=True)
@@ -200,7 +201,8 @@ class Performer:
                     return Outcome(change, target=target, done=tuple(done), blocked=True, **_explained(facts))
                 done.append(act.text)
         except OSError as error:
-            return self._refused(change, before, error, done, log)
+            self._close_what_it_opened(acts, len(done))
+            return self._refused(change, before, error, done, log, acts[len(done)])
         except borrowing.Outdated as outdated:
             lessons.refusal(self._watch, change, before, 0, Stage.BORROW, self.kernel.clock())
             why = Explanation("plan", "outdated, nothing was done", str(outdated), "what was planned fits no more")
@@ -210,6 +212,14 @@ class Performer:
         outcome = self._succeeded(change, before, tuple(done))
         said = outcome.explanation or explain_verdict(change, before, answer)
         return dataclasses.replace(outcome, verified=answer.right, explanation=said)
+
+    def _close_what_it_opened(self, acts: tuple[Act, ...], done: int) -> None:
+        """A change that was refused leaves nothing open that it meant to close."""
+        opened = any(isinstance(act, OpenAct) for act in acts[:done])
+        for act in acts[done + 1 :]:
+            if opened and isinstance(act, CloseAct) and act.just_opened:
+                with suppress(OSError):  # what it was refused for is told
+                    self._close(act)
 
     def _do(self, act: Act, number: int, if_blocked: Facts) -> bool:
         """Carry out one act; False when we stopped waiting for it. `if_blocked` explains it meanwhile."""
@@ -322,14 +332,19 @@ class Performer:
             facts = Facts(before, change, Stage.BIND_IOMMUFD, 0, change.bdf)
         return Outcome(change, target=target_of(change), done=done, **(_explained(facts) if facts else {}))
 
-    def _refused(self, change: Change, before: Snapshot, error: OSError, done: list[str], log: list[LogLine]) -> Outcome:
+    def _refused(self, change: Change, before: Snapshot, error: OSError, done: list[str], log: list[LogLine], act: Act) -> Outcome:
         stage = error.stage if isinstance(error, Refusal) else Stage.FILE
         target = error.target if isinstance(error, Refusal) else target_of(change)
-        lessons.refusal(self._watch, change, before, error.errno or 0, stage, self.kernel.clock(), done)
+        about_this: Change = change
+        if isinstance(change, SetToken) and isinstance(act, OpenAct) and act.token is change.current is not None:
+            about_this = given = Open(act.bdf, act.token, path=act.path)
+            lessons.opening_refused(self._watch, change, given, before, error.errno or 0, stage, self.kernel.clock())
+        else:
+            lessons.refusal(self._watch, change, before, error.errno or 0, stage, self.kernel.clock(), done)
         about = (target_of(change), lessons.pf_of(before, target_of(change)))
         lines = [redacted(line.text) for line in lines_since(log, self.kernel.log() or [])]  # anybody may write into that log
         caused = tuple(line for line in lines if any(bdf in line for bdf in about))
-        facts = Facts(before, change, stage, error.errno or 0, target, caused)
+        facts = Facts(before, about_this, stage, error.errno or 0, target, caused)
         facts = dataclasses.replace(facts, evidence=gather(self.kernel, facts))
         if stage is Stage.BORROW:
             why = borrowing.explain(target, error.errno or 0)

@@ -183,7 +183,7 @@ def _token_obstacles(change: SetToken, scene: _Scene) -> Iterator[str]:
     if not scene.has("vf_token"):
         yield f"Linux {scene.snapshot.host.kernel} has no VF tokens; they came with 5.7"
     yield from rotation.no_way(change, scene.snapshot, scene.own)
-    if rotation.way(change, scene.snapshot, scene.own) is TokenWay.OPEN:
+    if rotation.way(change, scene.snapshot, scene.own) in (TokenWay.OPEN, TokenWay.CURRENT):
         yield from _deadlock(scene)
 
 
@@ -339,6 +339,8 @@ def _replaces_token(change: SetToken | Open, scene: _Scene) -> bool:
     if change.token is None or scene.function.role is not Role.PF or not scene.function.on_vfio:
         return False
     known, users = scene.snapshot.tokens.get(scene.bdf), scene.snapshot.users_of(scene.bdf)
+    if isinstance(change, SetToken) and rotation.way(change, scene.snapshot, scene.own) is TokenWay.CURRENT:
+        return True  # it resets the PF under its VFs
     replaced = isinstance(change, SetToken) or users.value == 0
     in_force = known is not None and (known.state is TokenState.SET and known.fingerprint != change.token.fingerprint)
     return replaced and (in_force or bool(users.value) or users.certainty is not Certainty.EXACT)

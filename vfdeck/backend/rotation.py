@@ -2,7 +2,8 @@
 
 The kernel has two ways (vfio_pci_core.c). Opening the PF with a token sets it while no VF is in use, and compares it otherwise. The
 feature call on an open fd of the PF sets it at any time, and asks neither for the old token nor for users; the fd may be a
-duplicate of another program's (pidfd_getfd(2)), who goes on and notices nothing. All here is judged by a snapshot.
+duplicate of another program's (pidfd_getfd(2)), who goes on and notices nothing. Where nobody has the PF open, the token in force
+opens it, which resets it under its VFs. All here is judged by a snapshot.
 """
 
 from __future__ import annotations
@@ -14,18 +15,21 @@ from itertools import chain
 from vfdeck.backend.changes import OpenPath, SetToken, TokenWay, VerifyToken
 from vfdeck.backend.facts import group_members, guarded, host_has, own_opens
 from vfdeck.backend.model import Certainty, Function, Holder, Role, Snapshot
+from vfdeck.backend.token import Token
 from vfdeck.backend.wording import listing, programs, role_of, unseen, who_holds
 
-#: The ways, least invasive first: the feature call resets nothing and touches nobody; an open resets the PF when it is the first.
-WAYS = (TokenWay.FEATURE, TokenWay.OPEN, TokenWay.BORROWED)
+#: The ways, least invasive first: the feature call resets nothing and touches nobody; an open resets the PF when it is the first,
+#: and the last one needs an open while VFs are in use.
+WAYS = (TokenWay.FEATURE, TokenWay.OPEN, TokenWay.BORROWED, TokenWay.CURRENT)
 
 
 @dataclass(frozen=True, slots=True)
 class AnyToken:
-    """Setting a token, whichever: what can be asked of it here depends on the PF and the way only."""
+    """Setting a token, whichever: what can be asked of it here depends on the PF, the way and the token in force only."""
 
     pf: str
     way: TokenWay | None = None
+    current: Token | None = None
 
 
 # -- which way -----------------------------------------------------------------------------------------------------------
@@ -36,12 +40,13 @@ def way(change: SetToken | AnyToken, snapshot: Snapshot, own: frozenset[str] = f
     """
     if change.way is not None:
         return change.way
-    possible = (way for way in WAYS if not next(against(way, change.pf, snapshot, own), ""))
+    possible = (way for way in WAYS if not next(against(way, change, snapshot, own), ""))
     return next(possible, TokenWay.BORROWED if _openers(snapshot, change.pf) else TokenWay.OPEN)
 
 
-def against(way: TokenWay, pf: str, snapshot: Snapshot, own: frozenset[str] = frozenset()) -> Iterator[str]:
-    """What is against setting the token of `pf`, a PF on vfio, in this way now. `own`: see `plan`."""
+def against(way: TokenWay, change: SetToken | AnyToken, snapshot: Snapshot, own: frozenset[str] = frozenset()) -> Iterator[str]:
+    """What is against setting the token of a PF on vfio in this way now. `own`: see `plan`."""
+    pf = change.pf
     match way:
         case TokenWay.FEATURE:
             if pf not in own_opens(snapshot, own):
@@ -50,26 +55,36 @@ def against(way: TokenWay, pf: str, snapshot: Snapshot, own: frozenset[str] = fr
             yield from _against_opening(pf, snapshot)
         case TokenWay.BORROWED:
             yield from _against_borrowing(pf, snapshot)
+        case TokenWay.CURRENT:
+            taken = next(_group_taken(pf, snapshot), "")
+            if taken:
+                yield taken
+            elif change.current is None:
+                yield f"{pf} opens with the token in force, and that one is not given"
 
 
 def no_way(change: SetToken, snapshot: Snapshot, own: frozenset[str]) -> Iterator[str]:
     """Why the token cannot be set now: what is against the way asked for, or against every way there is."""
     chosen = way(change, snapshot, own)
-    reasons = list(against(chosen, change.pf, snapshot, own))
+    reasons = list(against(chosen, change, snapshot, own))
     if reasons and change.way is None:
-        others = (other for other in (TokenWay.OPEN, TokenWay.BORROWED) if other is not chosen)
-        reasons += chain.from_iterable(against(other, change.pf, snapshot, own) for other in others)
+        others = (other for other in WAYS[1:] if other is not chosen)
+        reasons += chain.from_iterable(against(other, change, snapshot, own) for other in others)
     if reasons:
         yield "; ".join(dict.fromkeys(reasons))
 
 
 def _against_opening(pf: str, view: Snapshot) -> Iterator[str]:
     """Without an fd of the PF the token is set by an open, and only while no VF is in use (vfio_pci_validate_vf_token)."""
-    if view.functions[pf].iommu_group is None:
-        yield f"{pf} has no IOMMU group, so it cannot be opened"
     users = [h for vf in view.vfs_of(pf) for h in surely(view.holders_of(vf.bdf))]
     if view.users_of(pf).value:
         yield f"VFs are in use ({listing(programs(users))}), so an open would only compare: set it where {pf} is open already"
+    yield from _group_taken(pf, view)
+
+
+def _group_taken(pf: str, view: Snapshot) -> Iterator[str]:
+    if view.functions[pf].iommu_group is None:
+        yield f"{pf} has no IOMMU group, so it cannot be opened"
     others = [h for member in group_members(view, pf) for h in surely(view.holders_of(member)) if not h.own]
     if others:
         yield f"the group of {pf} is taken by {who_holds(view, others)}"
@@ -128,13 +143,16 @@ def witness(snapshot: Snapshot, pf: str, own: frozenset[str] = frozenset()) -> F
 def warnings(change: SetToken | AnyToken, snapshot: Snapshot, own: frozenset[str]) -> Iterator[str]:
     """What it means for others, whichever way is taken."""
     users = snapshot.users_of(change.pf)
-    if users.value:
-        yield f"VFs in use: {users}. They go on; opened again, they need the new token"
-    yield from _who_must_be_told(change.pf, snapshot)
     chosen = way(change, snapshot, own)
-    if chosen is TokenWay.OPEN:
+    if users.value:
+        go_on = "Opened again, they" if chosen is TokenWay.CURRENT else "They go on; opened again, they"
+        yield f"VFs in use: {users}. {go_on} need the new token"
+    yield from _who_must_be_told(change.pf, snapshot)
+    if chosen is TokenWay.CURRENT:
+        yield f"{change.pf} is opened with its token in force and closed again: both reset it, and VFs in use may fail by it"
+    if chosen in (TokenWay.OPEN, TokenWay.CURRENT):
         yield from by_name_only(snapshot, [*group_members(snapshot, change.pf), *(vf.bdf for vf in snapshot.vfs_of(change.pf))])
-    else:
+    if chosen is not TokenWay.OPEN:
         yield "programs that know only the old token are refused from now on"
     vf = witness(snapshot, change.pf, own)
     if vf is not None:

@@ -103,6 +103,7 @@ WAYS_TAKEN = {
     "open": "by opening the PF",
     "feature": "on an open descriptor of vfdeck's",
     "borrowed": "on another program's descriptor",
+    "current": "on a descriptor that the token before it opened",
 }
 
 

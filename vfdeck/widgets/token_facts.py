@@ -19,6 +19,7 @@ WAY_WORDS = {
     TokenWay.FEATURE: ("own fd", "by the feature call on the descriptor that vfdeck holds"),
     TokenWay.OPEN: ("open", "by opening the PF with it"),
     TokenWay.BORROWED: ("other fd", "by the feature call on a duplicate of another program's descriptor"),
+    TokenWay.CURRENT: ("old token", "by the feature call on a descriptor that the token in force opens"),
 }
 #: How a token goes, by `TokenKnowledge.lost_by`.
 _ENDS = {"unbound": "the PF was unbound", "rebound": "the PF was bound anew", "rebooted": "the host was started anew"}
@@ -45,7 +46,7 @@ def setting_digest(pf: Function, snapshot: Snapshot) -> Fact | None:
     """Whether a token could be set now, in a line; None where there is none."""
     if not pf.on_vfio or not host_has(snapshot.host, "vf_token"):
         return None
-    ways = [WAY_WORDS[way][1] for way in WAYS if not next(against(way, pf.bdf, snapshot), "")]
+    ways = [WAY_WORDS[way][1] for way in WAYS if not next(against(way, AnyToken(pf.bdf, way), snapshot), "")]
     if not ways:
         return Fact("set it", "not possible now: the Token panel says why", Tone.DIM)
     return Fact("set it", f"possible now, {ways[0]}", Tone.PLAIN)
@@ -57,7 +58,7 @@ def _setting(pf: Function, snapshot: Snapshot) -> Iterator[Fact]:
     told: list[str] = []
     for way in WAYS:
         label, how = WAY_WORDS[way]
-        reasons = "; ".join(against(way, pf.bdf, snapshot))
+        reasons = "; ".join(against(way, AnyToken(pf.bdf, way), snapshot))
         if reasons:
             yield Fact(label, f"not now: {reasons}", Tone.DIM)
             continue
