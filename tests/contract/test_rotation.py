@@ -171,7 +171,7 @@ def test_a_host_asks_a_vf(load: Load) -> None:
     assert (right.ok, right.verified, right.explanation) == (True, True, None)
     assert (wrong.ok, wrong.verified) == (True, False)
     assert wrong.explanation is not None
-    assert wrong.explanation.title == f"It is not the token of {IGB}"
+    assert wrong.explanation.title == "Incorrect VF token"
     assert host.snapshot().tokens[IGB].state is TokenState.SET
     borrowing.set_through(load.kernel, load.pid, IGB, U1.bytes)
     assert host.perform(VerifyToken(load.free, Token(U2.bytes))).verified is False

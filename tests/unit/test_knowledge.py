@@ -424,7 +424,7 @@ class TestAudit:
         deck.perform(Open(IDLE_VF, TWO, path=OpenPath.GROUP))
         deck.perform(SetNumvfs(IDLE, 17))
         begun, done, begun_2, refused, _, untried = audit(tmp_path)
-        assert begun["change"] == {"kind": "SetToken", "pf": IDLE, "token": f"#{ONE.fingerprint}", "way": None}
+        assert begun["change"] == {"kind": "SetToken", "pf": IDLE, "token": f"#{ONE.fingerprint}", "way": None, "current": None}
         assert [line["event"] for line in (begun, done)] == ["begun", "done"]
         assert begun["id"] == done["id"] != begun_2["id"]
         assert (begun["user"], begun["sudo_user"], begun["uid"], begun["pid"]) == ("alice", None, 0, os.getpid())

@@ -97,7 +97,7 @@ def _may_be_in_force(outcome: Outcome, before: Snapshot) -> bool:
 
 def _borrowed(outcome: Outcome, before: Snapshot) -> bool:
     """Whether another program's descriptor was used: then the kernel's yes may have been for another PF."""
-    return isinstance(outcome.change, SetToken) and rotation.borrows_from(outcome.change, before) is not None
+    return isinstance(outcome.change, SetToken) and bool(rotation.borrows_from(outcome.change, before))
 
 
 def _demand_sense(options: argparse.Namespace) -> Delivery | None:
