@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import json
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
@@ -18,7 +20,7 @@ from hypothesis import strategies as st
 from vfdeck.backend.entries import Entry, Event, Newer, Told, parse
 from vfdeck.backend.journal import FILE, Journal
 from vfdeck.backend.life import Life
-from vfdeck.backend.model import Happened, TokenEvent
+from vfdeck.backend.model import Happened, ProblemKind, TokenEvent
 from vfdeck.backend.past import past
 from vfdeck.backend.state_folder import StateFolder
 
@@ -395,6 +397,86 @@ class TestNoAnswer:
         self.settle(dead)
         assert writer.problems() == ()
         assert told(StateFolder(dead.path)) is not None
+
+
+#: Run by a process of its own: writes settings until it is told that there were enough, on a disk that is full now and then.
+WRITER = """
+import errno, os, sys
+from vfdeck.backend.entries import Event
+from vfdeck.backend.journal import Journal
+from vfdeck.backend.state_folder import StateFolder
+
+path, boot, token, full = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])
+journal = Journal(StateFolder(path), boot, "m")
+real, count = os.write, 0
+
+def write(fd, data):
+    global count
+    count += 1
+    if count % full == 0:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    return real(fd, data[: 40 if count % 3 == 0 else len(data)])
+
+os.write = write
+print(journal.run, flush=True)
+sys.stdin.readline()
+for number in range(30):
+    journal.note(Event.BEGUN, "0000:03:00.0", token, float(number), 7)
+    journal.note(Event.SET, "0000:03:00.0", token, number + 0.5, 7)
+    said = [problem.what for problem in journal.problems()]
+    assert len(said) <= 1, said
+    assert not said or said[0].endswith("; what happened to tokens is remembered until this vfdeck ends"), said
+    assert not said or said[0].startswith(("No space left on device", "another program has the lock")), said
+os.write = real
+for attempt in range(100_000):  # a look does not wait for the lock
+    journal.look()
+    if not journal.unwritten:
+        break
+[problem] = journal.problems()
+assert problem.what.startswith("line 2: not JSON"), problem.what
+"""
+
+
+@pytest.mark.parametrize("full", [1000, 7, 3])
+def test_two_processes_on_a_full_disk_lose_nothing_beside_a_damaged_line(folder: StateFolder, full: int) -> None:
+    """What could not be written is written later, in order, each entry once; what somebody else spoiled is told once, and stays."""
+    journal(folder).note(Event.SET, PF, ONE, 0.0, 7)
+    write(folder, b'{"v": 1, "event": "se')
+    writers = [
+        subprocess.Popen(
+            [sys.executable, "-c", WRITER, folder.path, BOOT, token, str(full)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+        )
+        for token in (ONE, TWO)
+    ]
+    try:
+        runs = [process.stdout.readline().strip() for process in writers if process.stdout]  # both are there
+        for process in writers:
+            assert process.stdin is not None
+            process.stdin.write("\n")
+            process.stdin.flush()
+        said = [process.communicate(timeout=120)[1] for process in writers]
+    finally:
+        for process in writers:
+            process.kill()
+            process.wait()
+    assert said == ["", ""]
+    assert [process.returncode for process in writers] == [0, 0]
+    reader = journal(folder)
+    reader.look()
+    [problem] = reader.problems()
+    assert problem.kind is ProblemKind.MEMORY
+    assert problem.what.startswith("line 2: not JSON; expected an entry of a vfdeck: left alone")
+    lines = [parse(line) for number, line in enumerate(folder.lines(FILE)) if number != 1]
+    for run in runs:
+        written = [(entry.event, entry.time) for entry in lines if entry.run == run]
+        assert written == [(e, n + d) for n in range(30) for e, d in ((Event.BEGUN, 0.0), (Event.SET, 0.5))]
+    found = reader.told(PF, 7)
+    assert found is not None
+    assert found.last.run in runs
 
 
 class TestPast:

@@ -23,6 +23,7 @@ from vfdeck.app.cli import main
 from vfdeck.app.commands import hosts
 from vfdeck.backend.changes import Explanation, Outcome, Plan, SetToken, Step
 from vfdeck.backend.kernel import Stage
+from vfdeck.backend.model import Problem, ProblemKind
 from vfdeck.backend.sim.scenario import load
 from vfdeck.backend.token import Token
 
@@ -302,6 +303,28 @@ def test_status_tells_what_vfdecks_did_where_asked(capsys: pytest.CaptureFixture
     assert re.match(
         r"  \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC  set #[0-9a-f]{8}, by opening the PF; last shown to be in force at", line
     )
+
+
+def test_status_tells_what_is_not_known_of_tokens_wherever_the_files_are(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = hosts.simulated("default", 1)
+    problems = (
+        Problem("/home/sys/state/tokens.jsonl", "the journal's", ProblemKind.MEMORY),
+        Problem("/proc/7/fd", "a holder's", ProblemKind.HOLDERS),
+        Problem("/sys/bus/pci/devices", "a function's"),
+    )
+    seen = dataclasses.replace(host.snapshot(), problems=problems)
+    monkeypatch.setattr("vfdeck.app.commands.hosts.simulated", lambda *scenario: host)
+    monkeypatch.setattr(host, "snapshot", lambda: seen)
+    main(["token", "status", FREE, "--demo"])
+    text = capsys.readouterr().out
+    assert "not known: the journal's (/home/sys/state/tokens.jsonl)" in text
+    assert "not known: a holder's (/proc/7/fd)" in text
+    assert "a function's" not in text
+    main(["token", "status", FREE, "--json", "--demo"])
+    told = validate(capsys.readouterr().out, "tokens-v1.json")["problems"]
+    assert [problem["kind"] for problem in told] == ["memory", "holders", "host"]
 
 
 def test_status_as_json(capsys: pytest.CaptureFixture[str]) -> None:

@@ -21,7 +21,7 @@ from vfdeck.backend.changes import Change, Outcome
 from vfdeck.backend.errands import silence
 from vfdeck.backend.journal import NOTE_PATIENCE
 from vfdeck.backend.kernel import errno_name
-from vfdeck.backend.model import Problem
+from vfdeck.backend.model import Problem, ProblemKind
 from vfdeck.backend.state_folder import PATIENCE, StateFolder
 from vfdeck.backend.text import printable
 from vfdeck.backend.token import Token
@@ -108,7 +108,7 @@ class AuditTrail:
             lost = f", {self._lost} more are lost" if self._lost else ""
             lines = "1 line of the audit trail waits" if waiting == 1 else f"{waiting} lines of the audit trail wait"
             why = self._refusal or silence(self._folder.errands.late() if self._folder else 0.0)
-            return (Problem(place, f"{why}; {lines} to be written{lost}"),)
+            return (Problem(place, f"{why}; {lines} to be written{lost}", ProblemKind.MEMORY),)
 
 
 def _change(change: Change) -> dict[str, Any]:

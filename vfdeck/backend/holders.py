@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from vfdeck.backend.kernel import OpenFile
-from vfdeck.backend.model import Certainty, Function, Holder, Problem
+from vfdeck.backend.model import Certainty, Function, Holder, Problem, ProblemKind
 
 #: Better evidence of the same program and function first.
 _RANK = {"device": 0, "cdev": 0, "mapping": 1, "group": 2}
@@ -109,7 +109,9 @@ class _Program:
             return
         process = self.opened[0].process
         how, where = ("holds a vfio device", "fd") if self.anonymous else ("keeps a vfio device in use by a mapping", "maps")
-        yield Problem(f"/proc/{process.pid}/{where}", f"{process.name} {how}; the kernel does not tell which device")
+        yield Problem(
+            f"/proc/{process.pid}/{where}", f"{process.name} {how}; the kernel does not tell which device", ProblemKind.HOLDERS
+        )
 
 
 def _order(holder: Holder) -> tuple[bool, int, bool]:

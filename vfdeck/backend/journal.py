@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable
 from vfdeck.backend.entries import Entry, Event, Newer, Told, needed, parse
 from vfdeck.backend.errands import Errand, silence
 from vfdeck.backend.life import Life
-from vfdeck.backend.model import Problem, TokenEvent
+from vfdeck.backend.model import Problem, ProblemKind, TokenEvent
 from vfdeck.backend.past import past
 from vfdeck.backend.state_folder import PATIENCE, StateFolder
 from vfdeck.backend.text import printable
@@ -163,7 +163,7 @@ class Journal:
             lines = self._folder.lines(FILE)
         except OSError as error:
             with self._lock:
-                self._damage = [Problem(self._place, f"{_reason(error)}; what it tells of tokens is not known")]
+                self._damage = [self._problem(f"{_reason(error)}; what it tells of tokens is not known")]
             return
         with self._lock:
             self._mark, self._read = mark, True
@@ -191,10 +191,10 @@ class Journal:
         if damaged:
             more = f" (and {len(damaged) - 1} more)" if damaged[1:] else ""
             what = f"{damaged[0]}{more}; expected an entry of a vfdeck: left alone and not believed"
-            self._damage.append(Problem(self._place, what))
+            self._damage.append(self._problem(what))
         if newer:
             what = f"{newer} {'entry' if newer == 1 else 'entries'} of a newer vfdeck: left alone, and not known here"
-            self._damage.append(Problem(self._place, what))
+            self._damage.append(self._problem(what))
 
     def _enter(self, entry: Entry) -> None:
         if entry.boot == self.boot:
@@ -236,6 +236,9 @@ class Journal:
         with self._lock:
             return bool(self._unwritten)
 
+    def _problem(self, what: str) -> Problem:
+        return Problem(self._place, what, ProblemKind.MEMORY)
+
     @property
     def _place(self) -> str:
         return printable(self._folder.place(FILE)) if self._folder else "token journal"
@@ -246,10 +249,10 @@ class Journal:
         with self._lock:
             found = list(self._damage)
             if late > LOOK_PATIENCE:
-                found.append(Problem(self._place, f"{silence(late)}; what is known of tokens may be old"))
+                found.append(self._problem(f"{silence(late)}; what is known of tokens may be old"))
             if self._unwritten:
                 what = self._refusal or (silence(late) if self._folder else "there is no home directory to keep it in")
-                found.append(Problem(self._place, f"{what}; what happened to tokens is remembered until this vfdeck ends"))
+                found.append(self._problem(f"{what}; what happened to tokens is remembered until this vfdeck ends"))
             return tuple(found)
 
 

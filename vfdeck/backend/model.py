@@ -27,12 +27,21 @@ class Role(enum.StrEnum):
     PLAIN = "plain"
 
 
+class ProblemKind(enum.StrEnum):
+    """What is known less well because of a problem."""
+
+    HOST = "host"  # its functions, drivers, groups
+    HOLDERS = "holders"  # which program holds what
+    MEMORY = "memory"  # what was done before, by this vfdeck and others: the journal of tokens, the audit trail
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """Something that could not be read: where, what was wrong, and what was expected."""
 
     path: str
     what: str
+    kind: ProblemKind = ProblemKind.HOST
 
 
 @dataclass(frozen=True, slots=True)

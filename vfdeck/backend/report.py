@@ -208,7 +208,7 @@ def _job(job: Job) -> dict[str, Any]:
 
 
 def _problem(problem: Problem) -> dict[str, Any]:
-    return {"path": problem.path, "what": problem.what}
+    return {"path": problem.path, "what": problem.what, "kind": problem.kind.value}
 
 
 # -- text ----------------------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from vfdeck.app import failure
 from vfdeck.app.commands import hosts, output
 from vfdeck.app.failure import Failure
-from vfdeck.backend.model import Certainty, Holder, Role, Snapshot
+from vfdeck.backend.model import Certainty, Holder, ProblemKind, Role, Snapshot
 from vfdeck.backend.report import holder_json
 from vfdeck.widgets.holder_words import clock, how, since, where
 from vfdeck.widgets.state import count_words, duration, plural, role_text
@@ -80,7 +80,7 @@ def _lines(snapshot: Snapshot, about: set[str], found: list[Holder]) -> Iterator
     if hidden:
         yield f"not looked at: {hidden} {'process' if hidden == 1 else 'processes'}; there may be more holders"
     for problem in snapshot.problems:
-        if problem.path.startswith("/proc/"):
+        if problem.kind is ProblemKind.HOLDERS:
             yield f"not known: {problem.what} ({problem.path})"
 
 

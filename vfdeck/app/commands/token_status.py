@@ -11,7 +11,7 @@ from typing import Any
 from vfdeck.app import failure
 from vfdeck.app.commands import changing, hosts, outcomes, output
 from vfdeck.app.failure import Failure
-from vfdeck.backend.model import Function, Role, Snapshot, TokenKnowledge, TokenState
+from vfdeck.backend.model import Function, ProblemKind, Role, Snapshot, TokenKnowledge, TokenState
 from vfdeck.backend.need import Need, need
 from vfdeck.backend.report import token_json
 from vfdeck.backend.wording import listing, token_event
@@ -71,7 +71,7 @@ def _lines(snapshot: Snapshot, pfs: list[Function], whole: bool) -> Iterator[str
         for vfs, about in _alike(snapshot, pf):
             yield from outcomes.wrapped(f"{_asked(about)}: {about.why}", f"  {listing([vf.bdf for vf in vfs], 2)}  ")
     for problem in snapshot.problems:
-        if "/sys/" not in problem.path:
+        if problem.kind is not ProblemKind.HOST:
             yield from outcomes.wrapped(f"{problem.what} ({problem.path})", "not known: ")
 
 
@@ -132,7 +132,7 @@ def _report(snapshot: Snapshot, pfs: list[Function]) -> dict[str, Any]:
         "taken": snapshot.taken,
         "host": {"name": host.name, "kernel": host.kernel, "simulated": host.simulated},
         "pfs": [_pf_json(snapshot, pf) for pf in pfs],
-        "problems": [{"path": problem.path, "what": problem.what} for problem in snapshot.problems],
+        "problems": [{"path": problem.path, "what": problem.what, "kind": problem.kind.value} for problem in snapshot.problems],
     }
 
 
