@@ -5,9 +5,14 @@ from __future__ import annotations
 import os
 import tempfile
 
+from vfdeck.backend import journal
+
 # No test, and no program that one starts, writes to the state directory of the person who runs it.
 _state = tempfile.TemporaryDirectory(prefix="vfdeck-state-")
 os.environ["XDG_STATE_HOME"] = _state.name
+
+# A busy machine is no dead file system: who tests that nobody waits for one says so.
+journal.LOOK_PATIENCE = journal.NOTE_PATIENCE = 60.0
 
 if os.environ.get("VFDECK_GUEST") != "1":  # guests run without Hypothesis: importing it takes seconds under emulation
     from hypothesis import settings

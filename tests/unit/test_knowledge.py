@@ -5,12 +5,10 @@ from __future__ import annotations
 import errno
 import json
 import os
-import pwd
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import cast
 
 import pytest
 
@@ -504,53 +502,3 @@ class TestWords:
         assert any("1 min ago, confirmed 30 s ago" in text for text in told)
         doubtful = snapshot(*make_fleet(1), tokens=[replace(self.SET, state=TokenState.UNKNOWN)])
         assert f"token unknown (was #{ONE.fingerprint})" in "\n".join(to_text(doubtful))
-
-
-class Self:
-    """A kernel that tells who this process is, and nothing else."""
-
-    simulated = is_tree = False
-
-    def __init__(self, euid: int, loginuid: str) -> None:
-        self.euid, self.loginuid = euid, loginuid
-
-    def read(self, path: str) -> bytes:
-        if path == "/proc/self/loginuid":
-            return self.loginuid.encode()
-        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
-
-    def link(self, path: str) -> str:
-        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
-
-
-class TestWho:
-    """The kernel's word counts before a variable's, and a variable only where nobody else could have set it."""
-
-    NOBODY = "4294967295"
-
-    @pytest.mark.parametrize(
-        ("euid", "loginuid", "sudo_user", "sudo_uid", "who"),
-        [
-            (0, "1000", "eva", "1001", "adam"),  # logged in as adam, whoever called sudo since
-            (0, NOBODY, "eva", "1001", "eva"),
-            (0, NOBODY, "eva", "1000", "root"),  # they do not agree
-            (0, NOBODY, "eva", "", "root"),
-            (0, NOBODY, "eva", "-1", "root"),
-            (0, NOBODY, "eva", "9" * 40, "root"),
-            (1000, NOBODY, "eva", "1001", "adam"),  # not what sudo was called for
-            (0, "", "", "", "root"),
-            (0, "77", "", "", "77"),
-        ],
-    )
-    def test_who_is_behind_it(
-        self, monkeypatch: pytest.MonkeyPatch, euid: int, loginuid: str, sudo_user: str, sudo_uid: str, who: str
-    ) -> None:
-        names = {0: "root", 1000: "adam", 1001: "eva"}
-
-        def getpwuid(uid: int) -> SimpleNamespace:
-            return SimpleNamespace(pw_name=names[uid], pw_dir="/nowhere")
-
-        monkeypatch.setattr(pwd, "getpwuid", getpwuid)
-        environment = {"SUDO_USER": sudo_user, "SUDO_UID": sudo_uid, "HOME": "/nowhere"}
-        memory = Memory(cast(Any, Self(euid, loginuid)), environment)
-        assert memory._user() == who

@@ -17,9 +17,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from vfdeck.backend import journal
 from vfdeck.backend.changes import Change, Outcome
 from vfdeck.backend.errands import silence
-from vfdeck.backend.journal import NOTE_PATIENCE
 from vfdeck.backend.kernel import errno_name
 from vfdeck.backend.model import Problem, ProblemKind
 from vfdeck.backend.state_folder import PATIENCE, StateFolder
@@ -79,7 +79,7 @@ class AuditTrail:
             self._refusal = "there is no home directory to keep it in"
         else:
             folder = self._folder
-            folder.errands.wait(folder.errands.send(lambda: self._flush(folder)), NOTE_PATIENCE)
+            folder.errands.wait(folder.errands.send(lambda: self._flush(folder)), journal.NOTE_PATIENCE)
 
     def _flush(self, folder: StateFolder) -> None:
         """On the thread that may wait."""

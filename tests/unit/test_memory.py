@@ -1,0 +1,109 @@
+"""The memory of a host: whom it names, and that nobody waits for it for ever."""
+
+from __future__ import annotations
+
+import errno
+import os
+import pwd
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from tests.unit.test_journal import Dead
+from tests.values import TOKEN
+from vfdeck.backend.changes import SetToken
+from vfdeck.backend.local_host import LocalHost
+from vfdeck.backend.memory import Memory
+from vfdeck.backend.model import ProblemKind
+from vfdeck.backend.sim.kernel import SimulatedKernel
+from vfdeck.backend.sim.scenario import load
+
+IDLE = "0000:af:00.0"
+
+
+class Self:
+    """A kernel that tells who this process is, and nothing else."""
+
+    simulated = is_tree = False
+
+    def __init__(self, euid: int, loginuid: str) -> None:
+        self.euid, self.loginuid = euid, loginuid
+
+    def read(self, path: str) -> bytes:
+        if path == "/proc/self/loginuid":
+            return self.loginuid.encode()
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+
+    def link(self, path: str) -> str:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+
+
+class TestWho:
+    """The kernel's word counts before a variable's, and a variable only where nobody else could have set it."""
+
+    NOBODY = "4294967295"
+
+    @pytest.mark.parametrize(
+        ("euid", "loginuid", "sudo_user", "sudo_uid", "who"),
+        [
+            (0, "1000", "eva", "1001", "adam"),  # logged in as adam, whoever called sudo since
+            (0, NOBODY, "eva", "1001", "eva"),
+            (0, NOBODY, "eva", "1000", "root"),  # they do not agree
+            (0, NOBODY, "eva", "", "root"),
+            (0, NOBODY, "eva", "-1", "root"),
+            (0, NOBODY, "eva", "9" * 40, "root"),
+            (1000, NOBODY, "eva", "1001", "adam"),  # not what sudo was called for
+            (0, "", "", "", "root"),
+            (0, "77", "", "", "77"),
+        ],
+    )
+    def test_who_is_behind_it(
+        self, monkeypatch: pytest.MonkeyPatch, euid: int, loginuid: str, sudo_user: str, sudo_uid: str, who: str
+    ) -> None:
+        names = {0: "root", 1000: "adam", 1001: "eva"}
+
+        def getpwuid(uid: int) -> SimpleNamespace:
+            return SimpleNamespace(pw_name=names[uid], pw_dir="/nowhere")
+
+        monkeypatch.setattr(pwd, "getpwuid", getpwuid)
+        environment = {"SUDO_USER": sudo_user, "SUDO_UID": sudo_uid, "HOME": "/nowhere"}
+        memory = Memory(cast(Any, Self(euid, loginuid)), environment)
+        assert memory._user() == who
+
+
+@pytest.mark.parametrize("change", [None, SetToken(IDLE, TOKEN)])
+def test_a_home_that_does_not_answer_stops_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: SetToken | None
+) -> None:
+    """Neither a picture nor a change, and both are told; it is all written when it answers."""
+    monkeypatch.setattr("vfdeck.backend.memory.StateFolder", Dead)
+    kernel = SimulatedKernel(load("default", 1).scenario.machine, "vfdeck")
+    memory = Memory(kernel, {"XDG_STATE_HOME": str(tmp_path)})
+    folder = memory._folder
+    assert isinstance(folder, Dead)
+    host = LocalHost(kernel, {}, memory)
+    with monkeypatch.context() as patch:
+        for name in ("LOOK_PATIENCE", "NOTE_PATIENCE"):
+            patch.setattr(f"vfdeck.backend.journal.{name}", 0.0)
+        assert change is None or host.perform(change).ok
+        host.snapshot()
+        assert folder.asked.wait(60.0)
+        problems = [p for p in host.snapshot().problems if p.kind is ProblemKind.MEMORY]
+    silent = "has not answered for more than a moment; "
+    told = [(os.path.basename(problem.path), problem.what.removeprefix(silent)) for problem in problems]
+    old = ("tokens.jsonl", "what is known of tokens may be old")
+    assert all(problem.what.startswith(silent) for problem in problems)
+    assert told == [
+        old,
+        *([("tokens.jsonl", "what happened to tokens is remembered until this vfdeck ends")] if change else []),
+        *([("audit.jsonl", "2 lines of the audit trail wait to be written")] if change else []),
+    ]
+    folder.answers.set()
+    assert folder.errands.wait(folder.errands.send(lambda: None), 60.0)
+    seen = host.snapshot()
+    assert seen.problems == ()
+    assert bool(seen.tokens[IDLE].events) == bool(change)
+    assert len(folder.lines("audit.jsonl")) == (2 if change else 0)
+    host.close()
