@@ -1,29 +1,38 @@
-"""`vfdeck doctor`: what is the matter with this host?"""
+"""`vfdeck doctor`: what is the matter with this host, or with those of a scenario?"""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 
 from vfdeck.app.commands import hosts, output
-from vfdeck.backend.checks import Severity, WholeHost
+from vfdeck.backend.checks import Report, Severity, WholeHost
+from vfdeck.backend.model import Snapshot
 
 #: The exit status for the worst finding: notes are no reason to alarm anybody.
 STATUS = {Severity.OK: 0, Severity.NOTE: 0, Severity.WARNING: 1, Severity.ERROR: 2}
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print every finding, worst first; the status is 0 without any above a note, 1 with warnings, 2 with errors."""
-    host = hosts.local(options.root) if options.demo is None else hosts.simulated(options.demo, options.seed)
-    try:
-        snapshot = host.snapshot()
-        report = host.check(WholeHost(), snapshot)
-    finally:
-        host.close()
-    from vfdeck.app.commands import ways
+    """Print every finding, worst first; the status is 0 without any above a note, 1 with warnings, 2 with errors, on any host."""
+    found: list[tuple[Snapshot, Report]] = []
+    for host in hosts.looked_at(options):
+        try:
+            snapshot = host.snapshot()
+            found.append((snapshot, host.check(WholeHost(), snapshot)))
+        finally:
+            host.close()
     from vfdeck.backend.checks import render
 
     if options.json:
-        output.write(render.to_json(report, snapshot))
+        output.write_each([render.to_json(report, snapshot) for snapshot, report in found], len(found) > 1)
     else:
-        output.write_lines(render.findings_text(report, snapshot, ways=lambda check: ways.of_check(check, snapshot)))
-    return STATUS[report.severity]
+        output.write_blocks(_lines(snapshot, report) for snapshot, report in found)
+    return max(STATUS[report.severity] for _, report in found)
+
+
+def _lines(snapshot: Snapshot, report: Report) -> Iterator[str]:
+    from vfdeck.app.commands import ways
+    from vfdeck.backend.checks import render
+
+    return render.findings_text(report, snapshot, ways=lambda check: ways.of_check(check, snapshot))

@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vfdeck.app import failure
 from vfdeck.app.commands import hosts, output
@@ -30,28 +30,40 @@ FOUND, NOBODY, NOT_KNOWN = 0, 1, 77
 def run(options: argparse.Namespace) -> int:
     """Look and print. Raises Failure: 64 for what is no address, 66 for a function that is not there."""
     asked = None if options.bdf is None else hosts.address(options.bdf)
-    host = _host(options)
+    if options.watch:
+        return _watching_of(options, asked)
+    found: list[_Found] = []
+    for host in hosts.looked_at(options, one=asked is not None):
+        try:
+            snapshot = host.snapshot()
+        finally:
+            host.close()
+        about = _about(snapshot, asked)
+        found.append(_Found(snapshot, about, [holder for holder in snapshot.holders if holder.bdf in about]))
+    several = len(found) > 1
+    if options.json:
+        output.write_each([json.dumps(_report(asked, *one), indent=1) + "\n" for one in found], several)
+    else:
+        output.write_blocks((*([f"{one.snapshot.host.name}:"] if several else []), *_lines(*one)) for one in found)
+    if any(one.holders for one in found):
+        return FOUND
+    return NOT_KNOWN if any(one.snapshot.unseen for one in found) else NOBODY
+
+
+class _Found(NamedTuple):
+    """Who holds what on a host, of the functions that the question is about."""
+
+    snapshot: Snapshot
+    about: set[str]
+    holders: list[Holder]
+
+
+def _watching_of(options: argparse.Namespace, asked: str | None) -> int:
+    host = hosts.local(options.root) if options.demo is None else hosts.simulated(options.demo, options.seed, realtime=True)
     try:
-        if options.watch:
-            return _watch(host, asked, options.json)
-        snapshot = host.snapshot()
+        return _watch(host, asked, options.json)
     finally:
         host.close()
-    about = _about(snapshot, asked)
-    found = [holder for holder in snapshot.holders if holder.bdf in about]
-    if options.json:
-        output.write(json.dumps(_report(snapshot, asked, about, found), indent=1) + "\n")
-    else:
-        output.write_lines(_lines(snapshot, about, found))
-    if found:
-        return FOUND
-    return NOT_KNOWN if snapshot.unseen else NOBODY
-
-
-def _host(options: argparse.Namespace) -> Host:
-    if options.demo is None:
-        return hosts.local(options.root)
-    return hosts.simulated(options.demo, options.seed, realtime=options.watch)
 
 
 def _about(snapshot: Snapshot, asked: str | None) -> set[str]:
@@ -92,7 +104,7 @@ def _row(snapshot: Snapshot, holder: Holder) -> list[str]:
     return [holder.bdf, role, program, f"user {holder.user or 'unknown'}", ", ".join(where(holder)) or "-", up, how(holder)]
 
 
-def _report(snapshot: Snapshot, asked: str | None, about: set[str], found: list[Holder]) -> dict[str, Any]:
+def _report(asked: str | None, snapshot: Snapshot, about: set[str], found: list[Holder]) -> dict[str, Any]:
     """As described by schema/holders-v1.json."""
     counts = {pf.bdf: snapshot.users_of(pf.bdf) for pf in snapshot.pfs() if pf.bdf in about}
     return {

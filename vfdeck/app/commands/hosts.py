@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,8 @@ from vfdeck.backend.text import printable
 from vfdeck.backend.topology import DEVICES
 
 if TYPE_CHECKING:
+    import argparse
+
     from vfdeck.backend.kernel import Kernel
     from vfdeck.backend.local_host import LocalHost
     from vfdeck.backend.sim.fleet import FleetHost
@@ -64,6 +66,22 @@ def simulated_fleet(name: str, seed: int) -> tuple[SimulatedHost | FleetHost, ..
         from vfdeck.backend.sim import scenario
 
         return scenario.load_all(name, seed, realtime=True)
+
+
+def looked_at(options: argparse.Namespace, one: bool = False) -> Sequence[LocalHost]:
+    """The hosts that a command looks at: this one, the tree below `--root`, or all of a scenario, at its first second.
+
+    `one`: the command is about one host. Raises Failure where it would be several, where no scenario has that name, or where
+    `--root` holds no sysfs.
+    """
+    if options.demo is None:
+        return (local(options.root),)
+    if one:
+        return (simulated(options.demo, options.seed),)
+    with _known_scenario(options.demo):
+        from vfdeck.backend.sim import scenario
+
+        return scenario.load_all(options.demo, options.seed)
 
 
 @contextmanager

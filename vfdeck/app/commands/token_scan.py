@@ -19,29 +19,37 @@ NONE, FOUND, NOT_KNOWN = 0, 1, 77
 
 
 def run(options: argparse.Namespace) -> int:
-    """Look at every process once and print."""
-    host = hosts.local(options.root) if options.demo is None else hosts.simulated(options.demo, options.seed)
-    try:
-        seen = leaks(host.kernel)
-        snapshot = host.snapshot() if seen.found and not options.json else None
-    finally:
-        host.close()
+    """Look at every process once and print, of each host."""
+    found: list[tuple[str, Leaks, Snapshot | None]] = []
+    for host in hosts.looked_at(options):
+        try:
+            seen = leaks(host.kernel)
+            found.append((host.name, seen, host.snapshot() if seen.found and not options.json else None))
+        finally:
+            host.close()
+    several = len(found) > 1
     if options.json:
-        entries = [
-            {key: value or None if key in ("vm", "container") else value for key, value in entry.items()}
-            for entry in _entries(seen)
-        ]
-        value = {
-            "version": VERSION,
-            "host": host.name,
-            "unseen": seen.unseen,
-            "not_read": [dataclasses.asdict(one) for one in seen.not_read],
-            "leaks": entries,
-        }
-        output.write(json.dumps(value, indent=1) + "\n")
+        output.write_each([_json(name, seen) for name, seen, _ in found], several)
     else:
-        output.write_lines(_lines(seen, snapshot))
-    return FOUND if seen.found else NOT_KNOWN if seen.unseen else NONE
+        output.write_blocks((*([f"{name}:"] if several else []), *_lines(seen, snapshot)) for name, seen, snapshot in found)
+    if any(seen.found for _, seen, _ in found):
+        return FOUND
+    return NOT_KNOWN if any(seen.unseen for _, seen, _ in found) else NONE
+
+
+def _json(name: str, seen: Leaks) -> str:
+    """As described by schema/leaks-v1.json."""
+    entries = [
+        {key: value or None if key in ("vm", "container") else value for key, value in entry.items()} for entry in _entries(seen)
+    ]
+    value = {
+        "version": VERSION,
+        "host": name,
+        "unseen": seen.unseen,
+        "not_read": [dataclasses.asdict(one) for one in seen.not_read],
+        "leaks": entries,
+    }
+    return json.dumps(value, indent=1) + "\n"
 
 
 def _entries(seen: Leaks) -> Iterator[dict[str, object]]:

@@ -25,17 +25,19 @@ KNOWN, NOT_KNOWN = 0, 1
 def run(options: argparse.Namespace) -> int:
     """Print. Raises Failure: 64 for what is no PF, 66 for a function that is not there."""
     asked = [hosts.address(text) for text in options.pfs]
-    host = hosts.local(options.root) if options.demo is None else hosts.simulated(options.demo, options.seed)
-    try:
-        snapshot = host.snapshot()
-    finally:
-        host.close()
-    pfs = [_pf(snapshot, bdf) for bdf in asked] or snapshot.pfs()
+    found: list[tuple[Snapshot, list[Function]]] = []
+    for host in hosts.looked_at(options, one=bool(asked)):
+        try:
+            snapshot = host.snapshot()
+        finally:
+            host.close()
+        found.append((snapshot, [_pf(snapshot, bdf) for bdf in asked] or snapshot.pfs()))
+    several = len(found) > 1
     if options.json:
-        output.write(json.dumps(_report(snapshot, pfs), indent=1) + "\n")
+        output.write_each([json.dumps(_report(*one), indent=1) + "\n" for one in found], several)
     else:
-        output.write_lines(_lines(snapshot, pfs, options.history))
-    return KNOWN if all(_in_hand(snapshot, pf) for pf in pfs) else NOT_KNOWN
+        output.write_blocks((*([f"{one[0].host.name}:"] if several else []), *_lines(*one, options.history)) for one in found)
+    return KNOWN if all(_in_hand(snapshot, pf) for snapshot, pfs in found for pf in pfs) else NOT_KNOWN
 
 
 def _pf(snapshot: Snapshot, bdf: str) -> Function:

@@ -1,4 +1,4 @@
-"""`vfdeck tree`: everything known of a host, as text or JSON."""
+"""`vfdeck tree`: everything known of a host, or of all hosts of a scenario, as text or JSON."""
 
 from __future__ import annotations
 
@@ -19,25 +19,34 @@ if TYPE_CHECKING:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Look once and print. Problems are part of what is printed, so they do not make it fail."""
+    """Look once and print; of several hosts those on which something matches. Problems are printed, so they do not make it fail."""
     gc.disable()  # nothing made here is thrown away before the process ends
     query = _query(options.filter) if options.filter is not None else None
-    host = hosts.local(options.root) if options.demo is None else hosts.simulated(options.demo, options.seed)
-    try:
-        snapshot = host.snapshot()
-    finally:
-        host.close()
+    looked = hosts.looked_at(options)
+    snapshots = []
+    for host in looked:
+        try:
+            snapshots.append(host.snapshot())
+        finally:
+            host.close()
     output.demand()
     from vfdeck.backend import report
 
-    keep = _keep(query, snapshot) if query is not None else None
-    if keep is not None and not any(map(keep, snapshot.functions.values())):
+    several = len(snapshots) > 1
+    found = [(snapshot, _keep(query, snapshot) if query is not None else None) for snapshot in snapshots]
+    matching = [one for one in found if _matches(*one)]
+    if not matching:
         print(f"vfdeck: nothing matches {printable(options.filter)}", file=sys.stderr)
+    shown = matching if several else found
     if options.json:
-        output.write(report.to_json(snapshot, keep))
+        output.write_each([report.to_json(snapshot, keep) for snapshot, keep in shown], several)
     else:
-        output.write_lines(report.to_text(snapshot, output.width(), every=options.all, keep=keep))
+        output.write_blocks(report.to_text(snapshot, output.width(), every=options.all, keep=keep) for snapshot, keep in shown)
     return 0
+
+
+def _matches(snapshot: Snapshot, keep: Keep | None) -> bool:
+    return keep is None or any(map(keep, snapshot.functions.values()))
 
 
 def _query(text: str) -> Query:
