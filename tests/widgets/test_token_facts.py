@@ -9,11 +9,12 @@ from tests.widgets import hostile
 from vfdeck.backend.details import Details
 from vfdeck.backend.facts import pf_of
 from vfdeck.backend.leaks import COMMAND_LINE, Leak, Leaks, NotRead
-from vfdeck.backend.model import Snapshot, Suspect, TokenKnowledge, TokenState
+from vfdeck.backend.model import Happened, Snapshot, Suspect, TokenEvent, TokenKnowledge, TokenState
 from vfdeck.widgets.sections import plain_text
 from vfdeck.widgets.token_facts import token_sections
 
 PF, VF, NOON = values.PF, values.VF, values.NOON
+HIDDEN = tuple(NotRead(pid, "java", COMMAND_LINE, "EACCES", doubt=True) for pid in (8, 9))
 SET = {"state": TokenState.SET, "fingerprint": "1a2b3c4d"}
 
 
@@ -74,30 +75,35 @@ def test_what_is_remembered() -> None:
     assert "another vfdeck began to set #00000000" in said
     assert "set: #1a2b3c4d 1 min ago by alice, in an earlier run of vfdeck or another one" in said
     assert "before: #ffffffff, until the host was started anew" in said
+    assert "it has not finished" in text(view(begun="00000000", setting=True))
     assert "bound: 1 min ago, with a random token" in text(view(state=TokenState.UNSET, fingerprint="", since=NOON))
+
+
+def test_what_was_written_down_is_told_the_latest_first() -> None:
+    events = tuple(TokenEvent(Happened.SET, NOON + n, f"{n:08x}", "alice", way="open") for n in range(12))
+    said = text(view(events=events))
+    assert "written: 49 s ago: set #0000000b by alice" in said
+    assert said.index("#0000000b") < said.index("#00000004")
+    assert "#00000003" not in said
+    assert "and 4 more before: vfdeck token status" in said
 
 
 def test_suspects_with_what_they_carry() -> None:
     suspects = (Suspect("dpdk", 77, NOON, "aaaaaaaa"), *(Suspect("qemu", n, NOON) for n in range(9)))
     said = text(view(suspects=suspects))
-    assert "dpdk (77), first seen to hold it 1 min ago, with #aaaaaaaa in its command line" in said
+    assert "dpdk (77), first seen to hold it 1 min ago, carrying #aaaaaaaa" in said
     assert "and 2 more" in said
 
 
-def unread(count: int) -> tuple[NotRead, ...]:
-    """So many programs that leave a doubt."""
-    return tuple(NotRead(pid, "init", COMMAND_LINE, "Permission denied", doubt=True) for pid in range(1, count + 1))
-
-
 def test_leaks() -> None:
-    leaks = Leaks((Leak(7, "qemu", COMMAND_LINE, "99999999", True), Leak(8, "dpdk", COMMAND_LINE, "1a2b3c4d", False)), unread(2))
+    leaks = Leaks((Leak(7, "qemu", COMMAND_LINE, "99999999", True), Leak(8, "dpdk", COMMAND_LINE, "1a2b3c4d", False)), HIDDEN)
     said = text(view(), details=Details(PF, leaks=leaks))
     first, second = said.index("dpdk (8), command line: #1a2b3c4d, which is this PF's last known"), said.index("qemu (7)")
     assert first < second
     assert "#99999999, which stands in public documentation" in said
     assert "at least: 2 processes could not be looked at" in said
     assert "none is seen" in text(view(), details=Details(PF, leaks=Leaks(())))
-    assert "none is seen" not in text(view(), details=Details(PF, leaks=Leaks((), unread(1))))
+    assert "none is seen" not in text(view(), details=Details(PF, leaks=Leaks((), HIDDEN[:1])))
     assert "looking…" in text(view(), details=Details(PF))
     assert "command lines and" not in text(view())
 

@@ -10,6 +10,7 @@ from vfdeck.backend.facts import host_has
 from vfdeck.backend.model import Function, Role, Snapshot, TokenKnowledge
 from vfdeck.backend.need import Need, need
 from vfdeck.backend.rotation import WAYS, AnyToken, against, warnings
+from vfdeck.backend.wording import token_event
 from vfdeck.widgets.holder_words import holders_text
 from vfdeck.widgets.sections import Fact, Section
 from vfdeck.widgets.state import Tone, duration, index_of, plural, role_text
@@ -96,17 +97,22 @@ def _need(label: str, found: Need) -> Fact:
 
 # -- history ---------------------------------------------------------------------------------------------------------------
 def _history(known: TokenKnowledge, now: float) -> Iterator[Fact]:
-    """What is remembered of it, the latest first."""
+    """What is known to have become of it, the latest first: what follows from what was seen, and what vfdecks wrote down."""
     if known.confirmed is not None:
         yield Fact("in force", f"shown {_ago(known.confirmed, now)}")
     if known.begun:
-        yield Fact("begun", f"another vfdeck began to set #{known.begun}; it is not known whether it did", Tone.WARN)
+        what = "it has not finished" if known.setting else "whether it did is not known"
+        yield Fact("begun", f"another vfdeck began to set #{known.begun}; {what}", Tone.WARN)
     if known.since is not None and known.fingerprint:
         by = f" by {known.by}" if known.by else ""
         by += ", in an earlier run of vfdeck or another one" if known.earlier else ""
         yield Fact("set", f"#{known.fingerprint} {_ago(known.since, now)}{by}")
     elif known.since is not None:
         yield Fact("bound", f"{_ago(known.since, now)}, with a random token that nobody knows")
+    for number, event in enumerate(known.events[: -_ENOUGH - 1 : -1]):
+        yield Fact(" " if number else "written", f"{_ago(event.time, now)}: {token_event(event)}", Tone.DIM)
+    if len(known.events) > _ENOUGH:
+        yield Fact(" ", f"and {len(known.events) - _ENOUGH} more before: vfdeck token status", Tone.DIM)
     if known.lost:
         yield Fact("before", f"#{known.lost}, until {_ENDS.get(known.lost_by, 'the PF left vfio-pci')}", Tone.DIM)
 
@@ -118,7 +124,7 @@ def _ago(moment: float, now: float) -> str:
 def _suspects(known: TokenKnowledge, now: float) -> Iterator[Fact]:
     """The programs that hold or held the PF: who opens it while no VF is in use may bring a token."""
     for suspect in known.suspects[:_ENOUGH]:
-        carries = f", with #{suspect.fingerprint} in its command line" if suspect.fingerprint else ""
+        carries = f", carrying #{suspect.fingerprint}" if suspect.fingerprint else ""
         yield Fact("", f"{suspect.program} ({suspect.pid}), first seen to hold it {_ago(suspect.seen, now)}{carries}", Tone.WARN)
     if len(known.suspects) > _ENOUGH:
         yield Fact("", f"and {len(known.suspects) - _ENOUGH} more", Tone.DIM)
