@@ -69,13 +69,13 @@ def test_who_cannot_be_told_is_not_told() -> None:
 
 @pytest.mark.parametrize(("stage", "number"), [(stage, n) for n, stage in enumerate(ladder.STAGES[GROUP])])
 def test_an_attempt_that_was_refused(stage: Stage, number: int) -> None:
-    found = climbed(GUARDED.functions[VF], Outcome(Open(VF), errno.EACCES, stage, VF))
+    found = climbed(GUARDED.functions[VF], GUARDED, Outcome(Open(VF), errno.EACCES, stage, VF))
     assert found is not None
     assert standings(found) == ["DONE"] * number + ["REFUSED"] + ["NOT_REACHED"] * (5 - number)
 
 
 def test_an_attempt_that_came_through() -> None:
-    found = climbed(GUARDED.functions[VF], Outcome(Open(VF, path=CDEV)))
+    found = climbed(GUARDED.functions[VF], GUARDED, Outcome(Open(VF, path=CDEV)))
     assert found is not None
     assert set(standings(found)) == {"DONE"}
 
@@ -88,13 +88,13 @@ def test_what_was_no_attempt_to_open_it_has_no_ladder() -> None:
         Outcome(Open(VF), attempted=False),
         Outcome(Open(VF), errno.EBUSY, Stage.FEATURE),
     ):
-        assert climbed(function, outcome) is None
+        assert climbed(function, GUARDED, outcome) is None
 
 
 def test_one_that_is_under_way() -> None:
-    assert set(standings(under_way(GUARDED.functions[VF], GROUP))) == {"NOT_REACHED"}
+    assert set(standings(under_way(GUARDED.functions[VF], GUARDED, GROUP))) == {"NOT_REACHED"}
     job = Job(1, "open", VF, JobState.RUNNING, "", values.NOON, stage=Stage.OPEN_CDEV)
-    assert standings(under_way(GUARDED.functions[VF], CDEV, job)) == ["DONE", "ASKED", "NOT_REACHED", "NOT_REACHED"]
+    assert standings(under_way(GUARDED.functions[VF], GUARDED, CDEV, job)) == ["DONE", "ASKED", "NOT_REACHED", "NOT_REACHED"]
 
 
 def test_the_rungs_are_told_while_they_are_climbed() -> None:
@@ -124,7 +124,7 @@ def test_what_is_foretold_is_what_the_simulated_kernel_does(path: OpenPath) -> N
         view = host.snapshot()
         before = foretell(view.functions[bdf], view, path)
         outcome = host.perform(Open(bdf, path=path))
-        after = climbed(view.functions[bdf], outcome)
+        after = climbed(view.functions[bdf], view, outcome)
         if after is None:
             assert not outcome.attempted
             continue

@@ -35,7 +35,7 @@ def test_a_machine_in_full() -> None:
         "machine: web-1",
         "runs in: docker 4f1c",
         "holds: device open [exact], group 20",
-        "since: for 1 min, from ",
+        "held: for 1 min, from ",
         "command: qemu -device #1a2b3c4d",
         f"hurts: a reset of {VF} or of its PF {PF}: the device forgets what it was doing",
         "the kernel asks it to let go and waits until it has",

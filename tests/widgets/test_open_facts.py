@@ -30,10 +30,10 @@ def text(attempt: Open | Outcome | None = None, view: Snapshot = FLEET, bdf: str
 def test_a_guarded_vf_stops_at_the_last_rung_and_why() -> None:
     said = text()
     assert "Opening it by its group now, without a token" in said
-    assert "1 ○: find its IOMMU group (20)" in said
-    assert "2 ○: open the group's node /dev/vfio/20" in said
-    assert "6 ✗: get the device from the group; a token is judged here: would be refused" in said
-    assert "with the PF's token it would go on" in said
+    assert "○ find its IOMMU group (20)" in said
+    assert "○ open the group's node /dev/vfio/20" in said
+    assert "✗ get the device from the group, which judges a token: would be refused" in said
+    assert "with the PF's token this rung would let it pass" in said
     for title in ("(D1)", "What to do", "How to check"):
         assert title in said
 
@@ -50,9 +50,16 @@ def test_both_paths() -> None:
     said = text(view=view)
     assert "by its own node (cdev) now" in said
     assert "/dev/vfio/devices/vfio3" in said
-    assert "4 ✗: bind it to the iommufd; a token is judged here: would be refused" in said
-    assert said.count("with the PF's token it would go on") == said.count("What to do") == 2
-    assert said.index("4 ✗") < said.index("What to do")
+    assert "✗ bind it to the iommufd, which judges a token: would be refused" in said
+    assert said.count("with the PF's token this rung would let it pass") == said.count("What to do") == 2
+    assert said.index("✗ bind") < said.index("What to do")
+
+
+def test_a_rung_that_judges_no_token_says_so() -> None:
+    view = values.snapshot(*values.make_fleet(1, vf={"cdev": "vfio3"}), host={"kernel": "6.12.107", "cdev": True})
+    said = text(view=view)
+    assert "get the device from the group, which judges a token" in said
+    assert "○ bind it to the iommufd, which knows no tokens on this kernel" in said
 
 
 def test_why_there_is_no_own_node() -> None:
@@ -64,20 +71,20 @@ def test_what_was_looked_at_counts() -> None:
     assert "still being looked at" in text()
     seen = Details(VF, by_group=Seen(beside=Unread("/dev/vfio/vfio: ENOENT")))
     said = text(details=seen)
-    assert "3 ✗: open /dev/vfio/vfio for a container: would be refused" in said
-    assert "4 –: tie the group" in said
+    assert "✗ open /dev/vfio/vfio for a container: would be refused" in said
+    assert "– tie the group" in said
     assert "still being looked at" not in said
 
 
 def test_an_attempt_under_way() -> None:
     said = text(Open(VF))
     assert "Being opened by its group" in said
-    assert "1 –: find its IOMMU group" in said
+    assert "– find its IOMMU group" in said
     job = Job(1, "open", VF, JobState.RUNNING, "", values.NOON, stage=Stage.OPEN_CONTAINER)
     said = text(Open(VF), dataclasses.replace(FLEET, jobs=(job,)))
-    assert "2 ✓: open the group's node" in said
-    assert "3 …: open /dev/vfio/vfio for a container: the kernel is being asked" in said
-    assert "4 –: tie the group" in said
+    assert "✓ open the group's node" in said
+    assert "… open /dev/vfio/vfio for a container: the kernel is being asked" in said
+    assert "– tie the group" in said
     assert "Being opened" not in text(Open(PF))
 
 
@@ -85,14 +92,14 @@ def test_an_attempt_that_was_refused_comes_first_with_its_explanation() -> None:
     from tests.fake_host import refused
 
     said = text(refused(Open(VF)))
-    assert said.startswith("The last attempt, by its group, without a token\nrefused: EACCES at get_device_fd\n1 ✓:")
-    assert "6 ✗: get the device from the group; a token is judged here: refused" in said
+    assert said.startswith("The last attempt, by its group, without a token\nrefused: EACCES at get_device_fd\n✓ find")
+    assert "✗ get the device from the group, which judges a token: refused" in said
     assert "still be refused for the same reason" in said
 
 
 def test_an_attempt_that_came_through() -> None:
     said = text(Outcome(Open(VF, values.TOKEN, path=OpenPath.GROUP)))
-    assert said.startswith("The last attempt, by its group, with a token\nit opened\n1 ✓:")
+    assert said.startswith("The last attempt, by its group, with a token\nit opened\n✓ find")
     assert values.TOKEN.reveal_text() not in said
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from vfdeck.backend.changes import Explanation, Open, OpenPath, Outcome, Prediction
 from vfdeck.backend.explain import explain
-from vfdeck.backend.facts import Facts, own_opens
+from vfdeck.backend.facts import Facts, host_has, own_opens
 from vfdeck.backend.kernel import Stage
 from vfdeck.backend.model import Certainty, Function, Job, Snapshot
 from vfdeck.backend.need import need
@@ -38,11 +38,11 @@ _WORDS = {
     Stage.OPEN_CONTAINER: "open /dev/vfio/vfio for a container",
     Stage.SET_CONTAINER: "tie the group to the container",
     Stage.SET_IOMMU: "give the container its IOMMU",
-    Stage.GET_DEVICE_FD: "get the device from the group; a token is judged here",
+    Stage.GET_DEVICE_FD: "get the device from the group{judged}",
     Stage.CDEV_NODE: "find its own node{cdev}",
     Stage.OPEN_CDEV: "open its own node",
     Stage.OPEN_IOMMU: "open /dev/iommu",
-    Stage.BIND_IOMMUFD: "bind it to the iommufd; a token is judged here",
+    Stage.BIND_IOMMUFD: "bind it to the iommufd{judged}",
 }
 
 
@@ -87,10 +87,10 @@ def foretell(function: Function, snapshot: Snapshot, path: OpenPath, seen: Seen 
     why = None
     if told is not None and told.stage is not None:
         why = next(iter(explain(Facts(snapshot, change, told.stage, told.errno, own=own))), None)
-    return Ladder(path, _rungs(function, path, standings), told, why, _token_helps(function, snapshot, path, told))
+    return Ladder(path, _rungs(function, snapshot, path, standings), told, why, _token_helps(function, snapshot, path, told))
 
 
-def climbed(function: Function, outcome: Outcome) -> Ladder | None:
+def climbed(function: Function, snapshot: Snapshot, outcome: Outcome) -> Ladder | None:
     """What came of an attempt; None where nothing was attempted, or it was no open."""
     change = outcome.change
     if not isinstance(change, Open) or change.bdf != function.bdf or not outcome.attempted:
@@ -102,15 +102,15 @@ def climbed(function: Function, outcome: Outcome) -> Ladder | None:
         standings = [Standing.DONE] * len(stages)
     else:
         standings = _split(stages, outcome.stage, Standing.DONE, Standing.REFUSED)
-    return Ladder(change.path, _rungs(function, change.path, standings), outcome.predicted, outcome.explanation)
+    return Ladder(change.path, _rungs(function, snapshot, change.path, standings), outcome.predicted, outcome.explanation)
 
 
-def under_way(function: Function, path: OpenPath, job: Job | None = None) -> Ladder:
+def under_way(function: Function, snapshot: Snapshot, path: OpenPath, job: Job | None = None) -> Ladder:
     """An attempt of which no answer is there yet: as far as its job tells, if it has begun."""
     stages = STAGES[path]
     at = next((stage for stage in stages if job is not None and job.stage == stage), None)
     standings = [Standing.NOT_REACHED] * len(stages) if at is None else _split(stages, at, Standing.DONE, Standing.ASKED)
-    return Ladder(path, _rungs(function, path, standings))
+    return Ladder(path, _rungs(function, snapshot, path, standings))
 
 
 def _foretold(path: OpenPath, told: Prediction | None) -> list[Standing]:
@@ -127,9 +127,11 @@ def _split(stages: tuple[Stage, ...], at: Stage | None, before: Standing, there:
     return [before] * number + [there] + [Standing.NOT_REACHED] * (len(stages) - number - 1)
 
 
-def _rungs(function: Function, path: OpenPath, standings: list[Standing]) -> tuple[Rung, ...]:
+def _rungs(function: Function, snapshot: Snapshot, path: OpenPath, standings: list[Standing]) -> tuple[Rung, ...]:
     node = group_node(function)
+    judges = host_has(snapshot.host, "vf_token" if path is OpenPath.GROUP else "cdev_token")
     values = {
+        "judged": ", which judges a token" if judges else ", which knows no tokens on this kernel",
         "group": f" ({function.iommu_group})" if function.iommu_group is not None else "",
         "node": f" {node}" if node else "",
         "cdev": f" (/dev/vfio/devices/{function.cdev})" if function.cdev else "",

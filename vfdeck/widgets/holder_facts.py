@@ -38,7 +38,7 @@ def _program(holders: list[Holder], function: Function, snapshot: Snapshot) -> I
         yield from (Fact("runs in", first.container) for _ in range(bool(first.container)))
     for number, holder in enumerate(holders):
         yield Fact(" " if number else "holds", f"{how(holder)}{_through(holder, function)}", Tone.OWN if first.own else Tone.BUSY)
-    yield Fact("since", _moment(first, snapshot.taken))
+    yield Fact("held", _moment(first, snapshot.taken))
     if first.command and not first.own:
         yield Fact("command", first.command, Tone.DIM)
     hurts = _hurts(holders, function, snapshot)

@@ -62,9 +62,9 @@ def _attempted(function: Function, snapshot: Snapshot, attempt: Open | Outcome |
     if isinstance(attempt, Open):
         if attempt.bdf != function.bdf:
             return []
-        ladder = under_way(function, attempt.path, index_of(snapshot).running.get(function.bdf))
+        ladder = under_way(function, snapshot, attempt.path, index_of(snapshot).running.get(function.bdf))
         return [Section(f"Being opened {_PATHS[attempt.path]}", tuple(_rungs(ladder)))]
-    climb = climbed(function, attempt) if attempt is not None else None
+    climb = climbed(function, snapshot, attempt) if attempt is not None else None
     if climb is None or attempt is None:
         return []
     given = "with a token" if isinstance(attempt.change, Open) and attempt.change.token else "without a token"
@@ -83,7 +83,7 @@ def _foretold(ladder: Ladder) -> Section:
     unknown = expected is not None and expected.certainty is Certainty.UNKNOWN
     head = [Fact("", f"expected: {expected}", Tone.WARN if unknown else Tone.BAD if stops else Tone.PLAIN)]
     if ladder.with_token:
-        head.append(Fact("", "with the PF's token it would go on from there", Tone.GOOD))
+        head.append(Fact("", "with the PF's token this rung would let it pass", Tone.GOOD))
     return Section(f"Opening it {_PATHS[ladder.path]} now, without a token", (*head, *_rungs(ladder)))
 
 
@@ -98,10 +98,10 @@ def _reasons(ladders: list[Ladder], told: Explanation | None) -> Iterator[Sectio
 
 
 def _rungs(ladder: Ladder) -> list[Fact]:
-    return [_rung(number, rung) for number, rung in enumerate(ladder.rungs, 1)]
+    return [_rung(rung) for rung in ladder.rungs]
 
 
-def _rung(number: int, rung: Rung) -> Fact:
+def _rung(rung: Rung) -> Fact:
     mark, tone = _MARKS[rung.standing]
     said = rung.standing in (Standing.ASKED, Standing.REFUSED, Standing.STOPS, Standing.UNKNOWN)
-    return Fact(f"{number} {mark}", f"{rung.text}: {rung.standing.value}" if said else rung.text, tone)
+    return Fact("", f"{mark} {rung.text}: {rung.standing.value}" if said else f"{mark} {rung.text}", tone)
