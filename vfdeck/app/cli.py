@@ -70,6 +70,14 @@ def parser() -> argparse.ArgumentParser:
     which.add_argument(
         "--fault", metavar="ID", help='a fault of the catalogue to practise on, e.g. A14; "list" prints all there are'
     )
+    which.add_argument(
+        "--tour",
+        metavar="LESSON",
+        nargs="?",
+        type=int,
+        const=1,
+        help="seven short lessons on VF tokens, from this one on (1)",
+    )
     demo.add_argument("--seed", metavar="N", type=int, default=0, help="what chance is drawn from (0)")
     demo.set_defaults(command="demo")
 

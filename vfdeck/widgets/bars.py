@@ -18,13 +18,13 @@ from vfdeck.backend.model import Certainty, Job, Snapshot
 from vfdeck.widgets.state import Tone, duration, index_of, plural
 
 
-class _Line(Widget):
+class Line(Widget):
     """One line of text in tones."""
 
     ALLOW_SELECT = False
     COMPONENT_CLASSES: ClassVar[set[str]] = {"line--key", "line--badge", *(f"line--{tone}" for tone in Tone)}
     DEFAULT_CSS = """
-    _Line {
+    Line {
         height: 1;
         & > .line--key { color: $text-accent; text-style: bold; }
         & > .line--badge { color: $background; background: $warning; text-style: bold; }
@@ -88,7 +88,7 @@ def _sums(snapshots: Sequence[Snapshot], simulated: bool, hosts: int) -> _Sums:
     )
 
 
-class Banner(_Line):
+class Banner(Line):
     """The line at the top: whose hardware this is, and how it stands as a whole."""
 
     DEFAULT_CSS = """
@@ -147,7 +147,7 @@ class Banner(_Line):
         return pieces
 
 
-class JobLine(_Line):
+class JobLine(Line):
     """The line above the keys: a hint when there is one, else what runs, else what came last."""
 
     DEFAULT_CSS = """
@@ -217,7 +217,7 @@ class JobLine(_Line):
         ]
 
 
-class ViewLine(_Line):
+class ViewLine(Line):
     """The line that says what is not as usual in the tree: filter, search, marks. Not there where everything is."""
 
     DEFAULT_CSS = """
@@ -257,7 +257,7 @@ class Key:
     pinned: bool = False  # stays at the right edge
 
 
-class KeyBar(_Line):
+class KeyBar(Line):
     """The line of keys. What is not possible now is greyed, and left out where room is scarce."""
 
     DEFAULT_CSS = """

@@ -57,6 +57,8 @@ class Choice(RadioSet, inherit_bindings=False):
 
     def action_pick(self, by: int) -> None:
         """Go to the next or the previous option, and pick it."""
+        if self.pressed_index >= 0:  # Textual begins at the first, whichever is picked
+            self._selected = self.pressed_index
         if by:
             (self.action_next_button if by > 0 else self.action_previous_button)()
         if self._selected is not None:

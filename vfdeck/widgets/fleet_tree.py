@@ -239,6 +239,11 @@ class FleetTree(TreeView):
                 self._take(now)
                 return
 
+    def unfold(self) -> None:
+        """Everything there is to see."""
+        self.folds, self._opened = Folds(runs_open=True), frozenset()
+        self._take(FleetRows(self._snapshots, self.folds, self.rows, self.view))
+
     # -- filter and order ---------------------------------------------------------------------------------------------
     def apply_view(self, view: View) -> None:
         """Show what a view keeps, in its order. A large fleet is seen as it was until all of it is arranged."""

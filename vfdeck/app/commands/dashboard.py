@@ -36,6 +36,20 @@ def show(shown: Sequence[Host], lesson: Lesson | None = None) -> int:
         output.tell_of_waiting(left)
 
 
+def show_tour(number: int, seed: int) -> int:
+    """Run the tour from a lesson on, with hosts of its own."""
+    from vfdeck.app.dashboard import run as run_dashboard
+    from vfdeck.app.dashboard.touring import Tour
+
+    tour = Tour(number, seed, realtime=True)
+    try:
+        return run_dashboard((), tour=tour)
+    finally:
+        left = tour.host.jobs()
+        tour.close()
+        output.tell_of_waiting(left)
+
+
 def demand_terminal(instead: str) -> None:
     """Raise Failure, naming the command to use `instead`, where no person can see a dashboard and press keys."""
     missing = [

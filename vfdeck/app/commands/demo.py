@@ -16,6 +16,8 @@ def run(options: argparse.Namespace) -> int:
         return _list_faults()
     if options.fault is not None:
         return _show_fault(options.fault, options.seed)
+    if options.tour is not None:
+        return _give_tour(options.tour, options.seed)
     dashboard.demand_terminal("vfdeck tree --demo")
     return dashboard.show(hosts.simulated_fleet(options.scenario, options.seed))
 
@@ -43,3 +45,14 @@ def _show_fault(name: str, seed: int) -> int:
     from vfdeck.app.dashboard.lesson import Lesson
 
     return dashboard.show([host], Lesson.of(fault))
+
+
+def _give_tour(number: int, seed: int) -> int:
+    """The tour, from a lesson on. Raises Failure where there is no such lesson."""
+    from vfdeck.app.tour import lessons
+
+    total = len(lessons().all)
+    if not 1 <= number <= total:
+        raise Failure(failure.USAGE, f"--tour {number}: there is no such lesson; expected 1 to {total}")
+    dashboard.demand_terminal("vfdeck tree --demo")
+    return dashboard.show_tour(number, seed)

@@ -10,15 +10,16 @@ from vfdeck.backend.host import Host
 if TYPE_CHECKING:
     from vfdeck.app.dashboard.app import DashboardApp
     from vfdeck.app.dashboard.lesson import Lesson
+    from vfdeck.app.dashboard.touring import Tour
 
 __all__ = ["DashboardApp", "run"]
 
 
-def run(hosts: Sequence[Host], lesson: Lesson | None = None) -> int:
-    """Run the dashboard on hosts, with a story to begin with if there is one; the answer is the exit status."""
+def run(hosts: Sequence[Host], lesson: Lesson | None = None, tour: Tour | None = None) -> int:
+    """Run the dashboard on hosts, with a story to begin with if there is one, or a tour; the answer is the exit status."""
     from vfdeck.app.dashboard.app import run as run_app
 
-    return run_app(hosts, lesson)
+    return run_app(hosts, lesson, tour)
 
 
 def __getattr__(name: str) -> Any:

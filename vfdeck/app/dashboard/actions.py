@@ -53,6 +53,7 @@ class Action:
     key_name: str = ""
     in_bar: bool = True
     looks: bool = False
+    on_tour: bool = False  # there is such a thing only while a tour is given
     many: bool = False  # can be done to all that are marked, or to VFs in one row
 
     @property
@@ -333,6 +334,49 @@ ACTIONS: tuple[Action, ...] = (
         command="unfold_all",
         key_name="+",
         in_bar=False,
+    ),
+    Action(
+        "tour_next",
+        "greater_than_sign",
+        "Go on",
+        "Tour: next lesson",
+        "Go on with the tour (vfdeck demo --tour), or skip the lesson.",
+        command="tour_next",
+        key_name=">",
+        in_bar=False,
+        on_tour=True,
+    ),
+    Action(
+        "tour_back",
+        "less_than_sign",
+        "Back",
+        "Tour: lesson before",
+        "Begin the lesson again where something was done in it, else the one before.",
+        command="tour_back",
+        key_name="<",
+        in_bar=False,
+        on_tour=True,
+    ),
+    Action(
+        "tour_act",
+        "exclamation_mark",
+        "Help out",
+        "Tour: do another's part",
+        "Do what a lesson needs somebody else to do.",
+        command="tour_act",
+        key_name="!",
+        in_bar=False,
+        on_tour=True,
+    ),
+    Action(
+        "tour_leave",
+        "X",
+        "Leave tour",
+        "Tour: leave it",
+        "End the tour; the dashboard stays.",
+        command="tour_leave",
+        in_bar=False,
+        on_tour=True,
     ),
     Action("help", "question_mark,f1", "Help", "Keys and letters", "This page.", command="help", key_name="?"),
     Action(

@@ -21,7 +21,9 @@ from vfdeck.app.dashboard.lesson import Lesson
 from vfdeck.app.dashboard.palette import ActionProvider
 from vfdeck.app.dashboard.screen import Dashboard
 from vfdeck.app.dashboard.themes import DARK, choose_theme
+from vfdeck.app.dashboard.touring import Tour
 from vfdeck.backend.host import Host
+from vfdeck.widgets.tour_strip import Told
 
 #: sysexits: used wrongly
 EX_USAGE = 64
@@ -55,14 +57,22 @@ class DashboardApp(App[None], inherit_bindings=False):
         interval: float = 2.0,
         follow: bool = True,
         lesson: Lesson | None = None,
+        tour: Tour | None = None,
     ) -> None:
         _keep_no_log()
         self.set_reactive(App.theme, theme)
+        self._lesson_mode = "the first lesson"
+        if tour is not None:  # Textual's own first screen cannot be left; that of a mode can
+            self.DEFAULT_MODE = self._lesson_mode  # type: ignore[misc]
         super().__init__()
-        self.hosts = tuple(hosts)
+        self.hosts = (tour.host,) if tour is not None else tuple(hosts)
         self._interval = interval
         self._follow = follow
         self._lesson = lesson
+        self._tour = tour
+        if tour is not None:
+            self.add_mode(self._lesson_mode, self.get_default_screen)
+        self.told: Told | None = None  # by the tour
         self.features -= {"devtools"}  # the console gets every message in clear, keys of a token among them
 
     def get_theme(self, theme_name: str) -> Theme | None:
@@ -71,7 +81,16 @@ class DashboardApp(App[None], inherit_bindings=False):
 
     def get_default_screen(self) -> Screen[None]:
         """The dashboard."""
-        return Dashboard(self.hosts, interval=self._interval, follow=self._follow, lesson=self._lesson)
+        return Dashboard(self.hosts, interval=self._interval, follow=self._follow, lesson=self._lesson, tour=self._tour)
+
+    def begin_lesson(self, number: int) -> None:
+        """Show a lesson of the tour: on a host, and so on a screen, of its own."""
+        assert self._tour is not None
+        self.hosts = (self._tour.go_to(number),)
+        over, self._lesson_mode = self._lesson_mode, f"lesson {number} on {id(self.hosts[0])}"
+        self.add_mode(self._lesson_mode, self.get_default_screen)
+        self.switch_mode(self._lesson_mode)
+        self.remove_mode(over)
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """None of Textual's own: a screenshot, for one, could hold a token."""
@@ -101,14 +120,14 @@ class DashboardApp(App[None], inherit_bindings=False):
         self._close_messages_no_wait()
 
 
-def run(hosts: Sequence[Host], lesson: Lesson | None = None) -> int:
-    """Run the dashboard on hosts until the operator quits, with a story to begin with if there is one.
+def run(hosts: Sequence[Host], lesson: Lesson | None = None, tour: Tour | None = None) -> int:
+    """Run the dashboard on hosts until the operator quits, with a story to begin with if there is one; or a tour on its own hosts.
 
     The answer is the exit status. Who made the hosts closes them.
     """
     if not sys.stdin.isatty() or not sys.stdout.isatty():
         print("vfdeck: the dashboard needs a terminal on standard input and output (try vfdeck tree)", file=sys.stderr)
         return EX_USAGE
-    app = DashboardApp(hosts, theme=choose_theme(os.environ), lesson=lesson)
+    app = DashboardApp(hosts, theme=choose_theme(os.environ), lesson=lesson, tour=tour)
     app.run()
     return app.return_code or 0

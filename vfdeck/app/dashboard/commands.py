@@ -13,6 +13,7 @@ from vfdeck.app.dashboard.practising import Practising
 from vfdeck.app.dashboard.results import Results
 from vfdeck.app.dashboard.state import Fleet
 from vfdeck.app.dashboard.taking_back import TakingBack
+from vfdeck.app.dashboard.touring import Touring
 from vfdeck.widgets.facts import FactsPanel
 
 
@@ -26,6 +27,7 @@ class Commands:
         results: Results,
         practising: Practising,
         taking_back: TakingBack,
+        touring: Touring,
         facts: FactsPanel,
         look: Callable[[], None],
         fleet: Callable[[], Fleet],
@@ -35,6 +37,7 @@ class Commands:
         self._results = results
         self._practising = practising
         self._taking_back = taking_back
+        self._touring = touring
         self._facts = facts
         self._look = look
         self._fleet = fleet
@@ -112,13 +115,31 @@ class Commands:
         self._screen.app.push_screen(Page("What could not be read", sections, label_width=2))
 
     def help(self) -> None:
-        """Keys and letters; above them the story of a fault to practise on."""
-        sections = [*self._practising.sections(), *help_sections()]
+        """Keys and letters; above them the story of a lesson, or of a fault to practise on."""
+        sections = [*self._touring.sections(), *self._practising.sections(), *help_sections(self._touring.is_on)]
         self._screen.app.push_screen(Page("Keys and letters", sections, label_width=10))
 
     def palette(self) -> None:
         """Find an action by name."""
         self._screen.app.action_command_palette()
+
+    # -- the tour -----------------------------------------------------------------------------------------------------
+    def tour_next(self) -> None:
+        """To the next lesson."""
+        self._touring.next()
+
+    def tour_back(self) -> None:
+        """To the beginning of the lesson, or to the one before."""
+        self._touring.back()
+
+    def tour_act(self) -> None:
+        """Do what the lesson needs somebody else to do."""
+        self._touring.act()
+        self._look()
+
+    def tour_leave(self) -> None:
+        """No tour any more."""
+        self._touring.leave()
 
     # -- leaving ------------------------------------------------------------------------------------------------------
     def quit(self) -> None:

@@ -28,10 +28,10 @@ _FILTER_WORDS = (
 )
 
 
-def help_sections() -> list[Section]:
+def help_sections(on_tour: bool = False) -> list[Section]:
     """Keys, from the registry, and the letters of states."""
     changes = tuple(Fact(a.key, f"{a.title}. {a.help}") for a in ACTIONS if a.is_change)
-    others = tuple(Fact(a.key, f"{a.title}. {a.help}") for a in ACTIONS if not a.is_change)
+    others = tuple(Fact(a.key, f"{a.title}. {a.help}") for a in ACTIONS if not a.is_change and a.on_tour <= on_tour)
     states = tuple(Fact(f"{s.letter} {s.word}", s.meaning, s.tone) for s in State)
     return [
         Section("Changes: each is planned and confirmed before it is done", changes),

@@ -30,7 +30,9 @@ class ActionProvider(Provider):
 
     def _offered(self) -> list[Action]:
         """Every action but the palette itself; none where a dialog is open."""
-        return [a for a in ACTIONS if a.id != "palette"] if isinstance(self.screen, Dashboard) else []
+        if not isinstance(self.screen, Dashboard):
+            return []
+        return [a for a in ACTIONS if a.id != "palette" and a.on_tour <= self.screen.is_touring]
 
     def _do(self, action: Action) -> partial[None]:
         """What choosing an action does."""

@@ -35,6 +35,7 @@ from vfdeck.app.dashboard.practising import Practising
 from vfdeck.app.dashboard.results import Results
 from vfdeck.app.dashboard.state import Fleet, SessionTokens, named
 from vfdeck.app.dashboard.taking_back import TakingBack
+from vfdeck.app.dashboard.touring import Tour, Touring
 from vfdeck.backend.changes import SetToken
 from vfdeck.backend.host import Host
 from vfdeck.backend.model import Function, Snapshot
@@ -47,6 +48,7 @@ from vfdeck.widgets.rows import RowId
 from vfdeck.widgets.section_view import SectionView
 from vfdeck.widgets.sections import Fact
 from vfdeck.widgets.state import Tone, plural
+from vfdeck.widgets.tour_strip import TourStrip
 
 #: Seconds for which what changed stands out.
 FLASH = 2.0
@@ -68,7 +70,15 @@ class Dashboard(Screen[None]):
 
     fleet: reactive[Fleet] = reactive(Fleet())
 
-    def __init__(self, hosts: Sequence[Host], *, interval: float = 2.0, follow: bool = True, lesson: Lesson | None = None) -> None:
+    def __init__(
+        self,
+        hosts: Sequence[Host],
+        *,
+        interval: float = 2.0,
+        follow: bool = True,
+        lesson: Lesson | None = None,
+        tour: Tour | None = None,
+    ) -> None:
         super().__init__()
         self._hosts = {host.name: host for host in hosts}
         self._feed = Feed(hosts, self.post_message, interval)
@@ -91,6 +101,8 @@ class Dashboard(Screen[None]):
         self._practising = Practising(self._desk, lesson)
         past = Past()
         self._results = Results(self._desk, Performer(self.post_message), self._last, past, self._keep_token, self._act_on)
+        self._strip = TourStrip(id="tour")
+        self._touring = Touring(self._desk, self._strip, tour)
         self._flow = Flow(self._desk, self._results.perform)
         self._batches = BatchFlow(self._desk, self._flow, self._begin_batch)
         self._taking_back = TakingBack(self._desk, self._flow, self._batches, self._results, past)
@@ -100,6 +112,7 @@ class Dashboard(Screen[None]):
             self._results,
             self._practising,
             self._taking_back,
+            self._touring,
             self._facts,
             self._look_again,
             lambda: self.fleet,
@@ -109,6 +122,7 @@ class Dashboard(Screen[None]):
         """Banner, tree and side panel, job line, keys."""
         yield self._banner
         yield Static("vfdeck needs a terminal of at least 40 columns and 12 rows.", id="small", markup=False)
+        yield self._strip
         yield self._view
         with Container(id="body"):
             yield self._tree
@@ -163,6 +177,7 @@ class Dashboard(Screen[None]):
         self.fleet = self.fleet.with_snapshots(fresh, list(self._hosts))
         self._results.go_on()
         self._practising.looked()
+        self._touring.looked()
 
     @on(HostFailed)
     def _host_failed(self, message: HostFailed) -> None:
@@ -180,6 +195,7 @@ class Dashboard(Screen[None]):
         self._feed.look_soon(message.host)
         self._results.done(message)
         self._practising.done(message.outcome)
+        self._touring.done(message.outcome)
         self._show_selection()
 
     def _keep_token(self, host: str, change: SetToken) -> None:
@@ -304,6 +320,11 @@ class Dashboard(Screen[None]):
         return self._desk.selected()
 
     @property
+    def is_touring(self) -> bool:
+        """Whether a tour is given."""
+        return self._touring.is_on
+
+    @property
     def is_looking_up(self) -> bool:
         """Whether a plan or a check is being made."""
         return self._lookup.is_busy
@@ -314,6 +335,8 @@ class Dashboard(Screen[None]):
             return reason
         if action.id == "undo" and (reason := self._taking_back.why_none):
             return reason
+        if action.on_tour:
+            return self._touring.why_not(action.id)
         if action.id in _OF_THE_TREE and self.has_class("-empty"):
             return "there is no function to show"
         if action.id in ("next", "previous") and self._finder.is_empty:

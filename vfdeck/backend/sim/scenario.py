@@ -156,6 +156,11 @@ def _member(entry: Table, name: str) -> Table:
     return table | {"host": table["host"] | otherwise | {"name": name}, "function": functions}
 
 
+def host_table(name: str) -> Table:
+    """The table of a host of `scenarios/hosts`, to be added to."""
+    return dict(_table(f"hosts/{name}"))
+
+
 def _names() -> Iterator[str]:
     return (
         entry.name.removesuffix(".toml")
@@ -202,7 +207,7 @@ class Scenario:
         while self._events and machine.start + self._events[0].get("at", 0) <= until:
             event = self._events.pop(0)
             machine.now = max(machine.now, machine.start + event.get("at", 0))
-            self._do(event)
+            self.happen(event)
             happened = True
         machine.now = until
         return happened
@@ -246,7 +251,7 @@ class Scenario:
         if error is not None:
             raise BrokenScenario(f"{path}: writing {text!r} gives {errno_name(error.errno or 0)}")
 
-    def _do(self, event: Table) -> None:
+    def happen(self, event: Table) -> None:
         """One event. What a program is refused while time goes by is its own affair, as on a real host."""
         if event["do"] == "bind":
             self._bind(event["bdf"], event["driver"])

@@ -18,11 +18,14 @@ from textual.widgets import Button, Static
 from vfdeck.widgets.section_view import SectionView
 from vfdeck.widgets.sections import Section
 from vfdeck.widgets.state import Tone
+from vfdeck.widgets.tour_strip import CoachLine, Told
 
 Result = TypeVar("Result")
 
 #: Rows below which a dialog takes the whole height and leaves no gaps; columns below which hints stand in the frame.
 LOW, NARROW = 16, 60
+#: Rows at the top that a tour keeps for what is to be pressed.
+COACHED = 4
 
 
 class _Body(VerticalScroll):
@@ -60,6 +63,7 @@ class Dialog(ModalScreen[Result | None], Generic[Result]):
         self._frame = Vertical(id="dialog")
         self._body = _Body(id="asked", can_focus=False)
         self._buttons = Horizontal(id="buttons")
+        self._coach = CoachLine()
         self._ready = False
         self._answered = False
         self._heading = title
@@ -70,7 +74,8 @@ class Dialog(ModalScreen[Result | None], Generic[Result]):
         self._accept = Button(f"{self.accept}  ⏎", id="accept", variant="primary", compact=True)
 
     def compose(self) -> ComposeResult:
-        """Title, body, a line for faults, buttons."""
+        """What a tour says, title, body, a line for faults, buttons."""
+        yield self._coach
         with self._frame:
             yield self._title
             if self._subtitle is not None:
@@ -104,6 +109,8 @@ class Dialog(ModalScreen[Result | None], Generic[Result]):
     def on_mount(self) -> None:
         """From now on there is something that keys can act on. Textual calls this beside the subclass's own."""
         self._ready = True
+        told = getattr(self.app, "told", None)
+        self._coach.show(told if isinstance(told, Told) else None)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """No key acts on a dialog that is not on the screen yet, or has been answered."""
@@ -113,12 +120,18 @@ class Dialog(ModalScreen[Result | None], Generic[Result]):
         """Whether the accepting button can be pressed."""
         self._accept.disabled = not possible
 
+    @property
+    def _rows(self) -> int:
+        """The rows for the dialog itself."""
+        return self.size.height - (COACHED if self._coach.display else 0)
+
     def on_resize(self) -> None:
         """Leave room for title and buttons beside what scrolls: a guess, and once it is laid out what is really left."""
         self.set_class(self.size.height < LOW, "-low")
         self.set_class(self.size.width < NARROW, "-narrow")
+        self._coach.fit(self.size.height >= LOW)
         for view in self.query(SectionView):
-            view.styles.max_height = max(2, self.size.height * 94 // 100 - 7)
+            view.styles.max_height = max(2, self._rows * 94 // 100 - 7)
         self.call_after_refresh(self._fit)
 
     def _fit(self) -> None:
@@ -126,7 +139,7 @@ class Dialog(ModalScreen[Result | None], Generic[Result]):
         if self._answered:
             return
         rest = self._buttons.virtual_region.bottom - self._body.virtual_region.height
-        most = self.size.height if self.has_class("-low") else self.size.height * 94 // 100
+        most = self.size.height if self.has_class("-low") else self._rows * 94 // 100
         room = max(2, most - self._frame.gutter.height - rest)
         self._body.styles.max_height = room
         for view in self.query(SectionView):

@@ -1,0 +1,1 @@
+"""The tour, walked through by the keys that its lessons name."""
