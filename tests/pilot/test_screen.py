@@ -113,7 +113,7 @@ async def test_help_comes_from_the_registry() -> None:
     async with running() as deck:
         await deck.press("question_mark")
         for action in ACTIONS:
-            assert action.title in deck.page
+            assert (action.title in deck.page) is not action.on_tour
         assert "R ready" in deck.page
         await deck.press("q")
         assert deck.dialog == ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.tour.walking import do_step, key_names, look_until, next_lesson, said, told, touring
-from vfdeck.app.dashboard.actions import BY_ID
+from vfdeck.app.dashboard.actions import ACTIONS, BY_ID
 from vfdeck.app.tour import lessons
 from vfdeck.widgets.bars import KeyBar
 from vfdeck.widgets.state import Tone
@@ -121,6 +121,7 @@ async def test_the_lesson_can_be_read_again_with_the_keys() -> None:
         await deck.press("question_mark")
         assert deck.page.startswith("Tour 6 of 7: A removal that waits")
         assert tour.lesson.story[0][:40] in deck.page.replace("\n", " ")
+        assert all(action.title in deck.page for action in ACTIONS if action.on_tour)
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40), (40, 12)])
