@@ -61,11 +61,11 @@ def simulated(name: str, seed: int, *, realtime: bool = False) -> SimulatedHost:
 
 
 def simulated_fleet(name: str, seed: int) -> tuple[SimulatedHost | FleetHost, ...]:
-    """Every host of a scenario, with clocks that run. Raises Failure where no scenario has that name."""
+    """Every host of a scenario, with clocks that run and stories that are told. Raises Failure where no scenario has that name."""
     with _known_scenario(name):
         from vfdeck.backend.sim import scenario
 
-        return scenario.load_all(name, seed, realtime=True)
+        return scenario.load_all(name, seed, realtime=True, lives=True)
 
 
 def looked_at(options: argparse.Namespace, one: bool = False) -> Sequence[LocalHost]:

@@ -8,7 +8,7 @@ from vfdeck.app.dashboard.desk import Desk
 from vfdeck.app.dashboard.dialogs.base import Page
 from vfdeck.app.dashboard.dialogs.leave import LeaveDialog
 from vfdeck.app.dashboard.finding import Finder
-from vfdeck.app.dashboard.pages import help_sections, problem_sections
+from vfdeck.app.dashboard.pages import help_sections, life_sections, problem_sections
 from vfdeck.app.dashboard.practising import Practising
 from vfdeck.app.dashboard.results import Results
 from vfdeck.app.dashboard.state import Fleet
@@ -32,6 +32,7 @@ class Commands:
         look: Callable[[], None],
         fleet: Callable[[], Fleet],
     ) -> None:
+        self._hosts = tuple(desk.hosts.values())
         self._screen, self._tree, self._line = desk.screen, desk.tree, desk.line
         self._finder = finder
         self._results = results
@@ -116,7 +117,8 @@ class Commands:
 
     def help(self) -> None:
         """Keys and letters; above them the story of a lesson, or of a fault to practise on."""
-        sections = [*self._touring.sections(), *self._practising.sections(), *help_sections(self._touring.is_on)]
+        told = [*self._touring.sections(), *self._practising.sections(), *life_sections(self._hosts)]
+        sections = [*told, *help_sections(self._touring.is_on)]
         self._screen.app.push_screen(Page("Keys and letters", sections, label_width=10))
 
     def palette(self) -> None:

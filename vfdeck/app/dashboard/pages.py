@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from vfdeck.app.commands.documents import sections as entry_parts
 from vfdeck.app.dashboard.actions import ACTIONS
 from vfdeck.backend.catalogue import entry, fill
+from vfdeck.backend.host import Host
 from vfdeck.backend.model import Snapshot
 from vfdeck.widgets.filtering import KEYS
 from vfdeck.widgets.sections import Fact, Section
@@ -56,6 +57,16 @@ def help_sections(on_tour: bool = False) -> list[Section]:
             ),
         ),
     ]
+
+
+def life_sections(hosts: Iterable[Host]) -> list[Section]:
+    """What goes on by itself on the hosts of a demo, each story once with its hosts; nothing where there is none."""
+    where: dict[str, list[str]] = {}
+    for host in hosts:
+        for story in getattr(host, "stories", ()):  # which only a simulated one has
+            where.setdefault(story, []).append(host.name)
+    facts = [Fact("", f"{', '.join(names)}: {story}") for story, names in where.items()]
+    return [Section("This demo lives: what goes on by itself, again and again", tuple(facts))] if facts else []
 
 
 def entry_sections(ids: Iterable[str]) -> list[Section]:

@@ -8,6 +8,7 @@ large fleet are made when they are looked at (`vfdeck.backend.sim.fleet`).
 
 from __future__ import annotations
 
+import bisect
 import hashlib
 import re
 import time
@@ -23,7 +24,7 @@ from vfdeck.backend.kernel import errno_name
 from vfdeck.backend.local_host import LocalHost
 from vfdeck.backend.model import Snapshot
 from vfdeck.backend.profile import profile
-from vfdeck.backend.sim import host_use, vpd
+from vfdeck.backend.sim import host_use, story, vpd
 from vfdeck.backend.sim.faults import UnknownFault, equip
 from vfdeck.backend.sim.hardware import Function, SriovCapability
 from vfdeck.backend.sim.kernel import SimulatedKernel
@@ -68,10 +69,11 @@ def names() -> dict[str, str]:
     return {name: _table(name)["title"] for name in sorted(_names())}
 
 
-def load(name: str = "default", seed: int = 0, *, realtime: bool = False) -> SimulatedHost:
+def load(name: str = "default", seed: int = 0, *, realtime: bool = False, lives: bool = False) -> SimulatedHost:
     """A host as the scenario tells it, at its first second; `fault:A14` is a fault to practise on (`vfdeck.backend.sim.faults`).
 
-    With `realtime` its clock runs by itself, for people; otherwise it moves by `advance` only, for tests and pictures.
+    With `realtime` its clock runs by itself, for people; otherwise it moves by `advance` only, for tests and pictures. Where it
+    `lives`, its stories are told (`vfdeck.backend.sim.story`).
 
     Raises:
         UnknownScenario: no scenario has this name, or it is a fleet, of which one member has to be named.
@@ -87,17 +89,21 @@ def load(name: str = "default", seed: int = 0, *, realtime: bool = False) -> Sim
     if wanted not in members:
         wrong = f'there is no host "{wanted}" in {fleet}' if slash else f"{fleet} has {len(members)} hosts"
         raise UnknownScenario(f"{wrong}; expected one of {_listed(f'{fleet}/{member}' for member in members)}")
-    return SimulatedHost(Scenario(members[wanted], seed + list(members).index(wanted)), realtime=realtime)
+    return SimulatedHost(Scenario(members[wanted], seed + list(members).index(wanted), lives=lives), realtime=realtime)
 
 
-def load_all(name: str = "default", seed: int = 0, *, realtime: bool = False) -> tuple[SimulatedHost | FleetHost, ...]:
+def load_all(
+    name: str = "default", seed: int = 0, *, realtime: bool = False, lives: bool = False
+) -> tuple[SimulatedHost | FleetHost, ...]:
     """Every host of a scenario, as `load` gives one; of more than `FEW`, each is made when it is needed.
+
+    Where it `lives`, stories are told on its hosts (`vfdeck.backend.sim.story`), unless they are more than `FEW`.
 
     Raises:
         UnknownScenario: no scenario has this name.
     """
     if name.startswith(FAULT) or "/" in name:
-        return (load(name, seed, realtime=realtime),)
+        return (load(name, seed, realtime=realtime, lives=lives),)
     if name not in _names():
         raise _unknown(name)
     members = _members(name).values()
@@ -105,7 +111,7 @@ def load_all(name: str = "default", seed: int = 0, *, realtime: bool = False) ->
         from vfdeck.backend.sim.fleet import FleetHost
 
         return tuple(FleetHost(table, seed + n, realtime=realtime) for n, table in enumerate(members))
-    return tuple(SimulatedHost(Scenario(table, seed + n), realtime=realtime) for n, table in enumerate(members))
+    return tuple(SimulatedHost(Scenario(table, seed + n, lives=lives), realtime=realtime) for n, table in enumerate(members))
 
 
 def _practice(name: str, seed: int, *, realtime: bool) -> SimulatedHost:
@@ -185,18 +191,29 @@ class Actor:
 
 
 class Scenario:
-    """A machine brought to life from data, and what happens on it as time goes by."""
+    """A machine brought to life from data, and what happens on it as time goes by; its stories only where it `lives`.
 
-    def __init__(self, table: Table, seed: int) -> None:
+    Raises:
+        BrokenScenario: the kernel refuses how it begins.
+        BrokenStory: an event or a story cannot be told.
+    """
+
+    def __init__(self, table: Table, seed: int, *, lives: bool = False) -> None:
+        story.check(table)
         self.seed = seed
         self.machine = _machine(table, seed)
         self.names = {_ids(key): (value[0], value[1]) for key, value in table.get("names", {}).items()}
         self._root = SimulatedKernel(self.machine, "systemd", pid=1)
-        self.actors = {entry["pid"]: self._start(entry) for entry in table.get("program", ())}
+        self.actors = {entry["pid"]: self._start(entry, self.machine.start) for entry in table.get("program", ())}
         for entry in table.get("function", ()):
             self._settle(entry)
         self._events: list[Table] = sorted(table.get("event", ()), key=lambda event: event.get("at", 0))
         self.advance(0)
+        self._stories = story.Stories(table.get("story", ()) if lives else (), seed)
+        self._programs = {entry["pid"]: entry for told in self._stories.told for entry in told.get("program", ())}
+        self._programs |= {entry["pid"]: entry for entry in table.get("program", ())}
+        for event in self._stories.first():
+            bisect.insort(self._events, event, key=lambda each: each.get("at", 0))
         self.machine.log.lines.clear()
 
     def advance(self, seconds: float) -> bool:
@@ -207,10 +224,18 @@ class Scenario:
         while self._events and machine.start + self._events[0].get("at", 0) <= until:
             event = self._events.pop(0)
             machine.now = max(machine.now, machine.start + event.get("at", 0))
+            if event["do"] == "again":
+                self._stories.again(event["story"], self._events)
+                continue
             self.happen(event)
             happened = True
         machine.now = until
         return happened
+
+    @property
+    def about(self) -> tuple[str, ...]:
+        """What its stories are about."""
+        return tuple(told["about"] for told in self._stories.told)
 
     @property
     def is_eventful(self) -> bool:
@@ -221,12 +246,12 @@ class Scenario:
         """The token that the scenario calls `name`: the same for the same seed."""
         return Token(hashlib.sha256(f"{self.seed} {name}".encode()).digest()[:16])
 
-    def _start(self, entry: Table) -> Actor:
+    def _start(self, entry: Table, now: float) -> Actor:
         kernel = SimulatedKernel(self.machine, entry["name"], entry.get("user", "root"), entry.get("uid", 0), entry["pid"])
         process = kernel.process
         process.arguments = tuple(_TOKEN.sub(self._revealed, text) for text in entry.get("arguments", ()))
         process.cgroup = f"0::{entry.get('cgroup', '/')}\n"
-        process.started = self.machine.start - 60 * entry.get("minutes", 0)  # it has run for so long when the scenario begins
+        process.started = now - 60 * entry.get("minutes", 0)  # it has run for so long when the scenario begins
         return Actor(kernel, Program(kernel))
 
     def _revealed(self, match: re.Match[str]) -> str:
@@ -247,36 +272,53 @@ class Scenario:
         self._write("/sys/bus/pci/drivers_probe", bdf)
 
     def _write(self, path: str, text: str) -> None:
-        error = self._root.write(path, text.encode()).result()
+        pending = self._root.write(path, text.encode())
+        if not pending.wait(0.0):
+            return  # it waits for a program, and goes on by itself
+        error = pending.result()
         if error is not None:
             raise BrokenScenario(f"{path}: writing {text!r} gives {errno_name(error.errno or 0)}")
 
     def happen(self, event: Table) -> None:
-        """One event. What a program is refused while time goes by is its own affair, as on a real host."""
-        if event["do"] == "bind":
-            self._bind(event["bdf"], event["driver"])
-            return
-        if event["do"] == "vfs":
-            written = self._root.write(f"{DEVICES}/{event['bdf']}/sriov_numvfs", str(event["count"]).encode())
-            if not event.get("at") and (error := written.result()) is not None:
-                raise BrokenScenario(str(error))
-            return
-        actor = self.actors[event["program"]]
-        if event["do"] == "open":
-            text = self.token(event["token"]).reveal_text() if "token" in event else None
-            try:
-                actor.devices[event["bdf"]] = actor.program.open_by_group(event["bdf"], format_argument(event["bdf"], text))
-            except OSError as error:
-                if not event.get("at"):
-                    raise BrokenScenario(str(error)) from error
-        elif event["do"] == "close":
-            device = actor.devices.pop(event["bdf"], None)
-            if device is not None:
-                actor.program.close(device)
-        elif event["do"] == "exit":
-            actor.kernel.exit()
-        else:
-            raise BrokenScenario(f"unknown event {event['do']!r}")
+        """One event. What is refused, or waits, while time goes by is its own affair, as on a real host."""
+        try:
+            self._do(event)
+        except (OSError, BrokenScenario) as error:
+            if not event.get("at"):
+                raise BrokenScenario(f"{event['do']}: {error}") from error
+
+    def _do(self, event: Table) -> None:
+        bdf = event.get("bdf", "")
+        match event["do"]:
+            case "bind":
+                self._bind(bdf, event["driver"])
+            case "unbind":
+                self._write(f"/sys/bus/pci/drivers/{self.machine.function_named(bdf).driver}/unbind", bdf)
+            case "vfs":
+                self._write(f"{DEVICES}/{bdf}/sriov_numvfs", str(event["count"]))
+            case "start":
+                self.actors[event["program"]] = self._start(self._programs[event["program"]] | {"minutes": 0}, self.machine.now)
+            case _ if event["program"] in self.actors:
+                self._act(self.actors[event["program"]], event)
+
+    def _act(self, actor: Actor, event: Table) -> None:
+        """What a program does."""
+        match event["do"]:
+            case "open":
+                actor.devices[event["bdf"]] = self._open(actor, event)
+            case "token":  # opening a PF with a token sets it
+                actor.program.close(self._open(actor, event))
+            case "close":
+                device = actor.devices.pop(event["bdf"], None)
+                if device is not None:
+                    actor.program.close(device)
+            case "exit":
+                actor.kernel.exit()
+                del self.actors[event["program"]]
+
+    def _open(self, actor: Actor, event: Table) -> OpenDevice:
+        text = self.token(event["token"]).reveal_text() if "token" in event else None
+        return actor.program.open_by_group(event["bdf"], format_argument(event["bdf"], text))
 
 
 def _machine(table: Table, seed: int) -> Machine:
@@ -334,6 +376,11 @@ class SimulatedHost(LocalHost):
         self._moved = time.monotonic()
         self._looked = scenario.machine.generation
         scenario.machine.realtime = realtime
+
+    @property
+    def stories(self) -> tuple[str, ...]:
+        """What goes on here by itself."""
+        return self.scenario.about
 
     def advance(self, seconds: float) -> None:
         """Let time pass on the simulated machine."""
