@@ -274,6 +274,7 @@ SESSION: list[tuple[str, ...]] = [
     ("explain", "--bundle", "--about", FREE_VF, "--demo"),
     ("record", "recording", "--steps", "steps", "--demo"),
     ("autoprobe", IDLE, "off", "--demo", "--yes", "--json"),
+    ("reset", IDLE, "--demo", "--yes", "--json"),
     ("token", "rotate", IDLE, "--out", "made", "--yes", "--json", "--demo"),
     ("token", "status", "--demo"),
     ("unbind", IDLE_VF, "--demo", "--yes", "--json"),

@@ -190,9 +190,15 @@ def _deliveries(parser: argparse.ArgumentParser) -> None:
 def _way(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--way",
-        choices=("open", "feature", "borrowed"),
-        help="by opening the PF, by an open fd of vfdeck's own, or by a duplicate of another program's (the least invasive one)",
+        choices=("open", "feature", "borrowed", "current"),
+        help="by opening the PF, by an open fd of vfdeck's own, by a duplicate of another program's, or by opening the PF with the "
+        "token in force (the least invasive one)",
     )
+    group = parser.add_argument_group("the token in force", "Needed where VFs are in use and no program has the PF open.")
+    current = group.add_mutually_exclusive_group()
+    current.add_argument("--current-token-file", metavar="FILE", help="as --token-file of `vfdeck token set`")
+    current.add_argument("--current-token-stdin", action="store_true", help="the first line of standard input")
+    current.add_argument("--current-token-command", metavar="CMD", help="the first line that CMD prints; run without a shell")
 
 
 def _doing(parser: argparse.ArgumentParser) -> None:

@@ -28,18 +28,19 @@ _NOT_READ = "no token was read"
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
-def given(options: argparse.Namespace) -> Token | None:
-    """The token that the options lead to; None where they name no source.
+def given(options: argparse.Namespace, name: str = "token") -> Token | None:
+    """The token that the options `--NAME-file`, `--NAME-stdin` and `--NAME-command` lead to; None where they name no source.
 
     Raises Failure: 64 for a command line that is none, 65 for what is no token, 66 for a source that cannot be read, 77 for a file
     that others can read.
     """
-    if options.token_file is not None:
-        return _parse(_from_file(options.token_file), printable(options.token_file))
-    if options.token_stdin:
+    file, stdin, command = (getattr(options, f"{name}_{source}") for source in ("file", "stdin", "command"))
+    if file is not None:
+        return _parse(_from_file(file), printable(file))
+    if stdin:
         return _parse(_from_stdin(), "standard input")
-    if options.token_command is not None:
-        arguments = words(options.token_command, "--token-command")
+    if command is not None:
+        arguments = words(command, f"--{name.replace('_', '-')}-command")
         return _parse(_from_command(arguments), f"the output of {printable(arguments[0])}")
     return None
 

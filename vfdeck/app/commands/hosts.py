@@ -68,7 +68,7 @@ def simulated_fleet(name: str, seed: int) -> tuple[SimulatedHost | FleetHost, ..
         return scenario.load_all(name, seed, realtime=True, lives=True)
 
 
-def looked_at(options: argparse.Namespace, one: bool = False) -> Sequence[LocalHost]:
+def looked_at(options: argparse.Namespace, one: bool = False) -> Sequence[LocalHost | FleetHost]:
     """The hosts that a command looks at: this one, the tree below `--root`, or all of a scenario, at its first second.
 
     `one`: the command is about one host. Raises Failure where it would be several, where no scenario has that name, or where

@@ -32,7 +32,8 @@ def run(options: argparse.Namespace) -> int:
         token = Token.generate() if options.generate else token_sources.given(options)
         assert token is not None
         handed = _Handed(token, to)
-        wanted = SetToken(pf, token, TokenWay(options.way) if options.way else None)
+        current = token_sources.given(options, "current_token")
+        wanted = SetToken(pf, token, TokenWay(options.way) if options.way else None, current)
         worded = _without_name(token) if options.generate else lambda plan: plan
         try:
             result = changing.change(host, wanted, options, handed.deliver, worded)
@@ -107,6 +108,8 @@ def _demand_sense(options: argparse.Namespace) -> Delivery | None:
     if not source and not options.generate:
         line = "which token? Expected --generate, --token-file FILE, --token-stdin or --token-command CMD"
         raise Failure(failure.USAGE, line)
+    if options.token_stdin and options.current_token_stdin:
+        raise Failure(failure.USAGE, "--token-stdin and --current-token-stdin: only one of them can be read from it")
     if options.generate and to is None and not options.dry_run:
         line = (
             "where does the token go that is made? Expected --out FILE, --to-command CMD or --show: the kernel shows it to nobody"

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from vfdeck.backend.changes import Change, Outcome, Plan
     from vfdeck.backend.checks import Question, Report
     from vfdeck.backend.details import Details, Part
-    from vfdeck.backend.kernel import LogLine
+    from vfdeck.backend.kernel import Kernel, LogLine
     from vfdeck.backend.model import Job, Snapshot, TokenKnowledge
 
 
@@ -65,6 +65,11 @@ class FleetHost:
     def scenario(self) -> Scenario:
         """The scenario, which stays."""
         return self.keep().scenario
+
+    @property
+    def kernel(self) -> Kernel:
+        """Its kernel; the machine stays from then on."""
+        return self.keep().kernel
 
     def advance(self, seconds: float) -> None:
         """Let time pass on the simulated machine."""
