@@ -43,7 +43,7 @@ def test_the_token_in_force_opens_the_way(left: Left, tmp_path: Path, capsys: py
 def test_another_token_opens_nothing(left: Left, tmp_path: Path) -> None:
     out = tmp_path / "new"
     line = ["token", "rotate", IGB, "--demo", "--yes", "--out", str(out), "--current-token-file", secret(tmp_path, "no", OTHER)]
-    assert main(line) == failure.OS
+    assert main(line) == failure.NO_PERMISSION
     assert not out.exists()
     assert try_open(left.bed.program("user"), left.free, U1) == "OK"
 
