@@ -43,7 +43,7 @@ def test_a_pf() -> None:
         "ids: 8086:10c9, class 020000",
         "subsys: 8086:0001",
         "NUMA: node 1",
-        "link: 8.0 GT/s PCIe x8, could do 16.0 GT/s PCIe x16",
+        "link: 8.0 GT/s PCIe x8, degraded: could do 16.0 GT/s PCIe x16",
         "network: eno1",
         "SR-IOV: offset 128, stride 2, VF id 10ca",
     ):

@@ -194,7 +194,7 @@ def _hardware(function: Function) -> list[Fact]:
     facts.append(Fact("NUMA", "no node given" if node is None or node < 0 else f"node {node}", Tone.PLAIN))
     link = function.link
     if link is not None:
-        limit = f", could do {link.max_speed} x{link.max_width}" if link.degraded else ""
+        limit = f", degraded: could do {link.max_speed} x{link.max_width}" if link.degraded else ", the most it can do"
         facts.append(Fact("link", f"{link.speed} x{link.width}{limit}", Tone.WARN if link.degraded else Tone.PLAIN))
     if function.interfaces:
         facts.append(Fact("network", ", ".join(function.interfaces)))
