@@ -10,14 +10,17 @@ from collections.abc import Collection
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING
 
-from vfdeck.backend.evidence import Unread, text_of
+from vfdeck.backend.evidence import Unread
+from vfdeck.backend.facts import host_has
+from vfdeck.backend.kernel import errno_name
+from vfdeck.backend.text import printable
 from vfdeck.backend.vfio import DEVICES
 
 if TYPE_CHECKING:  # values only: what looks them up is imported when somebody looks
     from vfdeck.backend.kernel import Kernel
     from vfdeck.backend.lasting import Lasting
     from vfdeck.backend.leaks import Leaks
-    from vfdeck.backend.model import Function, Snapshot
+    from vfdeck.backend.model import Function, HostFacts, Snapshot
     from vfdeck.backend.predict.seen import Seen
     from vfdeck.backend.vpd import Vpd
 
@@ -69,7 +72,7 @@ def look_up(kernel: Kernel, function: Function, parts: Collection[Part], snapsho
     for part in parts:
         match part:
             case Part.RESETS:
-                found = replace(found, resets=_resets(kernel, function.bdf))
+                found = replace(found, resets=_resets(kernel, function.bdf, snapshot.host))
             case Part.LASTING:
                 found = replace(found, lasting=lasting(kernel, function, snapshot))
             case Part.OPENING:
@@ -82,7 +85,17 @@ def look_up(kernel: Kernel, function: Function, parts: Collection[Part], snapsho
     return found
 
 
-def _resets(kernel: Kernel, bdf: str) -> tuple[str, ...] | Unread:
-    """reset_method (from 5.15): the ways to reset the function, in the order in which they are tried (pci.c reset_method_show)."""
-    text = text_of(kernel, f"{DEVICES}/{bdf}/reset_method")
-    return text if isinstance(text, Unread) else tuple(text.split())
+def _resets(kernel: Kernel, bdf: str, host: HostFacts) -> tuple[str, ...] | Unread:
+    """reset_method: the ways to reset the function, in the order in which they are tried (pci.c reset_method_show).
+
+    The file is not there where there is no way (seen on 6.12), nor before 5.15.
+    """
+    path = f"{DEVICES}/{bdf}/reset_method"
+    try:
+        return tuple(printable(kernel.read(path)).split())
+    except FileNotFoundError:
+        if host_has(host, "reset_method"):
+            return ()
+        return Unread(f"Linux {host.kernel} has no reset_method (it came with 5.15)")
+    except OSError as error:
+        return Unread(f"{path}: {errno_name(error.errno or 0)}")

@@ -78,7 +78,7 @@ class Function:
     name: tuple[str, str] = ("", "")  # vendor and device as a person reads them
     header: int = 0  # 0 endpoint, 1 bridge
     resettable: bool = True
-    resets: tuple[str, ...] = ("flr",)  # the ways to reset it that the PCI core found
+    resets: tuple[str, ...] = ("flr",)  # the ways to reset it that the PCI core found; VFs have this one (seen on 6.12)
     vpd: bytes | None = None  # its Vital Product Data; None: it has no such capability
     vpd_answers: bool = True  # whether the card's firmware lets it be read
     enabled: bool = True  # the memory bit of the command register
