@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -62,6 +62,8 @@ def _rows(options: argparse.Namespace) -> Iterator[Row]:
     yield _holders(options.processes)
     yield _help(options.rounds)
     yield _paint(options.rounds)
+    yield _measured("fleet", "tests.bench.fleet")
+    yield _measured("keys", "tests.bench.keys")
 
 
 # -- rows ----------------------------------------------------------------------------------------------------------------
@@ -140,6 +142,21 @@ def _paint(rounds: int) -> Row:
     return {"what": "paint", "cpu": median(float(result.stdout) for result in results), "aim": 0.5}
 
 
+def _measured(what: str, module: str) -> Row:
+    """What a module prints as JSON in its last line."""
+    result = subprocess.run([sys.executable, "-m", module], capture_output=True, text=True, check=False)
+    if result.returncode:
+        return {"what": what, "reason": result.stderr.strip().rpartition("\n")[2]}
+    return {"what": what, **json.loads(result.stdout.strip().rpartition("\n")[2]), **_AIMS[what]}
+
+
+#: Seconds of CPU (idle: a share of one processor), bytes.
+_AIMS: dict[str, Row] = {
+    "fleet": {"aim_first": 1.0, "aim_idle": 0.01, "aim_above": 120 * 2**20},
+    "keys": {"aim": 0.02},
+}
+
+
 # -- the table -----------------------------------------------------------------------------------------------------------
 
 
@@ -150,6 +167,8 @@ def _line(row: Row) -> str:
         "holders": "holders",
         "help": "--help",
         "paint": "demo, first paint",
+        "fleet": f"fleet of {row.get('vfs', 0):,.0f} VFs",
+        "keys": "its keys",
     }
     name = f"{names[row['what']]:<24}"
     if "reason" in row:
@@ -160,6 +179,8 @@ def _line(row: Row) -> str:
         peers = "   ".join(f"{peer} {row[peer] * 1000:.0f} ms" if peer in row else f"{peer} missing" for peer in ("lsof", "fuser"))
         ours = f"{row['first'] * 1000:.0f} ms CPU (aim: below {row['aim'] * 1000:.0f}), {row['later'] * 1000:.0f} ms a second later"
         return f"{name}{ours}; as a command {row['command'] * 1000:.0f} ms   {peers}"
+    if row["what"] in _WORDS:
+        return name + _WORDS[row["what"]](row)
     if row["what"] != "tree":
         return f"{name}{row['cpu'] * 1000:.0f} ms CPU (aim: below {row['aim'] * 1000:.0f})"
     ours = f"{row['seconds'] * 1000:6.0f} ms {row['cpu'] * 1000:6.0f} ms CPU {row['memory'] / 2**20:4.0f} MiB"
@@ -170,6 +191,31 @@ def _line(row: Row) -> str:
         f"{row['peer_seconds'] * 1000:6.0f} ms {row['peer_cpu'] * 1000:6.0f} ms CPU {bound}{row['peer_memory'] / 2**20:.0f} MiB"
     )
     return f"{name}{ours}   lspci {theirs}   ratio {row['ratio']:.2f} (CPU {row['cpu_ratio']:.2f})"
+
+
+def _fleet(row: Row) -> str:
+    """What the whole dashboard takes on a fleet."""
+    above = (row["process"] - row["snapshots"]) / 2**20
+    pieces = [
+        f"first paint {row['first'] * 1000:.0f} ms CPU (aim: below {row['aim_first'] * 1000:.0f})",
+        f"all {row['hosts']:,.0f} hosts read {row['read']:.1f} s CPU",
+        f"idle {row['idle']:.1%} of a CPU (aim: below {row['aim_idle']:.0%})",
+        f"snapshots {row['snapshots'] / 2**20:.0f} MiB, the process {above:.0f} MiB more (aim: below {row['aim_above'] >> 20})",
+    ]
+    return "; ".join(pieces)
+
+
+def _keys(row: Row) -> str:
+    """What its keys take."""
+    pieces = [
+        f"at most {row['worst'] * 1000:.0f} ms CPU at a stretch, for {row['worst_key']} (aim: below {row['aim'] * 1000:.0f})",
+        f"{row['median'] * 1000:.0f} ms in all for half of {row['keys']} keys",
+        f"{row['one_host'] * 1000:.0f} ms for a host that changed",
+    ]
+    return "; ".join([*pieces, f"over the aim: {', '.join(row['over'])}"] if row["over"] else pieces)
+
+
+_WORDS: dict[str, Callable[[Row], str]] = {"fleet": _fleet, "keys": _keys}
 
 
 if __name__ == "__main__":

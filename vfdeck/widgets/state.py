@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import enum
 import re
-from collections import Counter
 from dataclasses import replace
 from functools import cached_property
 
@@ -131,13 +130,17 @@ class Index:
     def oddities(self) -> tuple[tuple[str, Tone], ...]:
         """What is not as it should be on the host, in a few words each, the worst first."""
         snapshot, host = self.snapshot, self.snapshot.host
-        states = Counter(map(self.state, snapshot.functions.values()))
-        slow = sum(1 for f in snapshot.functions.values() if f.link is not None and f.link.degraded)
+        functions = snapshot.functions
+        # a function alone in its group is blocked by nobody
+        shared = [bdf for group in snapshot.groups.values() if len(group.members) > 1 for bdf in group.members]
+        blocked = sum(1 for bdf in shared if bdf in functions and self.state(functions[bdf]) is State.BLOCKED)
+        waiting = sum(1 for job in self.running.values() if job.waits_for or job.advice)
+        slow = sum(1 for f in functions.values() if f.link is not None and f.link.degraded)
         unset = sum(1 for known in snapshot.tokens.values() if known.state is TokenState.UNSET)
         found = (
             (bool(snapshot.problems), f"! {plural(len(snapshot.problems), 'problem')}", Tone.BAD),
-            (states[State.BLOCKED] > 0, f"{states[State.BLOCKED]} blocked by their group", Tone.BAD),
-            (states[State.WAITING] > 0, f"{plural(states[State.WAITING], 'change')} waiting", Tone.WARN),
+            (blocked > 0, f"{blocked} blocked by their group", Tone.BAD),
+            (waiting > 0, f"{plural(waiting, 'change')} waiting", Tone.WARN),
             (not host.iommu, "no IOMMU", Tone.WARN),
             (host.enable_sriov is False, "vfio-pci makes no VFs (enable_sriov N)", Tone.WARN),
             (not host.privileged, "not privileged: changes will be refused", Tone.WARN),

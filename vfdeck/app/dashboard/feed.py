@@ -104,21 +104,26 @@ def _post_quietly(post: Post, message: Message) -> None:
 
 #: Seconds between two rounds in which hosts are asked whether they changed.
 TICK = 0.25
-#: So many hosts are looked at at once; those whose look takes longer than `SLOW` seconds are not counted.
-AT_ONCE, SLOW = 4, 1.0
+#: So many hosts are looked at at once; those whose look takes longer than `SLOW` seconds are not counted. More of them would only
+#: make the screen wait for its turn.
+AT_ONCE, SLOW = 2, 1.0
+#: What a look at one host costs the screen, which sums up the whole fleet: seconds for each host, as a share of its time.
+SUMMING = 0.02
 
 
 class Feed:
     """Looks at hosts when they change, with few threads for all of them, and never twice at the same host at the same time.
 
-    A host that does not tell of everything is looked at every `interval` seconds too, and so is the one that the operator is
-    at and one with a change under way. A look that waits in the kernel holds up nobody else's.
+    A host that does not tell of everything is looked at every `interval` seconds too, and so is one with a change under way; so is,
+    less often in a large fleet, the one that the operator is at, for the sake of its clock. A look that waits in the kernel holds
+    up nobody else's.
     """
 
     def __init__(self, hosts: Sequence[Host], post: Post, interval: float) -> None:
         self._hosts = {host.name: host for host in hosts}
         self._post = post
         self._interval = interval
+        self._calm = max(interval, SUMMING * len(hosts))  # for a host that is looked at although it would tell of changes
         self._sharing = Sharing() if len(hosts) > 1 else None
         self._lock = threading.Lock()
         self._wanted: dict[str, None] = {}  # hosts to be looked at, in order
@@ -172,8 +177,8 @@ class Feed:
         try:
             if host.wait_for_change(seconds):
                 return True
-            if host.tells_all and host.name != self._attended and not host.jobs():
-                return False
+            if host.tells_all and not host.jobs():
+                return host.name == self._attended and time.monotonic() - begun >= self._calm
         except Exception as error:
             if time.monotonic() - begun > self._interval:
                 self._say(HostFailed(host.name, f"{type(error).__name__} while waiting for changes"))
@@ -193,8 +198,8 @@ class Feed:
 
     def _take(self) -> str | None:
         """The next host to look at, first of all the one that the operator is at; with the lock held."""
-        ready = [self._attended] if self._attended in self._wanted else self._wanted
-        name = next((name for name in ready if name not in self._looking), None)
+        first = [self._attended] if self._attended in self._wanted else []
+        name = next((name for name in (*first, *self._wanted) if name not in self._looking), None)
         if name is not None:
             del self._wanted[name]
             self._looking[name] = self._looked[name] = time.monotonic()

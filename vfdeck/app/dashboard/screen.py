@@ -22,6 +22,7 @@ from textual.widgets import Static
 from vfdeck.app.dashboard.actions import ACTIONS, BY_ID, Action
 from vfdeck.app.dashboard.batch import Batch
 from vfdeck.app.dashboard.batch_flow import BatchFlow
+from vfdeck.app.dashboard.collecting import OFTEN, Collecting
 from vfdeck.app.dashboard.commands import Commands
 from vfdeck.app.dashboard.desk import Desk, Target
 from vfdeck.app.dashboard.feed import ChangeBegun, ChangeDone, Feed, HostFailed, Performer, SnapshotReady
@@ -82,6 +83,7 @@ class Dashboard(Screen[None]):
         super().__init__()
         self._hosts = {host.name: host for host in hosts}
         self._feed = Feed(hosts, self.post_message, interval)
+        self._collecting = Collecting()
         self._follow = follow
         self._tokens = SessionTokens()
         self._fresh: dict[str, SnapshotReady] = {}
@@ -137,11 +139,15 @@ class Dashboard(Screen[None]):
     def on_mount(self) -> None:
         """Begin to look."""
         self._show_fleet(self.fleet)
-        self._feed.start(self._follow)
+        if len(self._hosts) > FEW:  # first of all there should be a screen
+            self.call_after_refresh(self._feed.start, self._follow)
+        else:
+            self._feed.start(self._follow)
 
     def on_unmount(self) -> None:
         """Look no more."""
         self._feed.stop()
+        self._collecting.over()
 
     def on_resize(self) -> None:
         """Make do with a low or a tiny terminal."""
@@ -175,9 +181,16 @@ class Dashboard(Screen[None]):
         }
         self._fresh = {}
         self.fleet = self.fleet.with_snapshots(fresh, list(self._hosts))
+        if len(self.fleet.snapshots) == len(self._hosts):
+            self._spare_keys()
         self._results.go_on()
         self._practising.looked()
         self._touring.looked()
+
+    def _spare_keys(self) -> None:
+        """A large fleet was read: let no key wait for Python's collector."""
+        if self._collecting.read(self.fleet.snapshots):
+            self.set_interval(OFTEN, self._collecting.calm)
 
     @on(HostFailed)
     def _host_failed(self, message: HostFailed) -> None:
@@ -267,6 +280,7 @@ class Dashboard(Screen[None]):
     # -- what the widgets say ------------------------------------------------------------------------------------------
     @on(FleetTree.Highlighted)
     def _highlighted(self) -> None:
+        self._collecting.pressed()
         moved, self._was_moved = not self._was_moved, False
         if moved and not self._query.is_open and not self._lookup.tell():  # then the line helps with what is typed
             self._line.clear_hint()
@@ -286,6 +300,7 @@ class Dashboard(Screen[None]):
 
     @on(QueryBar.Changed)
     def _typed(self, message: QueryBar.Changed) -> None:
+        self._collecting.pressed()
         self._finder.typed(message.text)
 
     @on(QueryBar.Accepted)
@@ -348,6 +363,7 @@ class Dashboard(Screen[None]):
 
     def action_act(self, action_id: str) -> None:
         """Do an action of the registry, or say in one line why it can't be done now."""
+        self._collecting.pressed()
         action = BY_ID[action_id]
         function, snapshot = self._desk.selected()
         reason = self.why_not(action, function, snapshot)
