@@ -29,7 +29,7 @@ def text(attempt: Open | Outcome | None = None, view: Snapshot = FLEET, bdf: str
 
 def test_a_guarded_vf_stops_at_the_last_rung_and_why() -> None:
     said = text()
-    assert "Opening it by its group now, without a token" in said
+    assert "Now, by its group, without a token" in said
     assert "○ find its IOMMU group (20)" in said
     assert "○ open the group's node /dev/vfio/20" in said
     assert "✗ get the device from the group, which judges a token: would be refused" in said
@@ -48,7 +48,7 @@ def test_what_lets_everybody_in_is_told_too() -> None:
 def test_both_paths() -> None:
     view = values.snapshot(*values.make_fleet(1, vf={"cdev": "vfio3"}), tokens=[SET], host={"kernel": "6.18.5", "cdev": True})
     said = text(view=view)
-    assert "by its own node (cdev) now" in said
+    assert "Now, by its own node (cdev), without a token" in said
     assert "/dev/vfio/devices/vfio3" in said
     assert "✗ bind it to the iommufd, which judges a token: would be refused" in said
     assert said.count("with the PF's token this rung would let it pass") == said.count("What to do") == 2

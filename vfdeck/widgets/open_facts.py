@@ -84,7 +84,7 @@ def _foretold(ladder: Ladder) -> Section:
     head = [Fact("", f"expected: {expected}", Tone.WARN if unknown else Tone.BAD if stops else Tone.PLAIN)]
     if ladder.with_token:
         head.append(Fact("", "with the PF's token this rung would let it pass", Tone.GOOD))
-    return Section(f"Opening it {_PATHS[ladder.path]} now, without a token", (*head, *_rungs(ladder)))
+    return Section(f"Now, {_PATHS[ladder.path]}, without a token", (*head, *_rungs(ladder)))
 
 
 def _reasons(ladders: list[Ladder], told: Explanation | None) -> Iterator[Section]:
