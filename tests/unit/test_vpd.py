@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import example, given
@@ -128,3 +129,22 @@ def test_a_copied_tree(tmp_path: Path) -> None:
     assert read_vpd(kernel, PF) is None
     (root / f"sys/bus/pci/devices/{PF}/vpd").write_bytes(encode("Card"))
     assert read_vpd(kernel, PF) == Vpd("Card", (), True, "")
+
+
+def test_no_scan_reads_it() -> None:
+    """A snapshot of a host whose cards have VPD reads none of it, nor how they are reset."""
+    host = load("default")
+    kernel, read = host.kernel, []
+
+    class Watched:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(kernel, name)
+
+        def read(self, path: str) -> bytes:
+            read.append(path)
+            return kernel.read(path)
+
+    host.kernel = Watched()
+    host.snapshot()
+    assert read
+    assert not [path for path in read if path.endswith(("/vpd", "/reset_method")) or path.startswith("/etc/")]
