@@ -130,6 +130,7 @@ async def test_the_strip_leaves_room_for_the_tree(size: tuple[int, int]) -> None
         for number in NUMBERS:
             strip = deck.main.query_one(TourStrip)
             assert f"Tour {number} of 7" in deck.text
+            assert tour.lesson.title[:9] in deck.text
             assert strip.size.height <= 5
             assert deck.tree.size.height >= 4
             assert strip.size.height == strip.virtual_size.height  # nothing is cut off

@@ -14,11 +14,11 @@ from vfdeck.app.dashboard.touring import Tour
 from vfdeck.app.tour import Lessons, Step, keyed
 from vfdeck.widgets.tour_strip import Told, TourStrip
 
-#: Called after every key, and whenever something has come to rest.
-Watch = Callable[[Deck], Awaitable[None]]
+#: Called after every key with its name.
+Watch = Callable[[Deck, str], Awaitable[None]]
 
 
-async def nobody(_: Deck) -> None:
+async def nobody(_: Deck, __: str) -> None:
     """Nobody watches."""
 
 
@@ -61,9 +61,8 @@ async def do_step(deck: Deck, step: Step, watch: Watch = nobody) -> None:
         await deck.press(key)
         if key in ("y", "Y"):
             await look_until(deck, lambda: deck.line[:1] in ("✓", "✗", "!", "◔"))
-        await watch(deck)
+        await watch(deck, key)
     await look_until(deck, lambda: said(deck) != before)
-    await watch(deck)
 
 
 async def next_lesson(deck: Deck, tour: Tour) -> None:

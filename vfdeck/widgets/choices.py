@@ -55,10 +55,17 @@ class Choice(RadioSet, inherit_bindings=False):
         Binding("space", "pick(0)", "Pick", show=False),
     ]
 
+    def on_mount(self) -> None:
+        """Once Textual has begun at the first option, go to the one that is picked."""
+        self.call_next(self._begin_at_picked)
+
+    def _begin_at_picked(self) -> None:
+        if self.pressed_index >= 0:
+            self._selected = self.pressed_index
+
     def action_pick(self, by: int) -> None:
         """Go to the next or the previous option, and pick it."""
-        if self.pressed_index >= 0:  # Textual begins at the first, whichever is picked
-            self._selected = self.pressed_index
+        self._begin_at_picked()
         if by:
             (self.action_next_button if by > 0 else self.action_previous_button)()
         if self._selected is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rich.cells import cell_len
 from rich.text import Text
@@ -116,6 +116,16 @@ class TourStrip(Vertical):
         """What it says."""
         return self._told
 
+    def on_resize(self) -> None:
+        """Keys without words, where these would leave no room for the title."""
+        if self._told is not None:
+            self._show_keys(self._told.keys)
+
+    def _show_keys(self, keys: tuple[Key, ...]) -> None:
+        shown = tuple(replace(key, label="") for key in keys) if self.app.size.width < NARROW else keys
+        self._keys.show(shown)
+        self._keys.styles.width = sum(cell_len(key.key) + cell_len(key.label) + 3 for key in shown)
+
     def show(self, told: Told | None) -> None:
         """Say this; None: there is no tour any more."""
         if told == self._told:
@@ -123,8 +133,7 @@ class TourStrip(Vertical):
         self._told = self._head.told = self._body.told = told
         self.display = told is not None
         if told is not None:
-            self._keys.show(told.keys)
-            self._keys.styles.width = sum(cell_len(key.key) + cell_len(key.label) + 3 for key in told.keys)
+            self._show_keys(told.keys)
         self._head.refresh()
         self._body.refresh(layout=True)
 
