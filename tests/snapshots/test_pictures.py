@@ -175,3 +175,29 @@ def test_picture(snap_compare: SnapCompare, picture: Picture, monkeypatch: pytes
         await picture.way(deck, host)
 
     assert snap_compare(app, terminal_size=picture.size, run_before=come)
+
+
+#: So many hosts of the fleet are in its pictures: every so-manieth, and those that are odd.
+EVERY, ODD = 40, ("r04-n17", "r06-n28", "r09-n05", "r21-n38", "r22-n09", "r24-n40")
+
+FLEET = [
+    Picture("fleet", (120, 40), keys()),
+    Picture("fleet", (80, 24), keys()),
+    Picture("fleet-odd-first", (120, 40), keys("s", "s", "s", "home", "down", "right", "down")),
+    Picture("fleet-odd-first", (80, 24), keys("s", "s", "s", "home")),
+]
+
+
+@pytest.mark.parametrize("picture", FLEET, ids=lambda picture: picture.id)
+def test_picture_of_a_fleet(snap_compare: SnapCompare, picture: Picture) -> None:
+    hosts = [host for n, host in enumerate(scenario.load_all("fleet", seed=1)) if n % EVERY == 0 or host.name in ODD]
+    for host in hosts:
+        host.advance(60)
+    app = DashboardApp(hosts, theme=picture.theme, follow=False)
+
+    async def come(pilot: Pilot[Any]) -> None:
+        deck = Deck(app, pilot)
+        await deck.until(lambda: len(deck.main.fleet.snapshots) == len(hosts))
+        await picture.way(deck, scenario.load("card"))
+
+    assert snap_compare(app, terminal_size=picture.size, run_before=come)
