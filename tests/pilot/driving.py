@@ -10,6 +10,7 @@ from textual import events
 from textual.pilot import Pilot
 
 from tests.fake_host import FakeHost
+from vfdeck.app.dashboard import themes
 from vfdeck.app.dashboard.app import DashboardApp
 from vfdeck.app.dashboard.dialogs.base import Page
 from vfdeck.app.dashboard.dialogs.numvfs import NumvfsDialog
@@ -99,9 +100,11 @@ class Deck:
 
 
 @asynccontextmanager
-async def running(*hosts: Host, size: tuple[int, int] = (100, 30), follow: bool = False) -> AsyncIterator[Deck]:
+async def running(
+    *hosts: Host, size: tuple[int, int] = (100, 30), follow: bool = False, theme: str = themes.USUAL
+) -> AsyncIterator[Deck]:
     """A dashboard over `hosts` that has taken its first snapshots."""
-    app = DashboardApp(hosts or (FakeHost(),), follow=follow, interval=30.0)
+    app = DashboardApp(hosts or (FakeHost(),), follow=follow, interval=30.0, theme=theme)
     async with app.run_test(size=size, notifications=True) as pilot:
         deck = Deck(app, pilot)
         await deck.until(lambda: len(deck.main.fleet.snapshots) == len(app.hosts))

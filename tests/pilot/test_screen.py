@@ -24,7 +24,6 @@ from tests.widgets.hostile import TEXTS, fleet, outcome
 from vfdeck.app.commands.dashboard import show
 from vfdeck.app.dashboard.actions import ACTIONS, BY_ID
 from vfdeck.app.dashboard.app import DashboardApp, run
-from vfdeck.app.dashboard.themes import choose_theme
 from vfdeck.backend.changes import Change
 from vfdeck.backend.model import Job, JobState, Snapshot
 from vfdeck.widgets.rows import RowId
@@ -262,29 +261,6 @@ def test_a_host_is_closed_once(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_without_a_terminal_it_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     assert run([FakeHost()]) == 64
     assert "needs a terminal" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("environment", "theme"),
-    [
-        ({"TERM": "linux"}, "ansi-dark"),
-        ({"TERM": "xterm"}, "ansi-dark"),
-        ({}, "ansi-dark"),
-        ({"TERM": "xterm-256color"}, "vfdeck"),
-        ({"TERM": "xterm", "COLORTERM": "truecolor"}, "vfdeck"),
-        ({"TERM": "linux", "NO_COLOR": "1"}, "vfdeck"),
-    ],
-)
-def test_the_theme_suits_the_terminal(environment: dict[str, str], theme: str) -> None:
-    assert choose_theme(environment) == theme
-
-
-async def test_the_other_theme_paints_as_well() -> None:
-    app = DashboardApp([FakeHost()], theme="ansi-dark", follow=False)
-    async with app.run_test(size=(80, 24)) as pilot:
-        await pilot.pause()
-        assert app.theme == "ansi-dark"
-        assert app.native_ansi_color
 
 
 def test_actions_have_one_key_each() -> None:

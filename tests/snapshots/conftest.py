@@ -32,5 +32,6 @@ class PictureExtension(pytest_textual_snapshot.SVGImageExtension):  # type: igno
 def snapshot(snapshot: SnapshotAssertion, monkeypatch: pytest.MonkeyPatch) -> SnapshotAssertion:
     """Let the plugin keep its pictures our way, and let no setting of the terminal change them."""
     monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.setattr(pytest_textual_snapshot, "SVGImageExtension", PictureExtension)
     return snapshot

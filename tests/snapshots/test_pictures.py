@@ -15,8 +15,8 @@ from textual.pilot import Pilot
 from textual.widgets import Input
 
 from tests.pilot.driving import Deck
+from vfdeck.app.dashboard import themes
 from vfdeck.app.dashboard.app import DashboardApp
-from vfdeck.app.dashboard.themes import DARK
 from vfdeck.backend.sim import scenario
 from vfdeck.backend.sim.scenario import SimulatedHost
 
@@ -47,7 +47,7 @@ class Picture:
     way: Way
     scenario: str = "default"
     second: float = 20.0
-    theme: str = DARK.name
+    theme: str = themes.USUAL
     no_color: bool = False
 
     @property
@@ -125,6 +125,17 @@ async def palette(deck: Deck, _: SimulatedHost) -> None:
     await deck.pilot.pause()
 
 
+def themed(name: str) -> list[Picture]:
+    """The pictures that there are of every theme."""
+    removal = keys("v", "0", "enter", dialog="ConfirmDialog")
+    return [
+        Picture(f"{name}-demo", (80, 24), keys(), theme=name),
+        Picture(f"{name}-demo", (120, 40), keys(), theme=name),
+        Picture(f"{name}-refused", (80, 24), refused, theme=name),
+        Picture(f"{name}-removal", (80, 24), removal, theme=name),
+    ]
+
+
 PICTURES = [
     Picture("demo", (80, 24), keys()),
     Picture("demo", (120, 40), keys()),
@@ -151,10 +162,12 @@ PICTURES = [
     Picture("palette", (80, 24), palette),
     Picture("empty", (80, 24), keys(), scenario="none"),
     Picture("too-small", (36, 8), keys()),
-    Picture("16-colours", (80, 24), keys(), theme="ansi-dark"),
-    Picture("16-colours-token", (80, 24), token_wrong, theme="ansi-dark"),
-    Picture("16-colours-refused", (80, 24), refused, theme="ansi-dark"),
-    Picture("16-colours-removal", (80, 24), keys("v", "0", "enter", dialog="ConfirmDialog"), theme="ansi-dark"),
+    Picture("16-colours", (80, 24), keys(), theme=themes.TERMINALS),
+    Picture("16-colours-token", (80, 24), token_wrong, theme=themes.TERMINALS),
+    Picture("16-colours-refused", (80, 24), refused, theme=themes.TERMINALS),
+    Picture("16-colours-removal", (80, 24), keys("v", "0", "enter", dialog="ConfirmDialog"), theme=themes.TERMINALS),
+    *(picture for name in themes.palettes() if name != themes.USUAL for picture in themed(name)),
+    Picture("theme", (80, 24), keys("ctrl+t", dialog="ThemeDialog")),
     Picture("no-colour", (80, 24), keys(), no_color=True),
     Picture("no-colour-removal", (80, 24), keys("v", "0", "enter", dialog="ConfirmDialog"), no_color=True),
 ]

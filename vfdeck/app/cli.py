@@ -56,6 +56,7 @@ def parser() -> argparse.ArgumentParser:
     )
     root.add_argument("--version", action="version", version=f"vfdeck {__version__}")
     root.add_argument("--root", metavar="DIR", default="/", help="read sys, proc and dev below DIR instead of /")
+    _add_theme(root)
     root.set_defaults(command="dashboard")
     commands = root.add_subparsers(title="commands", metavar="COMMAND", parser_class=_Parser)
 
@@ -79,6 +80,7 @@ def parser() -> argparse.ArgumentParser:
         help="seven short lessons on VF tokens, from this one on (1)",
     )
     demo.add_argument("--seed", metavar="N", type=int, default=0, help="what chance is drawn from (0)")
+    _add_theme(demo, default=argparse.SUPPRESS)
     demo.set_defaults(command="demo")
 
     tree = commands.add_parser("tree", allow_abbrev=False, help="print everything known, as text or JSON")
@@ -184,6 +186,13 @@ def parser() -> argparse.ArgumentParser:
     record.add_argument("--seed", metavar="N", type=int, default=None, help="with --demo: what chance is drawn from (0)")
     record.set_defaults(command="record")
     return root
+
+
+def _add_theme(command: argparse.ArgumentParser, **more: Any) -> None:
+    """The option that the dashboard and the demo have; what a theme is called is checked when one of them is run."""
+    command.add_argument(
+        "--theme", metavar="NAME", help="the colours: dark, light, high-contrast, colour-blind or 16-colours", **more
+    )
 
 
 def main(typed: Sequence[str] | None = None) -> int:

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 from vfdeck.app import failure
 from vfdeck.app.commands import hosts, output
 from vfdeck.app.failure import Failure
+from vfdeck.app.nearest import meant_perhaps
 from vfdeck.backend.host import Host
+from vfdeck.backend.text import printable
 
 if TYPE_CHECKING:
     from vfdeck.app.dashboard.lesson import Lesson
@@ -20,15 +22,16 @@ if TYPE_CHECKING:
 def run(options: argparse.Namespace) -> int:
     """Show the host, or the tree below --root, until the person has had enough."""
     demand_terminal("vfdeck tree")
-    return show([hosts.local(options.root)])
+    theme = wanted_theme(options)
+    return show([hosts.local(options.root)], theme=theme)
 
 
-def show(shown: Sequence[Host], lesson: Lesson | None = None) -> int:
+def show(shown: Sequence[Host], lesson: Lesson | None = None, *, theme: str = "") -> int:
     """Run the dashboard on hosts, which are closed afterwards, with a story to begin with if there is one."""
     from vfdeck.app.dashboard import run as run_dashboard
 
     try:
-        return run_dashboard(shown, lesson)
+        return run_dashboard(shown, lesson, theme=theme)
     finally:
         left = [job for host in shown for job in host.jobs()]
         for host in shown:
@@ -36,18 +39,29 @@ def show(shown: Sequence[Host], lesson: Lesson | None = None) -> int:
         output.tell_of_waiting(left)
 
 
-def show_tour(number: int, seed: int) -> int:
+def show_tour(number: int, seed: int, theme: str) -> int:
     """Run the tour from a lesson on, with hosts of its own."""
     from vfdeck.app.dashboard import run as run_dashboard
     from vfdeck.app.dashboard.touring import Tour
 
     tour = Tour(number, seed, realtime=True)
     try:
-        return run_dashboard((), tour=tour)
+        return run_dashboard((), tour=tour, theme=theme)
     finally:
         left = tour.host.jobs()
         tour.close()
         output.tell_of_waiting(left)
+
+
+def wanted_theme(options: argparse.Namespace) -> str:
+    """The theme that was asked for, "" for none. Raises Failure where there is no such theme."""
+    from vfdeck.app.dashboard import themes
+
+    wanted: str = options.theme or ""
+    if wanted and wanted not in themes.names():
+        meant = meant_perhaps(wanted, themes.names())
+        raise Failure(failure.USAGE, f"--theme {printable(wanted)}: no such theme; expected {', '.join(themes.names())}{meant}")
+    return wanted
 
 
 def demand_terminal(instead: str) -> None:

@@ -15,11 +15,12 @@ def run(options: argparse.Namespace) -> int:
     if options.fault == "list":
         return _list_faults()
     if options.fault is not None:
-        return _show_fault(options.fault, options.seed)
+        return _show_fault(options.fault, options.seed, dashboard.wanted_theme(options))
+    theme = dashboard.wanted_theme(options)
     if options.tour is not None:
-        return _give_tour(options.tour, options.seed)
+        return _give_tour(options.tour, options.seed, theme)
     dashboard.demand_terminal("vfdeck tree --demo")
-    return dashboard.show(hosts.simulated_fleet(options.scenario, options.seed))
+    return dashboard.show(hosts.simulated_fleet(options.scenario, options.seed), theme=theme)
 
 
 def _list_faults() -> int:
@@ -31,7 +32,7 @@ def _list_faults() -> int:
     return 0
 
 
-def _show_fault(name: str, seed: int) -> int:
+def _show_fault(name: str, seed: int, theme: str) -> int:
     """The host on which a fault waits, with its story told first. Raises Failure where there is no such fault."""
     from vfdeck.backend.sim import faults
     from vfdeck.backend.sim.scenario import FAULT
@@ -44,10 +45,10 @@ def _show_fault(name: str, seed: int) -> int:
     host = hosts.simulated(FAULT + fault.name, seed, realtime=True)
     from vfdeck.app.dashboard.lesson import Lesson
 
-    return dashboard.show([host], Lesson.of(fault))
+    return dashboard.show([host], Lesson.of(fault), theme=theme)
 
 
-def _give_tour(number: int, seed: int) -> int:
+def _give_tour(number: int, seed: int, theme: str) -> int:
     """The tour, from a lesson on. Raises Failure where there is no such lesson."""
     from vfdeck.app.tour import lessons
 
@@ -55,4 +56,4 @@ def _give_tour(number: int, seed: int) -> int:
     if not 1 <= number <= total:
         raise Failure(failure.USAGE, f"--tour {number}: there is no such lesson; expected 1 to {total}")
     dashboard.demand_terminal("vfdeck tree --demo")
-    return dashboard.show_tour(number, seed)
+    return dashboard.show_tour(number, seed, theme)

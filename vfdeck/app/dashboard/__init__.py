@@ -15,11 +15,14 @@ if TYPE_CHECKING:
 __all__ = ["DashboardApp", "run"]
 
 
-def run(hosts: Sequence[Host], lesson: Lesson | None = None, tour: Tour | None = None) -> int:
-    """Run the dashboard on hosts, with a story to begin with if there is one, or a tour; the answer is the exit status."""
+def run(hosts: Sequence[Host], lesson: Lesson | None = None, tour: Tour | None = None, *, theme: str = "") -> int:
+    """Run the dashboard on hosts, with a story to begin with if there is one, or a tour; the answer is the exit status.
+
+    The theme is the one that is wanted ("": the usual one), where the terminal can show it.
+    """
     from vfdeck.app.dashboard.app import run as run_app
 
-    return run_app(hosts, lesson, tour)
+    return run_app(hosts, lesson, tour, theme=theme)
 
 
 def __getattr__(name: str) -> Any:

@@ -378,6 +378,15 @@ ACTIONS: tuple[Action, ...] = (
         in_bar=False,
         on_tour=True,
     ),
+    Action(
+        "theme",
+        "ctrl+t",
+        "Theme",
+        "Choose the colours",
+        "Dark, light, high contrast, colour-blind safe, or the terminal's own; each is shown as you move.",
+        command="theme",
+        in_bar=False,
+    ),
     Action("help", "question_mark,f1", "Help", "Keys and letters", "This page.", command="help", key_name="?"),
     Action(
         "palette",

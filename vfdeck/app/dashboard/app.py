@@ -16,11 +16,11 @@ from textual.binding import Binding, BindingType
 from textual.screen import Screen
 from textual.theme import Theme
 
+from vfdeck.app.dashboard import themes
 from vfdeck.app.dashboard.dialogs.leave import LeaveDialog
 from vfdeck.app.dashboard.lesson import Lesson
 from vfdeck.app.dashboard.palette import ActionProvider
 from vfdeck.app.dashboard.screen import Dashboard
-from vfdeck.app.dashboard.themes import DARK, choose_theme
 from vfdeck.app.dashboard.touring import Tour
 from vfdeck.backend.host import Host
 from vfdeck.widgets.tour_strip import Told
@@ -53,35 +53,46 @@ class DashboardApp(App[None], inherit_bindings=False):
         self,
         hosts: Sequence[Host],
         *,
-        theme: str = DARK.name,
+        theme: str = themes.USUAL,
         interval: float = 2.0,
         follow: bool = True,
         lesson: Lesson | None = None,
         tour: Tour | None = None,
+        note: str = "",
     ) -> None:
         _keep_no_log()
-        self.set_reactive(App.theme, theme)
+        self.set_reactive(App.theme, themes.textual_name(theme))
         self._lesson_mode = "the first lesson"
         if tour is not None:  # Textual's own first screen cannot be left; that of a mode can
             self.DEFAULT_MODE = self._lesson_mode  # type: ignore[misc]
         super().__init__()
+        for name in themes.palettes():
+            self.register_theme(themes.theme(name))
         self.hosts = (tour.host,) if tour is not None else tuple(hosts)
         self._interval = interval
         self._follow = follow
         self._lesson = lesson
         self._tour = tour
+        self._note = note
         if tour is not None:
             self.add_mode(self._lesson_mode, self.get_default_screen)
         self.told: Told | None = None  # by the tour
         self.features -= {"devtools"}  # the console gets every message in clear, keys of a token among them
 
     def get_theme(self, theme_name: str) -> Theme | None:
-        """Our theme is known from the start."""
-        return DARK if theme_name == DARK.name else super().get_theme(theme_name)
+        """Our themes are known from the start."""
+        return themes.theme(theme_name) if theme_name in themes.palettes() else super().get_theme(theme_name)
 
     def get_default_screen(self) -> Screen[None]:
         """The dashboard."""
-        return Dashboard(self.hosts, interval=self._interval, follow=self._follow, lesson=self._lesson, tour=self._tour)
+        return Dashboard(
+            self.hosts,
+            interval=self._interval,
+            follow=self._follow,
+            lesson=self._lesson,
+            tour=self._tour,
+            note=self._note,
+        )
 
     def begin_lesson(self, number: int) -> None:
         """Show a lesson of the tour: on a host, and so on a screen, of its own."""
@@ -120,14 +131,17 @@ class DashboardApp(App[None], inherit_bindings=False):
         self._close_messages_no_wait()
 
 
-def run(hosts: Sequence[Host], lesson: Lesson | None = None, tour: Tour | None = None) -> int:
+def run(hosts: Sequence[Host], lesson: Lesson | None = None, tour: Tour | None = None, *, theme: str = "") -> int:
     """Run the dashboard on hosts until the operator quits, with a story to begin with if there is one; or a tour on its own hosts.
 
-    The answer is the exit status. Who made the hosts closes them.
+    The theme is the one that is wanted, where the terminal can show it; else a line says why not. The answer is the exit status.
+    Who made the hosts closes them.
     """
     if not sys.stdin.isatty() or not sys.stdout.isatty():
         print("vfdeck: the dashboard needs a terminal on standard input and output (try vfdeck tree)", file=sys.stderr)
         return EX_USAGE
-    app = DashboardApp(hosts, theme=choose_theme(os.environ), lesson=lesson, tour=tour)
+    wanted = theme or themes.USUAL
+    note = themes.why_not(wanted, os.environ) if theme else ""
+    app = DashboardApp(hosts, theme=themes.choose(wanted, os.environ), lesson=lesson, tour=tour, note=note)
     app.run()
     return app.return_code or 0

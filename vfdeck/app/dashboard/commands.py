@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from vfdeck.app.dashboard import themes
 from vfdeck.app.dashboard.desk import Desk
 from vfdeck.app.dashboard.dialogs.base import Page
 from vfdeck.app.dashboard.dialogs.leave import LeaveDialog
+from vfdeck.app.dashboard.dialogs.theme import ThemeDialog
 from vfdeck.app.dashboard.finding import Finder
 from vfdeck.app.dashboard.pages import help_sections, life_sections, problem_sections
 from vfdeck.app.dashboard.practising import Practising
@@ -15,6 +17,7 @@ from vfdeck.app.dashboard.state import Fleet
 from vfdeck.app.dashboard.taking_back import TakingBack
 from vfdeck.app.dashboard.touring import Touring
 from vfdeck.widgets.facts import FactsPanel
+from vfdeck.widgets.state import Tone
 
 
 class Commands:
@@ -120,6 +123,16 @@ class Commands:
         told = [*self._touring.sections(), *self._practising.sections(), *life_sections(self._hosts)]
         sections = [*told, *help_sections(self._touring.is_on)]
         self._screen.app.push_screen(Page("Keys and letters", sections, label_width=10))
+
+    def theme(self) -> None:
+        """Choose the colours, and see each while choosing."""
+        app = self._screen.app
+        app.push_screen(ThemeDialog(themes.own_name(app.theme)), self._keep_theme)
+
+    def _keep_theme(self, name: str | None) -> None:
+        """Say how to have it the next time, too."""
+        if name is not None:
+            self._line.hint(f"theme {name} from now on; vfdeck --theme {name} begins with it", Tone.DIM)
 
     def palette(self) -> None:
         """Find an action by name."""

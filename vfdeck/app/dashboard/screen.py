@@ -79,12 +79,14 @@ class Dashboard(Screen[None]):
         follow: bool = True,
         lesson: Lesson | None = None,
         tour: Tour | None = None,
+        note: str = "",
     ) -> None:
         super().__init__()
         self._hosts = {host.name: host for host in hosts}
         self._feed = Feed(hosts, self.post_message, interval)
         self._collecting = Collecting()
         self._follow = follow
+        self._note = note
         self._tokens = SessionTokens()
         self._fresh: dict[str, SnapshotReady] = {}
         self._was_moved = False  # the cursor, by a fresh look and not by the operator
@@ -139,6 +141,8 @@ class Dashboard(Screen[None]):
     def on_mount(self) -> None:
         """Begin to look."""
         self._show_fleet(self.fleet)
+        if self._note:
+            self._line.hint(self._note, Tone.WARN)
         if len(self._hosts) > FEW:  # first of all there should be a screen
             self.call_after_refresh(self._feed.start, self._follow)
         else:
