@@ -109,6 +109,15 @@ async def test_skip_back_again_and_leave() -> None:
         assert "vfdeck demo --tour begins one" in deck.line
 
 
+async def test_a_page_that_is_open_says_what_is_new() -> None:
+    async with touring(6) as (deck, tour):
+        await do_step(deck, tour.lesson.steps[0])
+        await deck.press("e")
+        assert "Tour 6 of 7  Esc closes this page; then ! shuts web-1 down" in deck.text
+        tour.host.act({"do": "exit", "program": 4242})
+        await look_until(deck, lambda: "Tour 6 of 7  Done." in deck.text)
+
+
 async def test_nobody_else_acts_before_it_is_time() -> None:
     async with touring(6) as (deck, _):
         await deck.press("exclamation_mark")

@@ -17,6 +17,7 @@ from textual.screen import Screen
 from textual.theme import Theme
 
 from vfdeck.app.dashboard import themes
+from vfdeck.app.dashboard.dialogs.base import Dialog
 from vfdeck.app.dashboard.dialogs.leave import LeaveDialog
 from vfdeck.app.dashboard.lesson import Lesson
 from vfdeck.app.dashboard.palette import ActionProvider
@@ -102,6 +103,12 @@ class DashboardApp(App[None], inherit_bindings=False):
         self.add_mode(self._lesson_mode, self.get_default_screen)
         self.switch_mode(self._lesson_mode)
         self.remove_mode(over)
+
+    def tell(self, told: Told | None) -> None:
+        """See `Guided.tell`."""
+        self.told = told
+        if isinstance(self.screen, Dialog):
+            self.screen.coach(told)
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """None of Textual's own: a screenshot, for one, could hold a token."""

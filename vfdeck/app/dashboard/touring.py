@@ -53,9 +53,10 @@ class Tour:
 
 
 class Guided(Protocol):
-    """The program that shows one lesson after the other; dialogs say what is `told`."""
+    """The program that shows one lesson after the other."""
 
-    told: Told | None
+    def tell(self, told: Told | None) -> None:
+        """What dialogs say from now on, and one that is open."""
 
     def begin_lesson(self, number: int) -> None:
         """Show a lesson from its beginning."""
@@ -121,7 +122,7 @@ class Touring:
         """Say how it stands."""
         told = self._told()
         self._strip.show(told)
-        self._app.told = told
+        self._app.tell(told)
 
     def _told(self) -> Told | None:
         tour, progress = self._tour, self._progress
@@ -137,11 +138,13 @@ class Touring:
             text, short = _pieces(progress.lesson.done), _pieces("Done. {help} tells what was seen; {tour_next} goes on.")
             over = _pieces("Done. When you have read this, Esc, then {tour_next} goes on.")
             return Told(*about, text, _pieces(self._onward(tour)), short, over, keys, Tone.GOOD)
-        press = _pieces(progress.step.press)
+        press = over = _pieces(progress.step.press)
+        if progress.step.act is not None:  # whose key does nothing while a page is read
+            over = (("Esc", True), (" closes this page; then ", False), *press)
         if progress.hint:
             hint = _pieces(progress.hint)
             return Told(*about, hint, press, hint, hint, keys, Tone.WARN)
-        return Told(*about, _pieces(progress.step.text), press, press, press, keys)
+        return Told(*about, _pieces(progress.step.text), press, press, over, keys)
 
     def _onward(self, tour: Tour) -> str:
         """What comes next."""

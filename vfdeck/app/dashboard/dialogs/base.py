@@ -110,7 +110,11 @@ class Dialog(ModalScreen[Result | None], Generic[Result]):
         """From now on there is something that keys can act on. Textual calls this beside the subclass's own."""
         self._ready = True
         told = getattr(self.app, "told", None)
-        self._coach.show(told if isinstance(told, Told) else None)
+        self.coach(told if isinstance(told, Told) else None)
+
+    def coach(self, told: Told | None) -> None:
+        """Say what a tour wants to be pressed; None: there is no tour."""
+        self._coach.show(told)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """No key acts on a dialog that is not on the screen yet, or has been answered."""

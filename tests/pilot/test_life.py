@@ -1,0 +1,20 @@
+"""A demo that lives says so in the help, each story once with its hosts."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.pilot.driving import running
+from vfdeck.backend.sim import scenario
+
+
+@pytest.mark.parametrize("lives", [True, False])
+async def test_the_help_tells_what_goes_on_by_itself(lives: bool) -> None:
+    hosts = [scenario.load(f"datacentre/{name}", lives=lives) for name in ("net-01", "net-02", "acc-01")]
+    async with running(*hosts) as deck:
+        await deck.press("question_mark")
+        assert ("This demo lives" in deck.page) is lives
+        assert ("net-01, net-02: edge-3 is started" in deck.page) is lives
+        assert ("acc-01: a token is set" in deck.page) is lives
+    for host in hosts:
+        host.close()
