@@ -15,20 +15,27 @@ STATUS = {Severity.OK: 0, Severity.NOTE: 0, Severity.WARNING: 1, Severity.ERROR:
 
 def run(options: argparse.Namespace) -> int:
     """Print every finding, worst first; the status is 0 without any above a note, 1 with warnings, 2 with errors, on any host."""
-    found: list[tuple[Snapshot, Report]] = []
-    for host in hosts.looked_at(options):
-        try:
-            snapshot = host.snapshot()
-            found.append((snapshot, host.check(WholeHost(), snapshot)))
-        finally:
-            host.close()
     from vfdeck.backend.checks import render
 
+    looked, status = hosts.looked_at(options), 0
+
+    def found() -> Iterator[tuple[Snapshot, Report]]:
+        """One host after the other; each is told of before the next is looked at."""
+        nonlocal status
+        for host in looked:
+            try:
+                snapshot = host.snapshot()
+                report = host.check(WholeHost(), snapshot)
+            finally:
+                host.close()
+            status = max(status, STATUS[report.severity])
+            yield snapshot, report
+
     if options.json:
-        output.write_each([render.to_json(report, snapshot) for snapshot, report in found], len(found) > 1)
+        output.write_each((render.to_json(report, snapshot) for snapshot, report in found()), len(looked) > 1)
     else:
-        output.write_blocks(_lines(snapshot, report) for snapshot, report in found)
-    return max(STATUS[report.severity] for _, report in found)
+        output.write_blocks(_lines(snapshot, report) for snapshot, report in found())
+    return status
 
 
 def _lines(snapshot: Snapshot, report: Report) -> Iterator[str]:

@@ -32,22 +32,29 @@ def run(options: argparse.Namespace) -> int:
     asked = None if options.bdf is None else hosts.address(options.bdf)
     if options.watch:
         return _watching_of(options, asked)
-    found: list[_Found] = []
-    for host in hosts.looked_at(options, one=asked is not None):
-        try:
-            snapshot = host.snapshot()
-        finally:
-            host.close()
-        about = _about(snapshot, asked)
-        found.append(_Found(snapshot, about, [holder for holder in snapshot.holders if holder.bdf in about]))
-    several = len(found) > 1
+    looked = hosts.looked_at(options, one=asked is not None)
+    several, held, unseen = len(looked) > 1, False, False
+
+    def found() -> Iterator[_Found]:
+        """One host after the other; each is told of before the next is looked at."""
+        nonlocal held, unseen
+        for host in looked:
+            try:
+                snapshot = host.snapshot()
+            finally:
+                host.close()
+            about = _about(snapshot, asked)
+            one = _Found(snapshot, about, [holder for holder in snapshot.holders if holder.bdf in about])
+            held, unseen = held or bool(one.holders), unseen or snapshot.unseen > 0
+            yield one
+
     if options.json:
-        output.write_each([json.dumps(_report(asked, *one), indent=1) + "\n" for one in found], several)
+        output.write_each((json.dumps(_report(asked, *one), indent=1) + "\n" for one in found()), several)
     else:
-        output.write_blocks((*([f"{one.snapshot.host.name}:"] if several else []), *_lines(*one)) for one in found)
-    if any(one.holders for one in found):
+        output.write_blocks((*([f"{one.snapshot.host.name}:"] if several else []), *_lines(*one)) for one in found())
+    if held:
         return FOUND
-    return NOT_KNOWN if any(one.snapshot.unseen for one in found) else NOBODY
+    return NOT_KNOWN if unseen else NOBODY
 
 
 class _Found(NamedTuple):

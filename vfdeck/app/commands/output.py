@@ -6,7 +6,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from vfdeck.app import failure
 from vfdeck.app.failure import Failure
@@ -43,13 +43,19 @@ def write_lines(lines: Iterable[str]) -> None:
     sys.stdout.write("".join(f"{line}\n" for line in lines))
 
 
-def write_each(parts: Sequence[str], several: bool) -> None:
-    """Print what was said of each host, as JSON: one host's object as it is, those of several hosts in an array."""
-    write("[\n" + ",\n".join(part.rstrip() for part in parts) + "\n]\n" if several else "".join(parts))
+def write_each(parts: Iterable[str], several: bool) -> None:
+    """Print what was said of each host, as it comes, as JSON: one host's object as it is, those of several hosts in an array."""
+    if not several:
+        write("".join(parts))
+        return
+    write("[")
+    for number, part in enumerate(parts):
+        write(f"{',' if number else ''}\n{part.rstrip()}")
+    write("\n]\n")
 
 
 def write_blocks(blocks: Iterable[Iterable[str]]) -> None:
-    """Print what was said of each host as lines, with an empty line between two hosts."""
+    """Print what was said of each host as lines, as it comes, with an empty line between two hosts."""
     for number, block in enumerate(blocks):
         write_lines(("", *block) if number else block)
 

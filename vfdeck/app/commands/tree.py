@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import gc
 import sys
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from vfdeck.app import failure
@@ -13,6 +14,7 @@ from vfdeck.app.failure import Failure
 from vfdeck.backend.text import printable
 
 if TYPE_CHECKING:
+    from vfdeck.backend.host import Host
     from vfdeck.backend.model import Snapshot
     from vfdeck.backend.report import Keep
     from vfdeck.widgets.filtering import Query
@@ -20,29 +22,37 @@ if TYPE_CHECKING:
 
 def run(options: argparse.Namespace) -> int:
     """Look once and print; of several hosts those on which something matches. Problems are printed, so they do not make it fail."""
-    gc.disable()  # nothing made here is thrown away before the process ends
     query = _query(options.filter) if options.filter is not None else None
     looked = hosts.looked_at(options)
-    snapshots = []
-    for host in looked:
-        try:
-            snapshots.append(host.snapshot())
-        finally:
-            host.close()
     output.demand()
     from vfdeck.backend import report
 
-    several = len(snapshots) > 1
-    found = [(snapshot, _keep(query, snapshot) if query is not None else None) for snapshot in snapshots]
-    matching = [one for one in found if _matches(*one)]
-    if not matching:
-        print(f"vfdeck: nothing matches {printable(options.filter)}", file=sys.stderr)
-    shown = matching if several else found
+    several = len(looked) > 1
+    if not several:
+        gc.disable()  # nothing made here is thrown away before the process ends
+    shown = _shown(looked, query, several)
     if options.json:
-        output.write_each([report.to_json(snapshot, keep) for snapshot, keep in shown], several)
+        output.write_each((report.to_json(snapshot, keep) for snapshot, keep in shown), several)
     else:
         output.write_blocks(report.to_text(snapshot, output.width(), every=options.all, keep=keep) for snapshot, keep in shown)
     return 0
+
+
+def _shown(looked: Sequence[Host], query: Query | None, several: bool) -> Iterator[tuple[Snapshot, Keep | None]]:
+    """One host after the other, each told of before the next is looked at; of several, those on which something matches."""
+    none = True
+    for host in looked:
+        try:
+            snapshot = host.snapshot()
+        finally:
+            host.close()
+        keep = _keep(query, snapshot) if query is not None else None
+        matches = _matches(snapshot, keep)
+        none = none and not matches
+        if matches or not several:
+            yield snapshot, keep
+    if none and query is not None:
+        print(f"vfdeck: nothing matches {printable(query.text)}", file=sys.stderr)
 
 
 def _matches(snapshot: Snapshot, keep: Keep | None) -> bool:
