@@ -9,6 +9,8 @@ import jsonschema
 import pytest
 
 from vfdeck.app.cli import main
+from vfdeck.app.failure import SOFTWARE
+from vfdeck.backend.model import Snapshot
 from vfdeck.backend.sim import scenario
 
 FLEET = "datacentre"
@@ -96,3 +98,25 @@ def test_a_filter_leaves_hosts_out_that_have_nothing(capsys: pytest.CaptureFixtu
     assert main(["tree", "--filter", "driver:magic", "--json", "--demo", FLEET]) == 0
     told = capsys.readouterr()
     assert (json.loads(told.out), told.err) == ([], "vfdeck: nothing matches driver:magic\n")
+
+
+class _Stop(Exception):
+    """The test has seen enough."""
+
+
+@pytest.mark.parametrize("command", ["tree", "holders", "doctor"])
+@pytest.mark.parametrize("json_too", [False, True])
+def test_a_host_is_told_before_the_next_is_looked_at(
+    command: str, json_too: bool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = scenario.load_all(FLEET)[:2]
+
+    def stop() -> Snapshot:
+        raise _Stop
+
+    monkeypatch.setattr(second, "snapshot", stop)
+    monkeypatch.setattr(scenario, "load_all", lambda *_, **__: (first, second))
+    assert main([command, *(["--json"] if json_too else []), "--demo", FLEET]) == SOFTWARE
+    told = capsys.readouterr().out
+    assert first.name in told
+    assert second.name not in told

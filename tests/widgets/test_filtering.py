@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests import values
 from tests.fake_host import NIC, NVME, PLAIN, small_fleet
 from tests.widgets.hostile import TEXTS, fleet
-from vfdeck.backend.model import Job, JobState, Snapshot, TokenState
+from vfdeck.backend.model import Job, JobState, Link, Snapshot, TokenState
 from vfdeck.widgets.filtering import KEYS, FilterFault, completed, completions, parse
 from vfdeck.widgets.state import Index
 
@@ -90,6 +90,17 @@ def test_what_is_no_filter_is_said_in_one_line(text: str, words: str) -> None:
         parse(text)
     assert words in str(fault.value)
     assert "\n" not in str(fault.value)
+
+
+@pytest.mark.parametrize(("text", "expected"), [("degraded", {NVME}), ("full", {NIC}), ("unknown", {PLAIN})])
+def test_links_and_kernels(text: str, expected: set[str]) -> None:
+    full = Link("16.0 GT/s PCIe", 16, "16.0 GT/s PCIe", 16)
+    links = {NIC: full, NVME: dataclasses.replace(full, width=8), PLAIN: None}
+    functions = {bdf: dataclasses.replace(SMALL.functions[bdf], link=link) for bdf, link in links.items()}
+    view = dataclasses.replace(SMALL, functions=functions)
+    assert meant(f"link:{text}", view) == expected
+    assert meant(f"kernel:{view.host.kernel[:3]}", view) == set(links)
+    assert meant("kernel:2.4", view) == set()
 
 
 def test_could_not_check_is_never_no() -> None:

@@ -84,6 +84,11 @@ def _names(function: Function, _: Index) -> Iterable[str]:
     return (function.name, *function.interfaces, *function.disks)
 
 
+def _link(function: Function, _: Index) -> Iterable[str]:
+    """full or degraded; unknown where the function has none of its own, as a VF, or does not tell."""
+    return ("unknown",) if function.link is None else ("degraded",) if function.link.degraded else ("full",)
+
+
 def _address(function: Function, _: Index) -> Iterable[str]:
     return (function.bdf,)
 
@@ -103,6 +108,8 @@ _KEYS = {
     "held": _Key("whether somebody holds it", _held, ("yes", "no", "unknown")),
     "holder": _Key("program, pid or user of who holds it", _holders, part=True),
     "host": _Key("the host it is in", lambda _, i: (i.snapshot.host.name,), part=True),
+    "kernel": _Key("the release of its host's kernel", lambda _, i: (i.snapshot.host.kernel,), part=True),
+    "link": _Key("whether its link runs at full speed", _link, ("full", "degraded", "unknown")),
     "name": _Key("vendor, device, interface or disk", _names, part=True),
     "numa": _Key("its NUMA node; none", _numa, number=True),
     "override": _Key("its driver_override; none", lambda f, _: (f.driver_override or "none",)),
