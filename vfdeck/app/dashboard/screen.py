@@ -170,7 +170,7 @@ class Dashboard(Screen[None]):
     @on(SnapshotReady)
     def _snapshot_ready(self, message: SnapshotReady) -> None:
         if not self._fresh:
-            if len(self._hosts) > FEW:  # they come by the hundred, and each time the whole fleet is summed up
+            if len(self._hosts) > FEW and self.fleet.snapshots:  # they come by the hundred; each time all are summed up
                 self.set_timer(GATHER, self._take_in)
             else:
                 self.call_later(self._take_in)
