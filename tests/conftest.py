@@ -10,6 +10,7 @@ from vfdeck.backend import journal
 # No test, and no program that one starts, writes to the state directory of the person who runs it.
 _state = tempfile.TemporaryDirectory(prefix="vfdeck-state-")
 os.environ["XDG_STATE_HOME"] = _state.name
+os.environ["XDG_CONFIG_HOME"] = f"{_state.name}/config"  # nor reads that person's settings
 
 # A busy machine is no dead file system: who tests that nobody waits for one says so.
 journal.LOOK_PATIENCE = journal.NOTE_PATIENCE = 60.0

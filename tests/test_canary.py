@@ -210,6 +210,7 @@ LINES: list[tuple[tuple[str, ...], int | None]] = [
     (("holders", "--json"), None),
     (("check", "--open", FREE_VF, "--demo"), 2),
     (("doctor", "--demo"), 2),
+    (("settings",), 0),
     (("explain", "D2"), 0),
     (("explain", "--bundle", "bundle", "--about", FREE_VF, "--demo"), 0),
     (("recipe", IDLE_VF, "--token-file", "secret", "--demo"), 0),

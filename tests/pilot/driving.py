@@ -15,6 +15,7 @@ from vfdeck.app.dashboard.app import DashboardApp
 from vfdeck.app.dashboard.dialogs.base import Page
 from vfdeck.app.dashboard.dialogs.numvfs import NumvfsDialog
 from vfdeck.app.dashboard.screen import Dashboard
+from vfdeck.app.settings import USUAL, Reading
 from vfdeck.backend.host import Host
 from vfdeck.widgets.bars import JobLine
 from vfdeck.widgets.fleet_tree import FleetTree
@@ -101,10 +102,10 @@ class Deck:
 
 @asynccontextmanager
 async def running(
-    *hosts: Host, size: tuple[int, int] = (100, 30), follow: bool = False, theme: str = themes.USUAL
+    *hosts: Host, size: tuple[int, int] = (100, 30), follow: bool = False, theme: str = themes.USUAL, reading: Reading = USUAL
 ) -> AsyncIterator[Deck]:
     """A dashboard over `hosts` that has taken its first snapshots."""
-    app = DashboardApp(hosts or (FakeHost(),), follow=follow, interval=30.0, theme=theme)
+    app = DashboardApp(hosts or (FakeHost(),), follow=follow, interval=30.0, theme=theme, reading=reading)
     async with app.run_test(size=size, notifications=True) as pilot:
         deck = Deck(app, pilot)
         await deck.until(lambda: len(deck.main.fleet.snapshots) == len(app.hosts))

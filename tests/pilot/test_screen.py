@@ -250,7 +250,7 @@ async def test_a_host_is_known_by_its_own_name_whatever_its_snapshots_say() -> N
 def test_a_host_is_closed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
     monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
-    monkeypatch.setattr(DashboardApp, "run", lambda self: None)
+    monkeypatch.setattr(DashboardApp, "run", lambda self, **_: None)
     host = FakeHost()
     assert run([host]) == 0
     assert host.closed == 0

@@ -8,14 +8,35 @@ from pathlib import Path
 
 from vfdeck.app.cli import parser
 from vfdeck.app.dashboard.actions import ACTIONS
+from vfdeck.app.keymap import on_the_keyboard
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+HEAD = "| key | what it does |\n|---|---|\n"
+
+
+def table() -> str:
+    """What README has to say of keys: all keys of every action outside the tour."""
+    rows = []
+    for action in ACTIONS:
+        if not action.on_tour:
+            keys = ", ".join(f"`{on_the_keyboard(key)}`" for key in action.keys.split(","))
+            rows.append(f"| {keys} | {action.title} |\n")
+    return HEAD + "".join(rows)
+
+
+def renewed(text: str) -> str:
+    """README with the table of now."""
+    before, _, rest = text.partition(HEAD)
+    after = rest.splitlines(keepends=True)
+    while after and after[0].startswith("|"):
+        after.pop(0)
+    return before + table() + "".join(after)
 
 
 def test_the_keys_are_those_of_the_registry() -> None:
-    rows = re.findall(r"^\| `(\S+)` \| (.+?) \|$", README.partition("## Keys")[2].partition("\n## ")[0], re.MULTILINE)
-    assert rows == [(action.key, action.title) for action in ACTIONS if action.in_bar]
+    assert HEAD in README
+    assert renewed(README) == README, "the keys have changed: `python -m tests.unit.test_readme` renews README.md"
 
 
 def test_every_command_is_told() -> None:
@@ -36,3 +57,7 @@ def test_every_target_that_is_told_exists() -> None:
     assert {
         target for pair in targets for target in pair if target and not re.search(rf"^{target}:", makefile, re.MULTILINE)
     } == set()
+
+
+if __name__ == "__main__":
+    (ROOT / "README.md").write_text(renewed(README), encoding="utf-8")

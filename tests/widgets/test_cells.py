@@ -36,6 +36,15 @@ def test_columns_fill_no_more_than_the_width(width: int, vfs: int, name: str) ->
 def test_columns_by_width() -> None:
     assert [f.column.id for f in fit(38)] == ["tree", "state", "driver"]
     assert [f.column.id for f in fit(78)] == ["tree", "state", "driver", "vfs", "users", "token", "what"]
+    assert [f.column.id for f in fit(78, hidden=frozenset({"users", "holder"}))] == [
+        "tree",
+        "state",
+        "driver",
+        "vfs",
+        "token",
+        "what",
+    ]
+    assert not {"vfs", "what"} & {f.column.id for f in fit(78, hidden=frozenset({"name", "holder", "vfs"}))}
     assert fit(78, 13)[0].width == fit(78)[0].width + 1
     assert {"role", "group", "numa", "name", "holder"} <= {f.column.id for f in fit(140)}
 

@@ -156,6 +156,21 @@ def _function(commands: Any, name: str, address: str, text: str, more: str) -> a
     return parser
 
 
+def add_settings(commands: Any) -> None:
+    """The parser of `vfdeck settings`."""
+    settings = commands.add_parser(
+        "settings",
+        allow_abbrev=False,
+        help="what is set, and where: theme, keys, filter, order, times",
+        description="They stand in $XDG_CONFIG_HOME/vfdeck/settings.toml, usually ~/.config/vfdeck/settings.toml.",
+        epilog="The exit status is 0 where nothing is wrong, 65 where something in the file is, 66 where FILE is not there.",
+    )
+    what = settings.add_mutually_exclusive_group()
+    what.add_argument("--example", action="store_true", help="print a whole file with the usual values, as comments")
+    what.add_argument("--check", metavar="FILE", nargs="?", const="", help="only tell what is wrong, with FILE or the usual one")
+    settings.set_defaults(command="settings")
+
+
 def add_watch(commands: Any) -> None:
     """The parser of `vfdeck watch`."""
     watch = commands.add_parser(

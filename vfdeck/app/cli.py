@@ -110,6 +110,7 @@ def parser() -> argparse.ArgumentParser:
     holders.add_argument("--seed", metavar="N", type=int, default=None, help="with --demo: what chance is drawn from (0)")
     holders.set_defaults(command="holders")
 
+    arguments.add_settings(commands)
     arguments.add_watch(commands)
     arguments.add_function(commands)
     arguments.add_token(commands, _Parser)

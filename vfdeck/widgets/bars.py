@@ -95,9 +95,10 @@ class Banner(Line):
     Banner { background: $panel; padding: 0 1; }
     """
 
-    def __init__(self, *, id: str | None = None) -> None:
+    def __init__(self, *, id: str | None = None, problems_key: str = "p") -> None:
         super().__init__(id=id)
         self._sums = _Sums()
+        self._problems_key = problems_key
 
     def show(self, snapshots: Sequence[Snapshot], simulated: bool, hosts: int = 0) -> None:
         """Show the sums of those hosts that were read so far, of `hosts`; `simulated` puts the DEMO badge there from the start."""
@@ -140,7 +141,7 @@ class Banner(Line):
         words = f"{plural(sums.pfs, 'PF')}  {plural(sums.vfs, 'VF')}  {sums.used} in use"
         pieces: list[tuple[str, str]] = [(words if level < 3 else f"{sums.pfs}/{sums.vfs}/{sums.used}", Tone.PLAIN)]
         if sums.problems:
-            problems = f"  ! {plural(sums.problems, 'problem')} (p)" if level < 3 else f" !{sums.problems}"
+            problems = f"  ! {plural(sums.problems, 'problem')} ({self._problems_key})" if level < 3 else f" !{sums.problems}"
             pieces.append((problems, Tone.BAD))
         elif level < 1:
             pieces.append(("  all readable", Tone.DIM))

@@ -151,14 +151,22 @@ def together(some: Needs, others: Needs) -> dict[str, Need]:
 
 
 # -- what fits --------------------------------------------------------------------------------------------------------------
-def fit(width: int, longest: int = 12, needs: Needs = NOT_MEASURED) -> tuple[Fitted, ...]:
+def hideable() -> tuple[str, ...]:
+    """The columns that can be left out: all but the tree; "what" is gone once both of its parts are."""
+    return tuple(name for name in _SETS[0] if name != TREE)
+
+
+def fit(width: int, longest: int = 12, needs: Needs = NOT_MEASURED, hidden: frozenset[str] = frozenset()) -> tuple[Fitted, ...]:
     """The columns for `width` cells, with one cell between them; what is left over goes to names and holders.
 
-    `longest` is the length of the longest address. Columns that have nothing to say are left out.
+    `longest` is the length of the longest address. Columns that have nothing to say are left out, and those that are
+    `hidden`.
     """
     tree = 5 + (7 if width < SHORT_ADDRESS_BELOW and longest <= 12 else max(12, longest))
+    unseen = hidden | {"what"} if hidden >= {"name", "holder"} else hidden
     for number, names in enumerate(_SETS):
-        columns = [_COLUMNS[name] for name in names if needs.get(name, Need(1)).cells or _COLUMNS[name].least]
+        shown = [name for name in names if name not in unseen]
+        columns = [_COLUMNS[name] for name in shown if needs.get(name, Need(1)).cells or _COLUMNS[name].least]
         widths = [tree if c.id == TREE else _least(c, needs, fair=number < _ESSENTIAL) for c in columns]
         spare = width - sum(widths) - _GAP * (len(columns) - 1)
         if spare >= 0:

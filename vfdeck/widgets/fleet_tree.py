@@ -44,8 +44,8 @@ class FleetTree(TreeView):
         Binding("down,j", "move(1)", "Down", show=False),
         Binding("pageup", "page(-1)", "Page up", show=False),
         Binding("pagedown", "page(1)", "Page down", show=False),
-        Binding("home", "jump(0)", "First", show=False),
-        Binding("end", "jump(-1)", "Last", show=False),
+        Binding("home,g", "jump(0)", "First", show=False),
+        Binding("end,G", "jump(-1)", "Last", show=False),
         Binding("left,h", "fold", "Fold, or go to the parent", show=False),
         Binding("right,l", "unfold", "Unfold, or go to the first below", show=False),
         Binding("enter", "select", "Fold or select", show=False),
@@ -74,8 +74,10 @@ class FleetTree(TreeView):
     class Arranged(Message):
         """Filter or order were applied, which in a large fleet takes a moment."""
 
-    def __init__(self, *, id: str | None = None, flash: float = 0.0, hosts_open: bool = True) -> None:
-        super().__init__(id=id, flash=flash, hosts_open=hosts_open)
+    def __init__(
+        self, *, id: str | None = None, flash: float = 0.0, hosts_open: bool = True, hidden: frozenset[str] = frozenset()
+    ) -> None:
+        super().__init__(id=id, flash=flash, hosts_open=hosts_open, hidden=hidden)
         self._slices = Slices(self)
         self._opened: frozenset[RowId] = frozenset()  # what the search unfolded: hosts, PFs, and a VF of each run
 

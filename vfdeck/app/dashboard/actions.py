@@ -105,7 +105,7 @@ def _can_have_vfs(function: Function, snapshot: Snapshot) -> str:
 
 def _can_open(function: Function, _: Snapshot) -> str:
     """For functions on vfio."""
-    return "" if function.on_vfio else f"{function.bdf} is {_on(function)}; b binds it to vfio-pci, then it opens"
+    return "" if function.on_vfio else f"{function.bdf} is {_on(function)}; bound to vfio-pci it opens"
 
 
 def _can_unbind(function: Function, _: Snapshot) -> str:

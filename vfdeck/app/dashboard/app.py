@@ -17,12 +17,14 @@ from textual.screen import Screen
 from textual.theme import Theme
 
 from vfdeck.app.dashboard import themes
+from vfdeck.app.dashboard.actions import BY_ID
 from vfdeck.app.dashboard.dialogs.base import Dialog
 from vfdeck.app.dashboard.dialogs.leave import LeaveDialog
 from vfdeck.app.dashboard.lesson import Lesson
 from vfdeck.app.dashboard.palette import ActionProvider
 from vfdeck.app.dashboard.screen import Dashboard
 from vfdeck.app.dashboard.touring import Tour
+from vfdeck.app.settings import USUAL, Reading, default_path, read
 from vfdeck.backend.host import Host
 from vfdeck.widgets.tour_strip import Told
 
@@ -60,6 +62,7 @@ class DashboardApp(App[None], inherit_bindings=False):
         lesson: Lesson | None = None,
         tour: Tour | None = None,
         note: str = "",
+        reading: Reading = USUAL,
     ) -> None:
         _keep_no_log()
         self.set_reactive(App.theme, themes.textual_name(theme))
@@ -75,6 +78,8 @@ class DashboardApp(App[None], inherit_bindings=False):
         self._lesson = lesson
         self._tour = tour
         self._note = note
+        self._reading = reading
+        self.set_keymap(reading.settings.keys.textual())
         if tour is not None:
             self.add_mode(self._lesson_mode, self.get_default_screen)
         self.told: Told | None = None  # by the tour
@@ -93,6 +98,7 @@ class DashboardApp(App[None], inherit_bindings=False):
             lesson=self._lesson,
             tour=self._tour,
             note=self._note,
+            reading=self._reading,
         )
 
     def begin_lesson(self, number: int) -> None:
@@ -128,7 +134,7 @@ class DashboardApp(App[None], inherit_bindings=False):
         if selection:
             self.copy_to_clipboard(selection)
         else:
-            self.notify("q or ctrl+q quits", timeout=3, markup=False)
+            self.notify(f"{self._reading.settings.keys.shown(BY_ID['quit'])} or ctrl+q quits", timeout=3, markup=False)
 
     def _fatal_error(self) -> None:
         """Show a crash without the values of local variables, which may hold a token."""
@@ -141,14 +147,22 @@ class DashboardApp(App[None], inherit_bindings=False):
 def run(hosts: Sequence[Host], lesson: Lesson | None = None, tour: Tour | None = None, *, theme: str = "") -> int:
     """Run the dashboard on hosts until the operator quits, with a story to begin with if there is one; or a tour on its own hosts.
 
-    The theme is the one that is wanted, where the terminal can show it; else a line says why not. The answer is the exit status.
-    Who made the hosts closes them.
+    The theme is the one that is wanted, else that of the settings, where the terminal can show it; else a line says why not. The
+    answer is the exit status. Who made the hosts closes them.
     """
     if not sys.stdin.isatty() or not sys.stdout.isatty():
         print("vfdeck: the dashboard needs a terminal on standard input and output (try vfdeck tree)", file=sys.stderr)
         return EX_USAGE
-    wanted = theme or themes.USUAL
-    note = themes.why_not(wanted, os.environ) if theme else ""
-    app = DashboardApp(hosts, theme=themes.choose(wanted, os.environ), lesson=lesson, tour=tour, note=note)
-    app.run()
+    reading = read(default_path(os.environ), os.geteuid())
+    wanted = theme or reading.settings.theme
+    app = DashboardApp(
+        hosts,
+        theme=themes.choose(wanted, os.environ),
+        interval=reading.settings.interval,
+        lesson=lesson,
+        tour=tour,
+        note=themes.why_not(wanted, os.environ) if wanted != themes.USUAL or theme else "",
+        reading=reading,
+    )
+    app.run(mouse=reading.settings.mouse)
     return app.return_code or 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from vfdeck.app.dashboard import themes
 from vfdeck.app.dashboard.desk import Desk
@@ -16,7 +16,9 @@ from vfdeck.app.dashboard.results import Results
 from vfdeck.app.dashboard.state import Fleet
 from vfdeck.app.dashboard.taking_back import TakingBack
 from vfdeck.app.dashboard.touring import Touring
+from vfdeck.app.settings import Fault
 from vfdeck.widgets.facts import FactsPanel
+from vfdeck.widgets.sections import Fact, Section
 from vfdeck.widgets.state import Tone
 
 
@@ -34,7 +36,10 @@ class Commands:
         facts: FactsPanel,
         look: Callable[[], None],
         fleet: Callable[[], Fleet],
+        faults: Sequence[Fault] = (),
     ) -> None:
+        self._keys = desk.keys
+        self._faults = faults
         self._hosts = tuple(desk.hosts.values())
         self._screen, self._tree, self._line = desk.screen, desk.tree, desk.line
         self._finder = finder
@@ -116,12 +121,15 @@ class Commands:
         """What could not be read."""
         fleet = self._fleet()
         sections = problem_sections(fleet.snapshots, dict(fleet.failures))
+        wrong = tuple(Fact("", str(fault), Tone.WARN) for fault in self._faults)
+        if wrong:
+            sections = [Section("Settings: what is wrong is as usual instead", wrong), *sections]
         self._screen.app.push_screen(Page("What could not be read", sections, label_width=2))
 
     def help(self) -> None:
         """Keys and letters; above them the story of a lesson, or of a fault to practise on."""
         told = [*self._touring.sections(), *self._practising.sections(), *life_sections(self._hosts)]
-        sections = [*told, *help_sections(self._touring.is_on)]
+        sections = [*told, *help_sections(self._touring.is_on, self._keys)]
         self._screen.app.push_screen(Page("Keys and letters", sections, label_width=10))
 
     def theme(self) -> None:
@@ -132,7 +140,7 @@ class Commands:
     def _keep_theme(self, name: str | None) -> None:
         """Say how to have it the next time, too."""
         if name is not None:
-            self._line.hint(f"theme {name} from now on; vfdeck --theme {name} begins with it", Tone.DIM)
+            self._line.hint(f'theme {name} from now on; theme = "{name}" in the settings (vfdeck settings) keeps it', Tone.DIM)
 
     def palette(self) -> None:
         """Find an action by name."""

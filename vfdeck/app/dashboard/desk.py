@@ -11,6 +11,7 @@ from textual.screen import ModalScreen, Screen
 from vfdeck.app.dashboard.actions import Action
 from vfdeck.app.dashboard.lookup import Lookup
 from vfdeck.app.dashboard.state import SessionTokens
+from vfdeck.app.keymap import USUAL, Keymap
 from vfdeck.backend.host import Host
 from vfdeck.backend.model import Function, Snapshot
 from vfdeck.widgets.bars import JobLine
@@ -43,6 +44,7 @@ class Desk:
     line: JobLine
     lookup: Lookup
     tokens: SessionTokens
+    keys: Keymap = USUAL
 
     def host_of(self, target: Target) -> Host:
         """Whose function it is."""

@@ -6,6 +6,8 @@ import re
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from vfdeck.app.dashboard.actions import BY_ID
+from vfdeck.app.keymap import USUAL, Keymap
 from vfdeck.backend.model import Snapshot
 from vfdeck.widgets.bars import JobLine, KeyBar, ViewLine
 from vfdeck.widgets.branches import View
@@ -41,7 +43,9 @@ class Finder:
         keys: KeyBar,
         shown: ViewLine,
         snapshots: Callable[[], Sequence[Snapshot]],
+        names: Keymap = USUAL,
     ) -> None:
+        self._names = names
         self._tree, self._bar, self._line, self._keys, self._shown = tree, bar, line, keys, shown
         self._snapshots = snapshots
         self._typing: _Typing | None = None
@@ -53,6 +57,14 @@ class Finder:
     def _search(self) -> Query | None:
         """The search that is shown."""
         return self._tree.search.query if self._tree.search is not None else None
+
+    def begin_with(self, order: str, text: str) -> None:
+        """Begin with an order, by its word, and a filter that was understood before."""
+        self._order = next(one for one in Order if one.word == order)
+        self._filter = parse(text) if text else None
+        if self._filter is not None or self._order is not Order.ADDRESS:
+            self._tree.apply_view(View(self._filter.test if self._filter else None, self._order))
+            self.show()
 
     # -- typing -------------------------------------------------------------------------------------------------------
     def start(self, what: str) -> None:
@@ -178,7 +190,12 @@ class Finder:
         if self._tree.marks:
             pieces.append((f"{len(self._tree.marks)} marked", Tone.OWN))
         if pieces and self._typing is None:
-            keys = [("n N go on", self._search is not None), ("f changes", self._filter is not None), ("Esc ends", True)]
+            on, before, changes = (self._names.shown(BY_ID[action]) for action in ("next", "previous", "filter"))
+            keys = [
+                (f"{on} {before} go on", self._search is not None),
+                (f"{changes} changes", self._filter is not None),
+                ("Esc ends", True),
+            ]
             pieces.append((", ".join(text for text, wanted in keys if wanted), Tone.DIM))
         self._shown.show(pieces)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from vfdeck.app.commands.documents import sections as entry_parts
-from vfdeck.app.dashboard.actions import ACTIONS
+from vfdeck.app.dashboard.actions import ACTIONS, BY_ID
+from vfdeck.app.keymap import USUAL, Keymap
 from vfdeck.backend.catalogue import entry, fill
 from vfdeck.backend.host import Host
 from vfdeck.backend.model import Snapshot
@@ -14,7 +15,7 @@ from vfdeck.widgets.sections import Fact, Section
 from vfdeck.widgets.state import State, Tone, plural
 
 _TREE_KEYS = (
-    ("↑ ↓ j k", "move; PgUp PgDn Home End in greater steps"),
+    ("↑ ↓ j k", "move; PgUp PgDn in greater steps, Home End g G to the first and the last"),
     ("← →", "fold and unfold; ← on a VF folds it with those like it, then goes to its PF"),
     ("Enter", "fold or unfold; on a VF its details in full"),
     ("Space", "fold or unfold"),
@@ -29,10 +30,10 @@ _FILTER_WORDS = (
 )
 
 
-def help_sections(on_tour: bool = False) -> list[Section]:
+def help_sections(on_tour: bool = False, keys: Keymap = USUAL) -> list[Section]:
     """Keys, from the registry, and the letters of states."""
-    changes = tuple(Fact(a.key, f"{a.title}. {a.help}") for a in ACTIONS if a.is_change)
-    others = tuple(Fact(a.key, f"{a.title}. {a.help}") for a in ACTIONS if not a.is_change and a.on_tour <= on_tour)
+    changes = tuple(Fact(keys.shown(a), f"{a.title}. {a.help}") for a in ACTIONS if a.is_change)
+    others = tuple(Fact(keys.shown(a), f"{a.title}. {a.help}") for a in ACTIONS if not a.is_change and a.on_tour <= on_tour)
     states = tuple(Fact(f"{s.letter} {s.word}", s.meaning, s.tone) for s in State)
     return [
         Section("Changes: each is planned and confirmed before it is done", changes),
@@ -95,7 +96,7 @@ def problem_sections(snapshots: Sequence[Snapshot], failures: dict[str, str]) ->
     return sections or [Section("", (Fact("", "Nothing: everything could be read.", Tone.GOOD),))]
 
 
-def empty_sections(snapshots: Sequence[Snapshot]) -> list[Section]:
+def empty_sections(snapshots: Sequence[Snapshot], keys: Keymap = USUAL) -> list[Section]:
     """What is said where there is nothing to show: what was looked for, and how to see vfdeck at work."""
     names = ", ".join(snapshot.host.name for snapshot in snapshots)
     seen = sum(len(snapshot.functions) for snapshot in snapshots)
@@ -114,12 +115,15 @@ def empty_sections(snapshots: Sequence[Snapshot]) -> list[Section]:
             (
                 Fact("1.", "Is SR-IOV on in the firmware setup, and in the card's own settings?"),
                 Fact("2.", "Is this a virtual machine? VFs look like plain functions to a guest."),
-                Fact("3.", "Could a file not be read? p lists the problems."),
+                Fact("3.", f"Could a file not be read? {keys.shown(BY_ID['problems'])} lists the problems."),
             ),
         ),
         Section(
             "To see vfdeck at work",
-            (Fact("", "  vfdeck demo", Tone.GOOD), Fact("", "shows a simulated fleet; q leaves this one.", Tone.DIM)),
+            (
+                Fact("", "  vfdeck demo", Tone.GOOD),
+                Fact("", f"shows a simulated fleet; {keys.shown(BY_ID['quit'])} leaves this one.", Tone.DIM),
+            ),
         ),
     ]
     problems = problem_sections(snapshots, {}) if any(s.problems for s in snapshots) else []

@@ -46,5 +46,5 @@ class ActionProvider(Provider):
         """
         assert isinstance(self.screen, Dashboard)
         reason = self.screen.why_not(action, *self.screen.selected())
-        text = f"not now: {reason}" if reason else f"{action.help}  [{action.key}]"
+        text = f"not now: {reason}" if reason else f"{action.help}  [{self.screen.keys.shown(action)}]"
         return cast(str, Content(text))

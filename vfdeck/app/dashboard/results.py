@@ -201,7 +201,7 @@ class Results:
         if before:
             head = [Section("Before that", (Fact("", text, tone),))] if text else []
             sections, text, tone = [*before, *head, *sections], title, Tone.WARN
-        page = ResultPage(text, sections, tone, offered)
+        page = ResultPage(text, sections, tone, offered, self._desk.keys)
         row_id = RowId(latest.host, target_of(latest.outcome.change)) if isinstance(latest, Result) else None
 
         def closed(_: bool | None) -> None:
@@ -219,7 +219,9 @@ class Results:
         facts, possible = [], []
         for action in named:
             reason = action.why_not(function, snapshot) if function is not None else "the function is gone"
-            facts.append(Fact(action.key, f"{action.title}: not now, {reason}" if reason else action.title, _tone(reason)))
+            facts.append(
+                Fact(self._desk.keys.shown(action), f"{action.title}: not now, {reason}" if reason else action.title, _tone(reason))
+            )
             possible += [] if reason else [action]
         return ([Section("Here", tuple(facts))] if facts else []), possible
 

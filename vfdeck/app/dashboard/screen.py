@@ -37,6 +37,7 @@ from vfdeck.app.dashboard.results import Results
 from vfdeck.app.dashboard.state import Fleet, SessionTokens, named
 from vfdeck.app.dashboard.taking_back import TakingBack
 from vfdeck.app.dashboard.touring import Tour, Touring
+from vfdeck.app.settings import USUAL, Reading
 from vfdeck.backend.changes import SetToken
 from vfdeck.backend.host import Host
 from vfdeck.backend.model import Function, Snapshot
@@ -51,8 +52,6 @@ from vfdeck.widgets.sections import Fact
 from vfdeck.widgets.state import Tone, plural
 from vfdeck.widgets.tour_strip import TourStrip
 
-#: Seconds for which what changed stands out.
-FLASH = 2.0
 #: Of more hosts than `FEW`, what comes in so many seconds is shown at once.
 FEW, GATHER = 16, 0.25
 #: Actions that need a tree.
@@ -80,8 +79,12 @@ class Dashboard(Screen[None]):
         lesson: Lesson | None = None,
         tour: Tour | None = None,
         note: str = "",
+        reading: Reading = USUAL,
     ) -> None:
         super().__init__()
+        settings = reading.settings
+        self.keys = settings.keys
+        self._reading = reading
         self._hosts = {host.name: host for host in hosts}
         self._feed = Feed(hosts, self.post_message, interval)
         self._collecting = Collecting()
@@ -92,16 +95,18 @@ class Dashboard(Screen[None]):
         self._was_moved = False  # the cursor, by a fresh look and not by the operator
         # kept, not looked for: a message may come when they are not there yet, or no more
         self._banner, self._tree, self._facts = (
-            Banner(),
-            FleetTree(id="tree", flash=FLASH if follow else 0.0, hosts_open=len(hosts) <= FEW),
+            Banner(problems_key=self.keys.shown(BY_ID["problems"])),
+            FleetTree(
+                id="tree", flash=settings.flash if follow else 0.0, hosts_open=len(hosts) <= FEW, hidden=frozenset(settings.hide)
+            ),
             FactsPanel(id="facts"),
         )
         self._last, self._empty = ReportView(id="last"), SectionView(id="empty", label_width=3)
         self._line, self._keys = JobLine(), KeyBar()
         self._query, self._view = QueryBar(), ViewLine()
-        self._finder = Finder(self._tree, self._query, self._line, self._keys, self._view, self._snapshots)
+        self._finder = Finder(self._tree, self._query, self._line, self._keys, self._view, self._snapshots, self.keys)
         self._lookup = Lookup(self._line)
-        self._desk = Desk(self, self._hosts, self._snapshots, self._tree, self._line, self._lookup, self._tokens)
+        self._desk = Desk(self, self._hosts, self._snapshots, self._tree, self._line, self._lookup, self._tokens, self.keys)
         self._practising = Practising(self._desk, lesson)
         past = Past()
         self._results = Results(self._desk, Performer(self.post_message), self._last, past, self._keep_token, self._act_on)
@@ -120,6 +125,7 @@ class Dashboard(Screen[None]):
             self._facts,
             self._look_again,
             lambda: self.fleet,
+            reading.faults,
         )
 
     def compose(self) -> ComposeResult:
@@ -141,8 +147,13 @@ class Dashboard(Screen[None]):
     def on_mount(self) -> None:
         """Begin to look."""
         self._show_fleet(self.fleet)
-        if self._note:
-            self._line.hint(self._note, Tone.WARN)
+        self._finder.begin_with(self._reading.settings.sort, self._reading.settings.filter)
+        notes = [self._note] if self._note else []
+        if self._reading.faults:
+            more = f"{plural(len(self._reading.faults), 'fault')} in the settings; {self.keys.shown(BY_ID['problems'])} tells"
+            notes.append(more)
+        if notes:
+            self._line.hint("; ".join(notes), Tone.WARN)
         if len(self._hosts) > FEW:  # first of all there should be a screen
             self.call_after_refresh(self._feed.start, self._follow)
         else:
@@ -242,7 +253,7 @@ class Dashboard(Screen[None]):
         empty = bool(fleet.snapshots) and self._tree.rows.empty
         self.set_class(empty, "-empty")
         if empty:
-            self._empty.show(empty_sections(fleet.snapshots))
+            self._empty.show(empty_sections(fleet.snapshots, self.keys))
         self._drop_marks()
         self._finder.show()
         self._results.show_jobs()
@@ -265,7 +276,7 @@ class Dashboard(Screen[None]):
         function, snapshot = self._desk.selected()
         self._facts.show_row(self._tree.row_id, snapshot, self._notes())
         keys = [
-            Key(a.id, a.key, a.label, not self.why_not(a, function, snapshot), pinned=a.id in ("help", "quit"))
+            Key(a.id, self.keys.shown(a), a.label, not self.why_not(a, function, snapshot), pinned=a.id in ("help", "quit"))
             for a in ACTIONS
             if a.in_bar
         ]
@@ -331,7 +342,7 @@ class Dashboard(Screen[None]):
         """Say so when a key does nothing here."""
         if event.key not in self.active_bindings:
             name = event.character if event.is_printable and event.character else event.key
-            self._line.hint(f"{name} does nothing here; ? lists the keys", Tone.DIM)
+            self._line.hint(f"{name} does nothing here; {self.keys.shown(BY_ID['help'])} lists the keys", Tone.DIM)
 
     # -- actions ------------------------------------------------------------------------------------------------------
     def selected(self) -> tuple[Function | None, Snapshot | None]:
@@ -359,7 +370,7 @@ class Dashboard(Screen[None]):
         if action.id in _OF_THE_TREE and self.has_class("-empty"):
             return "there is no function to show"
         if action.id in ("next", "previous") and self._finder.is_empty:
-            return "nothing was searched for; / finds"
+            return f"nothing was searched for; {self.keys.shown(BY_ID['search'])} finds"
         if action.many and (targets := self._desk.targets(action)):
             reasons = [action.available(*target) for target in targets]
             return "" if "" in reasons else reasons[0]

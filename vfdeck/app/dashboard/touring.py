@@ -113,9 +113,9 @@ class Touring:
             return []
         facts = [Fact("", text) for text in progress.lesson.story]
         if progress.is_done:
-            facts.append(Fact("", _plain(progress.lesson.done), Tone.GOOD))
+            facts.append(Fact("", self._plain(progress.lesson.done), Tone.GOOD))
         else:
-            facts += [Fact("now", _plain(progress.step.text)), Fact("press", _plain(progress.step.press), Tone.STRONG)]
+            facts += [Fact("now", self._plain(progress.step.text)), Fact("press", self._plain(progress.step.press), Tone.STRONG)]
         return [Section(f"Tour {tour.number} of {tour.total}: {progress.lesson.title}", tuple(facts))]
 
     def _show(self) -> None:
@@ -129,22 +129,22 @@ class Touring:
         if tour is None or progress is None:
             return None
         keys = (
-            _key("tour_back", "again" if self._was_tried else "back", self._was_tried or tour.number > 1),
-            _key("tour_next", "go on" if progress.is_done else "skip"),
-            _key("tour_leave", "leave"),
+            self._key("tour_back", "again" if self._was_tried else "back", self._was_tried or tour.number > 1),
+            self._key("tour_next", "go on" if progress.is_done else "skip"),
+            self._key("tour_leave", "leave"),
         )
         about = (tour.number, tour.total, progress.lesson.title)
         if progress.is_done:
-            text, short = _pieces(progress.lesson.done), _pieces("Done. {help} tells what was seen; {tour_next} goes on.")
-            over = _pieces("Done. When you have read this, Esc, then {tour_next} goes on.")
-            return Told(*about, text, _pieces(self._onward(tour)), short, over, keys, Tone.GOOD)
-        press = over = _pieces(progress.step.press)
+            text, short = self._pieces(progress.lesson.done), self._pieces("Done. {help} tells what was seen; {tour_next} goes on.")
+            over = self._pieces("Done. When you have read this, Esc, then {tour_next} goes on.")
+            return Told(*about, text, self._pieces(self._onward(tour)), short, over, keys, Tone.GOOD)
+        press = over = self._pieces(progress.step.press)
         if progress.step.act is not None:  # whose key does nothing while a page is read
             over = (("Esc", True), (" closes this page; then ", False), *press)
         if progress.hint:
-            hint = _pieces(progress.hint)
+            hint = self._pieces(progress.hint)
             return Told(*about, hint, press, hint, hint, keys, Tone.WARN)
-        return Told(*about, _pieces(progress.step.text), press, press, over, keys)
+        return Told(*about, self._pieces(progress.step.text), press, press, over, keys)
 
     def _onward(self, tour: Tour) -> str:
         """What comes next."""
@@ -154,7 +154,7 @@ class Touring:
 
     def _read(self, leaf: Leaf) -> None:
         """A page of the tour."""
-        sections = [Section("", (Fact("", _plain(text)),)) for text in leaf.text]
+        sections = [Section("", (Fact("", self._plain(text)),)) for text in leaf.text]
         if leaf.next:
             sections.append(Section("What next", tuple(Fact("·", text) for text in leaf.next)))
         self._desk.screen.app.push_screen(Page(leaf.title, sections, label_width=1, tone=Tone.GOOD))
@@ -206,14 +206,15 @@ class Touring:
     def _app(self) -> Guided:
         return cast(Guided, self._desk.screen.app)
 
+    # -- keys as they are here ----------------------------------------------------------------------------------------
+    def _name(self, action: str) -> str:
+        return self._desk.keys.shown(BY_ID[action])
 
-def _pieces(text: str) -> Pieces:
-    return tuple(keyed(text))
+    def _pieces(self, text: str) -> Pieces:
+        return tuple(keyed(text, self._name))
 
+    def _plain(self, text: str) -> str:
+        return "".join(piece for piece, _ in keyed(text, self._name))
 
-def _plain(text: str) -> str:
-    return "".join(piece for piece, _ in keyed(text))
-
-
-def _key(action: str, label: str, enabled: bool = True) -> Key:
-    return Key(action, BY_ID[action].key, label, enabled)
+    def _key(self, action: str, label: str, enabled: bool = True) -> Key:
+        return Key(action, self._name(action), label, enabled)

@@ -8,6 +8,7 @@ from textual import events
 
 from vfdeck.app.dashboard.actions import Action
 from vfdeck.app.dashboard.dialogs.base import Page
+from vfdeck.app.keymap import USUAL, Keymap
 from vfdeck.widgets.sections import Section
 from vfdeck.widgets.state import Tone
 
@@ -15,9 +16,11 @@ from vfdeck.widgets.state import Tone
 class ResultPage(Page):
     """A result to read. The keys of the actions that it offers do them."""
 
-    def __init__(self, title: str, sections: Sequence[Section], tone: Tone, offered: Sequence[Action] = ()) -> None:
+    def __init__(
+        self, title: str, sections: Sequence[Section], tone: Tone, offered: Sequence[Action] = (), keys: Keymap = USUAL
+    ) -> None:
         super().__init__(title, sections, label_width=7, tone=tone)
-        self._offered = {key: action.id for action in offered for key in action.keys.split(",")}
+        self._offered = {key: action.id for action in offered for key in keys.keys(action)}
         self.picked = ""
 
     def on_key(self, event: events.Key) -> None:
