@@ -22,7 +22,7 @@ from vfdeck.widgets.fleet_tree import FleetTree
 
 _MOVING = ("down", "down", "pagedown", "end", "home", "down", "down", "down", "up", "pagedown", "pagedown")
 _FOLDING = ("left", "left", "right", "minus", "minus", "plus", "plus", "plus", "minus", "minus", "minus")
-_JUMPING = ("right_square_bracket", "right_curly_bracket", "left_curly_bracket", "m", "m", "escape")
+_JUMPING = ("J", "right_curly_bracket", "left_curly_bracket", "m", "m", "escape")
 _SEARCHING = ("slash", *"host-999", "enter", "n", "N", "escape", "slash", *"nowhere", "escape")
 _FILTERING = ("f", *"driver", "colon", *"iavf", "enter", "down", "end", "escape")
 #: First with all hosts folded, as a large fleet is shown, then with all of them open.

@@ -14,7 +14,7 @@ from vfdeck.app.dashboard.feed import SnapshotReady
 from vfdeck.backend.changes import SetToken
 from vfdeck.backend.model import Job, JobState, Snapshot, TokenState
 from vfdeck.widgets.bars import KeyBar, ViewLine
-from vfdeck.widgets.facts import FactsPanel
+from vfdeck.widgets.panel_view import PanelView
 from vfdeck.widgets.query import QueryBar
 from vfdeck.widgets.rows import RowId
 from vfdeck.widgets.sections import plain_text
@@ -39,7 +39,7 @@ def view(deck: Deck) -> str:
 
 def facts(deck: Deck) -> str:
     """What the panel says."""
-    return plain_text(deck.main.query_one(FactsPanel).sections)
+    return plain_text(deck.main.query_one(PanelView).sections)
 
 
 async def test_vfs_that_are_alike_share_a_row() -> None:
@@ -263,11 +263,11 @@ async def test_sorting_shows_by_what() -> None:
 
 async def test_jumping_by_pf_and_host() -> None:
     async with running(FakeHost(small_fleet("a")), FakeHost(small_fleet("b"))) as deck:
-        await deck.press("right_square_bracket", "right_square_bracket")
+        await deck.press("J", "J")
         assert deck.tree.row_id == RowId("a", NVME)
         await deck.press("right_curly_bracket")
         assert deck.tree.row_id == RowId("b")
-        await deck.press("left_square_bracket", "left_curly_bracket")
+        await deck.press("K", "left_curly_bracket")
         assert deck.tree.row_id == RowId("a")
 
 

@@ -174,7 +174,7 @@ async def test_all_marked_pfs_are_judged() -> None:
 
     host.planner = planner
     async with running(host) as deck:
-        await deck.press("m", "right_square_bracket", "m", "v", "8")
+        await deck.press("m", "J", "m", "v", "8")
         assert "1 of 2 PFs can" in deck.text
         assert f"✗ {OTHER}: it offers 4" in deck.text
         await deck.press("enter")

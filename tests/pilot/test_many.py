@@ -206,7 +206,7 @@ async def test_the_token_of_this_session_is_each_pfs_own() -> None:
 async def test_one_token_for_several_pfs() -> None:
     host = FakeHost(two_pfs())
     async with running(host) as deck:
-        await deck.press("m", "right_square_bracket", "m", "t")
+        await deck.press("m", "J", "m", "t")
         assert "and 1 more" in deck.text
         await deck.paste(GOOD)
         await deck.press("enter")
@@ -256,7 +256,7 @@ async def test_a_few_at_a_time_and_who_waits_holds_nobody_up() -> None:
 @pytest.mark.parametrize("key", ["t", "v", "b", "u", "o"])
 async def test_a_second_key_opens_no_second_dialog(key: str) -> None:
     async with running(FakeHost(two_pfs())) as deck:
-        await deck.press("m", "right_square_bracket", "m")
+        await deck.press("m", "J", "m")
         deck.app.simulate_key(key)
         deck.app.simulate_key(key)
         await deck.pilot.pause()
@@ -338,7 +338,7 @@ def probing(*states: bool | None) -> Snapshot:
 async def test_autoprobe_that_differs_is_set_and_not_flipped(states: tuple[bool | None, bool | None], on: bool) -> None:
     host = FakeHost(probing(*states))
     async with running(host) as deck:
-        await deck.press("m", "right_square_bracket", "m", "a")
+        await deck.press("m", "J", "m", "a")
         assert deck.dialog == "AutoprobeDialog"
         assert "and 1 more" in deck.text
         await deck.press(*(["enter"] if on else ["down", "enter"]))
@@ -349,7 +349,7 @@ async def test_autoprobe_that_differs_is_set_and_not_flipped(states: tuple[bool 
 async def test_autoprobe_that_is_alike_needs_no_question(state: bool) -> None:
     host = FakeHost(probing(state, state))
     async with running(host) as deck:
-        await deck.press("m", "right_square_bracket", "m", "a")
+        await deck.press("m", "J", "m", "a")
         assert await confirm(deck, host, 2) == [SetAutoprobe(NIC, not state), SetAutoprobe(OTHER, not state)]
 
 

@@ -11,9 +11,10 @@ from tests import values
 from tests.widgets.hostile import TEXTS, fleet, outcome
 from vfdeck.backend.changes import Open
 from vfdeck.widgets.bars import Banner, JobLine, Key, KeyBar
-from vfdeck.widgets.facts import FactsPanel
+from vfdeck.widgets.facts import row_facts
 from vfdeck.widgets.fleet_tree import FleetTree
 from vfdeck.widgets.host_facts import host_facts
+from vfdeck.widgets.panel_view import PanelView
 from vfdeck.widgets.report import ReportView
 from vfdeck.widgets.rows import RowId
 from vfdeck.widgets.sections import Fact, Section, draw
@@ -23,13 +24,13 @@ from vfdeck.widgets.state import Tone
 class AllWidgets(App[None]):
     """Every widget that shows foreign text."""
 
-    CSS = "FleetTree, FactsPanel, ReportView { height: 1fr; }"
+    CSS = "FleetTree, PanelView, ReportView { height: 1fr; }"
 
     def compose(self) -> ComposeResult:
         """All of them."""
         yield Banner()
         yield FleetTree()
-        yield FactsPanel()
+        yield PanelView()
         yield ReportView()
         yield JobLine()
         yield KeyBar()
@@ -42,12 +43,12 @@ async def test_every_widget_shows_it_and_lives(text: str) -> None:
     async with app.run_test(size=(200, 60)) as pilot:
         app.query_one(Banner).show([view], True)
         app.query_one(FleetTree).show([view])
-        app.query_one(FactsPanel).show_row(RowId(text, values.PF), view)
+        app.query_one(PanelView).show_panel(text, row_facts(RowId(text, values.PF), view))
         app.query_one(ReportView).show_outcome(outcome(Open(values.PF), text))
         app.query_one(JobLine).show_jobs([view])
         app.query_one(KeyBar).show([Key("x", "x", text)])
         await pilot.pause()
-        app.query_one(FactsPanel).show(host_facts(view))
+        app.query_one(PanelView).show(host_facts(view))
         app.query_one(JobLine).hint(text, Tone.BAD)
         await pilot.pause()
         lines = [strip.text for strip in app.screen._compositor.render_strips()]

@@ -1,11 +1,6 @@
-"""The facts of what the cursor stands on: a function, or a host."""
+"""The facts of what the cursor stands on: a function, or a host. No Textual in here."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
-from dataclasses import replace
-
-from textual import events
 
 from vfdeck.backend.details import Details
 from vfdeck.backend.facts import blocking_members
@@ -15,36 +10,9 @@ from vfdeck.widgets.holder_facts import users_digest
 from vfdeck.widgets.holder_words import how, since, who
 from vfdeck.widgets.host_facts import host_facts, problem_facts
 from vfdeck.widgets.rows import RowId
-from vfdeck.widgets.section_view import SectionView
 from vfdeck.widgets.sections import Fact, Section
 from vfdeck.widgets.state import Index, Tone, by_group, count_words, duration, index_of, plural, role_text, token_words
 from vfdeck.widgets.token_facts import setting_digest
-
-
-class FactsPanel(SectionView):
-    """Shows the facts of a row of the fleet."""
-
-    DEFAULT_CSS = """
-    FactsPanel { scrollbar-gutter: stable; }  /* or a row with a scrollbar would be drawn twice, for each width */
-    """
-
-    def __init__(self, *, id: str | None = None) -> None:
-        super().__init__(label_width=9, id=id)
-        self._row_id: RowId | None = None
-
-    def on_resize(self, event: events.Resize) -> None:
-        """Two columns where it is wide and low."""
-        self.columns = 2 if event.size.width >= 70 and event.size.height < 16 else 1
-        super().on_resize(event)
-
-    def show_row(self, row_id: RowId | None, snapshot: Snapshot | None, notes: Sequence[Fact] = ()) -> None:
-        """Show what is known of `row_id`, after `notes` about its row; news of the same row leave the scroll where it is."""
-        fresh = row_id != self._row_id
-        self._row_id = row_id
-        sections = row_facts(row_id, snapshot)
-        if notes and sections:
-            sections[0] = replace(sections[0], facts=(*notes, *sections[0].facts))
-        self.show(sections, top=fresh)
 
 
 def row_facts(row_id: RowId | None, snapshot: Snapshot | None, details: Details | None = None) -> list[Section]:
@@ -92,12 +60,7 @@ def _waiting(function: Function, index: Index, snapshot: Snapshot) -> list[Fact]
 
 def _use(function: Function, index: Index) -> list[Fact]:
     """Token, users, VFs and holders."""
-    snapshot = index.snapshot
-    facts: list[Fact] = []
-    if function.role is Role.PF:
-        facts += _token(function, snapshot)
-    if function.role is Role.VF:
-        facts += _guard(function, snapshot)
+    facts = guard_facts(function, index.snapshot)
     if function.sriov is not None:
         sriov = function.sriov
         total = "unknown" if sriov.totalvfs is None else str(sriov.totalvfs)
@@ -105,11 +68,17 @@ def _use(function: Function, index: Index) -> list[Fact]:
         facts.append(Fact("users", count_words(index.users(function))))
         digests = (users_digest(function, index.snapshot), setting_digest(function, index.snapshot))
         facts += [fact for fact in digests if fact is not None]
+    return facts + held_facts(function, index)
+
+
+def held_facts(function: Function, index: Index) -> list[Fact]:
+    """Who holds it, and how that is known."""
+    facts: list[Fact] = []
     for holder in index.holders.get(function.bdf, []):
         facts.append(Fact("held by", who(holder), Tone.OWN if holder.own else Tone.BUSY))
-        facts.append(Fact(" ", f"{how(holder)}, {since(holder, snapshot.taken)}", Tone.DIM))
+        facts.append(Fact(" ", f"{how(holder)}, {since(holder, index.snapshot.taken)}", Tone.DIM))
     if function.on_vfio and function.bdf not in index.holders:
-        facts.append(_nobody(snapshot))
+        facts.append(_nobody(index.snapshot))
     return facts
 
 
@@ -120,6 +89,13 @@ def _nobody(snapshot: Snapshot) -> Fact:
     if snapshot.unattributed:
         unseen.append(f"{plural(snapshot.unattributed, 'program')} with a device that the kernel does not tell")
     return Fact("held by", f"unknown: {', '.join(unseen)}", Tone.WARN) if unseen else Fact("held by", "nobody", Tone.DIM)
+
+
+def guard_facts(function: Function, snapshot: Snapshot) -> list[Fact]:
+    """A PF's token, or the PF of a VF and whether its token guards the VF."""
+    if function.role is Role.PF:
+        return _token(function, snapshot)
+    return _guard(function, snapshot) if function.role is Role.VF else []
 
 
 def _token(pf: Function, snapshot: Snapshot) -> list[Fact]:
@@ -155,7 +131,7 @@ def _binding(function: Function, snapshot: Snapshot) -> list[Fact]:
     if function.driver_override:
         odd = function.driver_override != function.driver
         facts.append(Fact("override", function.driver_override, Tone.WARN if odd else Tone.PLAIN))
-    facts += _group(function, snapshot)
+    facts += group_facts(function, snapshot)
     if function.cdev:
         facts.append(Fact("cdev", f"/dev/vfio/devices/{function.cdev}"))
     if function.sriov is not None:
@@ -166,7 +142,7 @@ def _binding(function: Function, snapshot: Snapshot) -> list[Fact]:
     return facts
 
 
-def _group(function: Function, snapshot: Snapshot) -> list[Fact]:
+def group_facts(function: Function, snapshot: Snapshot) -> list[Fact]:
     """The IOMMU group with all its members, and who of them is not on vfio."""
     if function.iommu_group is None:
         return [Fact("group", "none: no IOMMU, so vfio-pci cannot open it", Tone.WARN)]

@@ -50,8 +50,8 @@ class FleetTree(TreeView):
         Binding("right,l", "unfold", "Unfold, or go to the first below", show=False),
         Binding("enter", "select", "Fold or select", show=False),
         Binding("space", "toggle_fold", "Fold or unfold", show=False),
-        Binding("right_square_bracket", "jump_branch(1)", "Next PF", show=False),
-        Binding("left_square_bracket", "jump_branch(-1)", "PF before", show=False),
+        Binding("J", "jump_branch(1)", "Next PF", show=False),
+        Binding("K", "jump_branch(-1)", "PF before", show=False),
         Binding("right_curly_bracket", "jump_host(1)", "Next host", show=False),
         Binding("left_curly_bracket", "jump_host(-1)", "Host before", show=False),
     ]

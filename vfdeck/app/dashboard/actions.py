@@ -36,8 +36,8 @@ class Action:
     """An action: its keys, its words, what it is about, when it is possible and what it asks.
 
     `dialog` names the dialog that asks for the rest; `change` makes the change where nothing has to be asked; `command` names
-    the method of `commands.Commands` where the action is about no function; what only `looks` changes nothing. `available`
-    answers "" or the reason why not.
+    the method of `commands.Commands` where the action is about no function; `panel` is the panel that it shows (`panels.PANELS`);
+    what only `looks` changes nothing. `available` answers "" or the reason why not.
     """
 
     id: str
@@ -50,6 +50,7 @@ class Action:
     dialog: str = ""
     change: Callable[[Function, Snapshot], Change | None] | None = None  # None: it has to be asked for
     command: str = ""
+    panel: str = ""
     key_name: str = ""
     in_bar: bool = True
     looks: bool = False
@@ -64,11 +65,11 @@ class Action:
     @property
     def is_change(self) -> bool:
         """Whether it ends in a change, which is planned and confirmed before it is made."""
-        return not self.command and not self.looks
+        return not self.command and not self.panel and not self.looks
 
     def why_not(self, function: Function | None, snapshot: Snapshot | None) -> str:
         """ "" where the action is possible for what is selected, else the reason in one line."""
-        if self.command:
+        if self.command or self.panel:
             return ""
         if snapshot is None:
             return "nothing was read yet"
@@ -139,6 +140,11 @@ def _close(function: Function, _: Snapshot) -> Change:
 
 def _reset(function: Function, _: Snapshot) -> Change:
     return ResetFunction(function.bdf)
+
+
+def _panel(panel: str, key: str, title: str, help: str) -> Action:
+    """The action that shows a panel."""
+    return Action(f"panel_{panel}", key, title, f"Panel: {title}", help, panel=panel, in_bar=False)
 
 
 def _autoprobe(function: Function, _: Snapshot) -> Change | None:
@@ -277,7 +283,31 @@ ACTIONS: tuple[Action, ...] = (
         many=True,
     ),
     Action("refresh", "r,f5", "Refresh", "Look again", "Read everything afresh.", command="refresh_now", in_bar=False),
-    Action("details", "d", "Details", "Details in full", "Show the facts over the whole screen, and back.", command="details"),
+    Action("details", "d", "Details", "Details in full", "Show the panel over the whole screen, and back.", command="details"),
+    _panel("device", "1", "Device", "What is known of the function or host that the cursor stands on."),
+    _panel("token", "2", "Token", "What is known of the PF's token, how it can be set now, and whom that touches."),
+    _panel("open", "3", "Open", "What has to be opened on the way to the device, and what is in the way."),
+    _panel("holders", "4", "Holders", "Which programs hold it, how that is known, and since when."),
+    Action(
+        "next_panel",
+        "right_square_bracket",
+        "Next panel",
+        "Next panel",
+        "Show the next panel.",
+        command="next_panel",
+        key_name="]",
+        in_bar=False,
+    ),
+    Action(
+        "previous_panel",
+        "left_square_bracket",
+        "Panel before",
+        "Panel before",
+        "Show the panel before.",
+        command="previous_panel",
+        key_name="[",
+        in_bar=False,
+    ),
     Action(
         "result",
         "e",

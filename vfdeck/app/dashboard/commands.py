@@ -13,11 +13,11 @@ from vfdeck.app.dashboard.finding import Finder
 from vfdeck.app.dashboard.pages import help_sections, life_sections, problem_sections
 from vfdeck.app.dashboard.practising import Practising
 from vfdeck.app.dashboard.results import Results
+from vfdeck.app.dashboard.side import Side
 from vfdeck.app.dashboard.state import Fleet
 from vfdeck.app.dashboard.taking_back import TakingBack
 from vfdeck.app.dashboard.touring import Touring
 from vfdeck.app.settings import Fault
-from vfdeck.widgets.facts import FactsPanel
 from vfdeck.widgets.sections import Fact, Section
 from vfdeck.widgets.state import Tone
 
@@ -33,7 +33,7 @@ class Commands:
         practising: Practising,
         taking_back: TakingBack,
         touring: Touring,
-        facts: FactsPanel,
+        side: Side,
         look: Callable[[], None],
         fleet: Callable[[], Fleet],
         faults: Sequence[Fault] = (),
@@ -47,7 +47,7 @@ class Commands:
         self._practising = practising
         self._taking_back = taking_back
         self._touring = touring
-        self._facts = facts
+        self._side = side
         self._look = look
         self._fleet = fleet
 
@@ -57,16 +57,24 @@ class Commands:
         self._look()
 
     def details(self) -> None:
-        """The facts over the whole screen, or the tree again."""
-        full = not self._screen.has_class("-details")
-        self._screen.set_class(full, "-details")
-        (self._facts if full else self._tree).focus()
+        """The panel over the whole screen, or the tree again."""
+        self._side.fill(not self._side.is_full)
+        if not self._side.is_full:
+            self._tree.focus()
+
+    def next_panel(self) -> None:
+        """The next panel."""
+        self._side.step(1)
+
+    def previous_panel(self) -> None:
+        """The panel before."""
+        self._side.step(-1)
 
     def back(self) -> None:
-        """From the details, or from the facts, to the tree; there, end the search, then the filter, then the marks."""
+        """From the details, or from the panel, to the tree; there, end the search, then the filter, then the marks."""
         if self._tree.has_focus:
             self._finder.back()
-        self._screen.remove_class("-details")
+        self._side.fill(False)
         self._tree.focus()
 
     def fold_all(self) -> None:
@@ -80,12 +88,12 @@ class Commands:
     # -- finding ------------------------------------------------------------------------------------------------------
     def search(self) -> None:
         """Type what to go to."""
-        self._screen.remove_class("-details")
+        self._side.fill(False)
         self._finder.start("search")
 
     def filter(self) -> None:
         """Type what to show."""
-        self._screen.remove_class("-details")
+        self._side.fill(False)
         self._finder.start("filter")
 
     def mark(self) -> None:

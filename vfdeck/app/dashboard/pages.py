@@ -19,8 +19,8 @@ _TREE_KEYS = (
     ("← →", "fold and unfold; ← on a VF folds it with those like it, then goes to its PF"),
     ("Enter", "fold or unfold; on a VF its details in full"),
     ("Space", "fold or unfold"),
-    ("[ ] { }", "to the PF before, the next PF; to the host before, the next host"),
-    ("Tab", "to the facts and back, to scroll them"),
+    ("J K { }", "to the next PF, the PF before; to the host before, the next host"),
+    ("Tab", "to the panel and back, to scroll it"),
 )
 
 _FILTER_WORDS = (
@@ -33,11 +33,15 @@ _FILTER_WORDS = (
 def help_sections(on_tour: bool = False, keys: Keymap = USUAL) -> list[Section]:
     """Keys, from the registry, and the letters of states."""
     changes = tuple(Fact(keys.shown(a), f"{a.title}. {a.help}") for a in ACTIONS if a.is_change)
-    others = tuple(Fact(keys.shown(a), f"{a.title}. {a.help}") for a in ACTIONS if not a.is_change and a.on_tour <= on_tour)
+    panels = tuple(Fact(keys.shown(a), f"{a.title}. {a.help}") for a in ACTIONS if a.panel)
+    others = tuple(
+        Fact(keys.shown(a), f"{a.title}. {a.help}") for a in ACTIONS if not a.is_change and not a.panel and a.on_tour <= on_tour
+    )
     states = tuple(Fact(f"{s.letter} {s.word}", s.meaning, s.tone) for s in State)
     return [
         Section("Changes: each is planned and confirmed before it is done", changes),
         Section("Moving in the tree", tuple(Fact(key, text) for key, text in _TREE_KEYS)),
+        Section("Panels: what stands beside or below the tree", panels),
         Section("Everything else", others),
         Section("States", states),
         Section(

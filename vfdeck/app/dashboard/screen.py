@@ -31,9 +31,11 @@ from vfdeck.app.dashboard.flow import Flow
 from vfdeck.app.dashboard.lesson import Lesson
 from vfdeck.app.dashboard.lookup import Lookup
 from vfdeck.app.dashboard.pages import empty_sections
+from vfdeck.app.dashboard.panels import Scene
 from vfdeck.app.dashboard.past import Past
 from vfdeck.app.dashboard.practising import Practising
 from vfdeck.app.dashboard.results import Results
+from vfdeck.app.dashboard.side import Side
 from vfdeck.app.dashboard.state import Fleet, SessionTokens, named
 from vfdeck.app.dashboard.taking_back import TakingBack
 from vfdeck.app.dashboard.touring import Tour, Touring
@@ -42,24 +44,26 @@ from vfdeck.backend.changes import SetToken
 from vfdeck.backend.host import Host
 from vfdeck.backend.model import Function, Snapshot
 from vfdeck.widgets.bars import Banner, JobLine, Key, KeyBar, ViewLine
-from vfdeck.widgets.facts import FactsPanel
 from vfdeck.widgets.fleet_tree import FleetTree
+from vfdeck.widgets.panel_view import PanelView
 from vfdeck.widgets.query import QueryBar
 from vfdeck.widgets.report import ReportView
 from vfdeck.widgets.rows import RowId
 from vfdeck.widgets.section_view import SectionView
 from vfdeck.widgets.sections import Fact
 from vfdeck.widgets.state import Tone, plural
+from vfdeck.widgets.tabs import TabLine
 from vfdeck.widgets.tour_strip import TourStrip
 
 #: Of more hosts than `FEW`, what comes in so many seconds is shown at once.
 FEW, GATHER = 16, 0.25
-#: Actions that need a tree.
-_OF_THE_TREE = ("details", "fold_all", "unfold_all", "search", "filter", "mark", "sort", "next", "previous")
+#: Actions that need a tree, or what stands beside it.
+_OF_THE_TREE = ("fold_all", "unfold_all", "search", "filter", "mark", "sort", "next", "previous")
+_OF_THE_SIDE = ("details", "next_panel", "previous_panel", *(action.id for action in ACTIONS if action.panel))
 
 
 class Dashboard(Screen[None]):
-    """The fleet, the facts, and the keys."""
+    """The fleet, a panel beside or below it, and the keys."""
 
     AUTO_FOCUS = "#tree"
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (110, "-wide")]  # noqa: RUF012  (Textual's own annotation is no ClassVar)
@@ -94,19 +98,18 @@ class Dashboard(Screen[None]):
         self._fresh: dict[str, SnapshotReady] = {}
         self._was_moved = False  # the cursor, by a fresh look and not by the operator
         # kept, not looked for: a message may come when they are not there yet, or no more
-        self._banner, self._tree, self._facts = (
-            Banner(problems_key=self.keys.shown(BY_ID["problems"])),
-            FleetTree(
-                id="tree", flash=settings.flash if follow else 0.0, hosts_open=len(hosts) <= FEW, hidden=frozenset(settings.hide)
-            ),
-            FactsPanel(id="facts"),
+        self._banner = Banner(problems_key=self.keys.shown(BY_ID["problems"]))
+        self._tree = FleetTree(
+            id="tree", flash=settings.flash if follow else 0.0, hosts_open=len(hosts) <= FEW, hidden=frozenset(settings.hide)
         )
+        self._tabs, self._panel = TabLine(id="tabs"), PanelView(id="panel")
         self._last, self._empty = ReportView(id="last"), SectionView(id="empty", label_width=3)
         self._line, self._keys = JobLine(), KeyBar()
         self._query, self._view = QueryBar(), ViewLine()
         self._finder = Finder(self._tree, self._query, self._line, self._keys, self._view, self._snapshots, self.keys)
         self._lookup = Lookup(self._line)
         self._desk = Desk(self, self._hosts, self._snapshots, self._tree, self._line, self._lookup, self._tokens, self.keys)
+        self._side = Side(self, self._tabs, self._panel, self._scene)
         self._practising = Practising(self._desk, lesson)
         past = Past()
         self._results = Results(self._desk, Performer(self.post_message), self._last, past, self._keep_token, self._act_on)
@@ -122,7 +125,7 @@ class Dashboard(Screen[None]):
             self._practising,
             self._taking_back,
             self._touring,
-            self._facts,
+            self._side,
             self._look_again,
             lambda: self.fleet,
             reading.faults,
@@ -137,7 +140,8 @@ class Dashboard(Screen[None]):
         with Container(id="body"):
             yield self._tree
             with Vertical(id="side"):
-                yield self._facts
+                yield self._tabs
+                yield self._panel
                 yield self._last
         yield self._empty
         yield self._line
@@ -167,6 +171,7 @@ class Dashboard(Screen[None]):
     def on_resize(self) -> None:
         """Make do with a low or a tiny terminal."""
         self.set_class(self.size.height < 20, "-low")
+        self.set_class(self.size.height < 16, "-flat")
         self.set_class(self.size.height < 12 or self.size.width < 40, "-tiny")
 
     def _look_again(self) -> None:
@@ -270,11 +275,11 @@ class Dashboard(Screen[None]):
             self._line.hint(text)
 
     def _show_selection(self) -> None:
-        """Facts and keys of what is selected."""
+        """Panel and keys of what is selected."""
         if self._tree.row_id is not None:
             self._feed.attend(self._tree.row_id.host)
         function, snapshot = self._desk.selected()
-        self._facts.show_row(self._tree.row_id, snapshot, self._notes())
+        self._side.show()
         keys = [
             Key(a.id, self.keys.shown(a), a.label, not self.why_not(a, function, snapshot), pinned=a.id in ("help", "quit"))
             for a in ACTIONS
@@ -282,6 +287,10 @@ class Dashboard(Screen[None]):
         ]
         empty = self.has_class("-empty")  # then most keys are not even a matter of another row
         self._keys.show([key for key in keys if key.enabled or not empty])
+
+    def _scene(self) -> Scene:
+        """What the panel is made from."""
+        return Scene(self._tree.row_id, self._desk.selected()[1], tuple(self._notes()))
 
     def _notes(self) -> list[Fact]:
         """What the row itself has to say: for whom it stands, and what changed a moment ago."""
@@ -334,6 +343,10 @@ class Dashboard(Screen[None]):
     def _step(self, message: QueryBar.Step) -> None:
         self._finder.step(message.step)
 
+    @on(TabLine.Pressed)
+    def _tab_pressed(self, event: TabLine.Pressed) -> None:
+        self._side.choose(event.id)
+
     @on(KeyBar.Pressed)
     def _key_pressed(self, event: KeyBar.Pressed) -> None:
         self.action_act(event.id)
@@ -367,7 +380,7 @@ class Dashboard(Screen[None]):
             return reason
         if action.on_tour:
             return self._touring.why_not(action.id)
-        if action.id in _OF_THE_TREE and self.has_class("-empty"):
+        if action.id in (*_OF_THE_TREE, *_OF_THE_SIDE) and self.has_class("-empty"):
             return "there is no function to show"
         if action.id in ("next", "previous") and self._finder.is_empty:
             return f"nothing was searched for; {self.keys.shown(BY_ID['search'])} finds"
@@ -389,6 +402,8 @@ class Dashboard(Screen[None]):
         if action.command:
             getattr(self._commands, action.command)()
             self._show_selection()
+        elif action.panel:
+            self._side.choose(action.panel)
         elif action.many and (targets := self._desk.targets(action)):
             self._flow.begin(partial(self._batches.change, action, targets))
         elif function is None and snapshot is not None and action.looks:

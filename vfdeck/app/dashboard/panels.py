@@ -1,0 +1,104 @@
+"""The panels beside the tree: what each of them says of what is selected. No Textual in here.
+
+A panel is a function from values to sections; its key and title are those of the action that shows it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from vfdeck.app.dashboard.actions import BY_ID, its_pf
+from vfdeck.backend.model import Function, Snapshot
+from vfdeck.widgets.facts import group_facts, guard_facts, held_facts, row_facts
+from vfdeck.widgets.holder_facts import holders_section
+from vfdeck.widgets.rows import RowId
+from vfdeck.widgets.sections import Fact, Section
+from vfdeck.widgets.state import Tone, index_of, role_text
+from vfdeck.widgets.token_facts import token_section
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What panels are made from: the selected row with the latest look at its host, and what the screen knows beside.
+
+    `notes` is what the row itself has to say: for whom it stands, and what changed a moment ago.
+    """
+
+    row_id: RowId | None = None
+    snapshot: Snapshot | None = None
+    notes: tuple[Fact, ...] = ()
+
+    @property
+    def function(self) -> Function | None:
+        """The selected function; None on a host, and where it is gone."""
+        return self.snapshot.functions.get(self.row_id.bdf) if self.snapshot and self.row_id else None
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """A panel. `short` is its title where room is scarce; `split`: its sections may stand in two columns."""
+
+    id: str
+    short: str
+    sections: Callable[[Scene], list[Section]]
+    split: bool = False
+
+    @property
+    def key(self) -> str:
+        """The key that shows it."""
+        return BY_ID[f"panel_{self.id}"].key
+
+    @property
+    def title(self) -> str:
+        """Its name."""
+        return BY_ID[f"panel_{self.id}"].label
+
+
+def _device(scene: Scene) -> list[Section]:
+    """Everything that is known of the row, after its notes."""
+    sections = row_facts(scene.row_id, scene.snapshot)
+    if scene.notes and sections:
+        sections[0] = replace(sections[0], facts=(*scene.notes, *sections[0].facts))
+    return sections
+
+
+def _about(scene: Scene, facts: Callable[[Function, Snapshot], list[Section]]) -> list[Section]:
+    """Sections about a function, under its address; on a host, what to do to see some."""
+    function, snapshot = scene.function, scene.snapshot
+    if snapshot is None or scene.row_id is None:
+        return []
+    if function is None:
+        text = "gone" if scene.row_id.bdf else "choose a function: this row is a host"
+        return [Section(scene.row_id.bdf or snapshot.host.name, (Fact("", text, Tone.DIM),))]
+    first, *rest = facts(function, snapshot)
+    title = f"{first.title}{role_text(function)} {function.bdf}"
+    return [Section(title, (*scene.notes, *first.facts)), *(section for section in rest if section.facts)]
+
+
+def _token(function: Function, snapshot: Snapshot) -> list[Section]:
+    """A PF's token, for a VF its PF's."""
+    pf = its_pf(function, snapshot)
+    none = [Fact("", "neither a PF nor a VF: has no token", Tone.DIM)]
+    return [Section("Token of ", tuple(guard_facts(function, snapshot) or none)), token_section(pf, snapshot)]
+
+
+def _open(function: Function, snapshot: Snapshot) -> list[Section]:
+    """What is opened on the way to it."""
+    driver = Fact("driver", function.driver or "none", Tone.PLAIN if function.on_vfio else Tone.WARN)
+    cdev = [Fact("cdev", f"/dev/vfio/devices/{function.cdev}")] if function.cdev else []
+    return [Section("Opening ", (driver, *group_facts(function, snapshot), *cdev, *guard_facts(function, snapshot)))]
+
+
+def _holders(function: Function, snapshot: Snapshot) -> list[Section]:
+    """Who holds it, with what they run; of a PF also who holds its VFs."""
+    held = held_facts(function, index_of(snapshot)) or [Fact("held by", "nobody can: it is not on vfio", Tone.DIM)]
+    return [Section("Holders of ", tuple(held)), holders_section(function, snapshot)]
+
+
+PANELS: tuple[Panel, ...] = (
+    Panel("device", "Dev", _device, split=True),
+    Panel("token", "Tok", lambda scene: _about(scene, _token)),
+    Panel("open", "Open", lambda scene: _about(scene, _open)),
+    Panel("holders", "Hold", lambda scene: _about(scene, _holders)),
+)
