@@ -93,6 +93,12 @@ async def refused_beside(deck: Deck, host: SimulatedHost) -> None:
     await deck.press("escape")
 
 
+async def refused_ladder(deck: Deck, host: SimulatedHost) -> None:
+    """The same in the panel that tells an open rung by rung."""
+    await refused_beside(deck, host)
+    await deck.press("3")
+
+
 async def token_set(deck: Deck, _: SimulatedHost) -> None:
     """A token was set on the accelerator."""
     while deck.tree.row_id is None or deck.tree.row_id.bdf != "0000:af:00.0":
@@ -136,6 +142,9 @@ def themed(name: str) -> list[Picture]:
     ]
 
 
+#: To the first of six VFs that are alike.
+FREE_VF = ("down", "down", "down", "right")
+
 PICTURES = [
     Picture("demo", (80, 24), keys()),
     Picture("demo", (120, 40), keys()),
@@ -156,6 +165,14 @@ PICTURES = [
     Picture("refused", (120, 40), refused),
     Picture("refused-beside", (120, 40), refused_beside),
     Picture("waiting", (120, 40), waiting),
+    *(Picture("device", size, keys("d")) for size in ((80, 24), (120, 40), (250, 80))),
+    *(Picture("token", size, keys("2", "d")) for size in ((80, 24), (120, 40))),
+    *(Picture("token", size, keys("2")) for size in ((40, 12), (250, 80))),
+    *(Picture("ladder", size, keys(*FREE_VF, "3", "d")) for size in ((80, 24), (120, 40))),
+    *(Picture("ladder", size, keys(*FREE_VF, "3")) for size in ((40, 12), (250, 80))),
+    Picture("ladder-refused", (120, 40), refused_ladder),
+    *(Picture("holders", size, keys("4", "d")) for size in ((80, 24), (120, 40))),
+    *(Picture("holders", size, keys("4")) for size in ((40, 12), (250, 80))),
     Picture("greyed", (80, 24), keys("end", "t")),
     Picture("help", (80, 24), keys("question_mark")),
     Picture("help", (120, 40), keys("question_mark")),
@@ -186,6 +203,7 @@ def test_picture(snap_compare: SnapCompare, picture: Picture, monkeypatch: pytes
         deck = Deck(app, pilot)
         await deck.until(lambda: deck.main.fleet.snapshots)
         await picture.way(deck, host)
+        await deck.until(lambda: not deck.main.is_inspecting)  # what is looked up for the panel is in the picture
 
     assert snap_compare(app, terminal_size=picture.size, run_before=come)
 
@@ -212,5 +230,6 @@ def test_picture_of_a_fleet(snap_compare: SnapCompare, picture: Picture) -> None
         deck = Deck(app, pilot)
         await deck.until(lambda: len(deck.main.fleet.snapshots) == len(hosts))
         await picture.way(deck, scenario.load("card"))
+        await deck.until(lambda: not deck.main.is_inspecting)
 
     assert snap_compare(app, terminal_size=picture.size, run_before=come)

@@ -28,10 +28,11 @@ from vfdeck.app.dashboard.desk import Desk, Target
 from vfdeck.app.dashboard.feed import ChangeBegun, ChangeDone, Feed, HostFailed, Performer, SnapshotReady
 from vfdeck.app.dashboard.finding import Finder
 from vfdeck.app.dashboard.flow import Flow
+from vfdeck.app.dashboard.inspecting import Inspector
 from vfdeck.app.dashboard.lesson import Lesson
 from vfdeck.app.dashboard.lookup import Lookup
 from vfdeck.app.dashboard.pages import empty_sections
-from vfdeck.app.dashboard.panels import Scene
+from vfdeck.app.dashboard.panels import Panel, Scene
 from vfdeck.app.dashboard.past import Past
 from vfdeck.app.dashboard.practising import Practising
 from vfdeck.app.dashboard.results import Results
@@ -109,7 +110,8 @@ class Dashboard(Screen[None]):
         self._finder = Finder(self._tree, self._query, self._line, self._keys, self._view, self._snapshots, self.keys)
         self._lookup = Lookup(self._line)
         self._desk = Desk(self, self._hosts, self._snapshots, self._tree, self._line, self._lookup, self._tokens, self.keys)
-        self._side = Side(self, self._tabs, self._panel, self._scene)
+        self._inspector = Inspector(self, self._show_selection, lambda text: self._line.hint(text, Tone.BAD))
+        self._side = Side(self, self._tabs, self._panel, self._scene, self._inspect)
         self._practising = Practising(self._desk, lesson)
         past = Past()
         self._results = Results(self._desk, Performer(self.post_message), self._last, past, self._keep_token, self._act_on)
@@ -290,7 +292,23 @@ class Dashboard(Screen[None]):
 
     def _scene(self) -> Scene:
         """What the panel is made from."""
-        return Scene(self._tree.row_id, self._desk.selected()[1], tuple(self._notes()))
+        row_id = self._tree.row_id
+        attempt = self._results.attempt(row_id) if row_id is not None else None
+        return Scene(row_id, self._desk.selected()[1], tuple(self._notes()), self._inspector.of(row_id), attempt)
+
+    def _inspect(self, panel: Panel) -> None:
+        """Have looked up what the panel shows of a function beyond its snapshot, if it can be seen."""
+        row_id, (function, snapshot) = self._tree.row_id, self._desk.selected()
+        is_hidden = self.has_class("-low") and not self._side.is_full
+        if row_id is None or function is None or snapshot is None or is_hidden:
+            self._inspector.rest()
+        else:
+            self._inspector.want(row_id, self._hosts[row_id.host], function, snapshot, panel.parts)
+
+    @property
+    def is_inspecting(self) -> bool:
+        """Whether something is being looked up for the panel."""
+        return self._inspector.is_busy
 
     def _notes(self) -> list[Fact]:
         """What the row itself has to say: for whom it stands, and what changed a moment ago."""

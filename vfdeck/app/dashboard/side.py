@@ -12,13 +12,16 @@ from vfdeck.widgets.tabs import Tab, TabLine
 
 
 class Side:
-    """Keeps which panel is chosen; `scene` gives what it is made from. Only the chosen panel is ever made."""
+    """Keeps which panel is chosen; `scene` gives what it is made from, `look_up` fetches more. Only the chosen one is ever made."""
 
-    def __init__(self, screen: Screen[None], tabs: TabLine, view: PanelView, scene: Callable[[], Scene]) -> None:
+    def __init__(
+        self, screen: Screen[None], tabs: TabLine, view: PanelView, scene: Callable[[], Scene], look_up: Callable[[Panel], None]
+    ) -> None:
         self._screen = screen
         self._tabs = tabs
         self._view = view
         self._scene = scene
+        self._look_up = look_up
         self.chosen: Panel = PANELS[0]
 
     def show(self) -> None:
@@ -26,6 +29,7 @@ class Side:
         scene, panel = self._scene(), self.chosen
         self._tabs.show([Tab(p.id, p.key, p.title, p.short) for p in PANELS], panel.id)
         self._view.show_panel((panel.id, scene.row_id), panel.sections(scene), split=panel.split)
+        self._look_up(panel)
 
     def choose(self, id: str) -> None:
         """Show another panel; where none has room beside or below the tree, over the whole screen."""
