@@ -29,7 +29,7 @@ def chosen(deck: Deck) -> str:
 
 
 def test_every_panel_has_the_key_of_its_place() -> None:
-    assert [panel.key for panel in PANELS] == [str(number) for number, _ in enumerate(PANELS, 1)]
+    assert [panel.action.key for panel in PANELS] == [str(number) for number, _ in enumerate(PANELS, 1)]
     assert [action.panel for action in ACTIONS if action.panel] == [panel.id for panel in PANELS]
 
 
@@ -46,12 +46,12 @@ async def test_numbers_brackets_and_the_mouse_choose(size: tuple[int, int]) -> N
         assert chosen(deck) == "1 Device"
         assert "autoprobe" in panel(deck)
         for tab in PANELS:
-            await deck.press(tab.key)
-            assert chosen(deck) == f"{tab.key} {tab.title}"
+            await deck.press(tab.action.key)
+            assert chosen(deck) == f"{tab.action.key} {tab.action.label}"
         await deck.press("right_square_bracket")
         assert chosen(deck) == "1 Device"
         await deck.press("left_square_bracket")
-        assert chosen(deck).startswith(PANELS[-1].key)
+        assert chosen(deck).startswith(PANELS[-1].action.key)
         line = deck.main.query_one(TabLine)
         await deck.pilot.click(TabLine, offset=(line.render().plain.index("2"), 0))
         assert chosen(deck) == "2 Token"

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from vfdeck.app.dashboard.actions import BY_ID, its_pf
+from vfdeck.app.dashboard.actions import BY_ID, Action, its_pf
 from vfdeck.backend.changes import Open, Outcome
 from vfdeck.backend.details import Details, Part
 from vfdeck.backend.facts import group_members
@@ -55,14 +55,9 @@ class Panel:
     parts: frozenset[Part] = frozenset()
 
     @property
-    def key(self) -> str:
-        """The key that shows it."""
-        return BY_ID[f"panel_{self.id}"].key
-
-    @property
-    def title(self) -> str:
-        """Its name."""
-        return BY_ID[f"panel_{self.id}"].label
+    def action(self) -> Action:
+        """The action that shows it, with its key and title."""
+        return BY_ID[f"panel_{self.id}"]
 
 
 def _device(scene: Scene) -> list[Section]:

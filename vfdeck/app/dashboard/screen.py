@@ -111,7 +111,7 @@ class Dashboard(Screen[None]):
         self._lookup = Lookup(self._line)
         self._desk = Desk(self, self._hosts, self._snapshots, self._tree, self._line, self._lookup, self._tokens, self.keys)
         self._inspector = Inspector(self, self._show_selection, lambda text: self._line.hint(text, Tone.BAD))
-        self._side = Side(self, self._tabs, self._panel, self._scene, self._inspect)
+        self._side = Side(self, self.keys, self._tabs, self._panel, self._scene, self._inspect)
         self._practising = Practising(self._desk, lesson)
         past = Past()
         self._results = Results(self._desk, Performer(self.post_message), self._last, past, self._keep_token, self._act_on)

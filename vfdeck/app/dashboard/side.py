@@ -7,6 +7,7 @@ from collections.abc import Callable
 from textual.screen import Screen
 
 from vfdeck.app.dashboard.panels import PANELS, Panel, Scene
+from vfdeck.app.keymap import Keymap
 from vfdeck.widgets.panel_view import PanelView
 from vfdeck.widgets.tabs import Tab, TabLine
 
@@ -15,9 +16,16 @@ class Side:
     """Keeps which panel is chosen; `scene` gives what it is made from, `look_up` fetches more. Only the chosen one is ever made."""
 
     def __init__(
-        self, screen: Screen[None], tabs: TabLine, view: PanelView, scene: Callable[[], Scene], look_up: Callable[[Panel], None]
+        self,
+        screen: Screen[None],
+        keys: Keymap,
+        tabs: TabLine,
+        view: PanelView,
+        scene: Callable[[], Scene],
+        look_up: Callable[[Panel], None],
     ) -> None:
         self._screen = screen
+        self._keys = keys
         self._tabs = tabs
         self._view = view
         self._scene = scene
@@ -27,7 +35,7 @@ class Side:
     def show(self) -> None:
         """Show the chosen panel as things are now."""
         scene, panel = self._scene(), self.chosen
-        self._tabs.show([Tab(p.id, p.key, p.title, p.short) for p in PANELS], panel.id)
+        self._tabs.show([Tab(p.id, self._keys.shown(p.action), p.action.label, p.short) for p in PANELS], panel.id)
         self._view.show_panel((panel.id, scene.row_id), panel.sections(scene), split=panel.split)
         self._look_up(panel)
 
