@@ -169,7 +169,7 @@ def test_a_command_that_tells_nothing(command: str, status: int, what: str) -> N
 
 # -- standard input ------------------------------------------------------------------------------------------------------
 def test_standard_input() -> None:
-    take = "t.given(argparse.Namespace(token_file=None, token_stdin=True))"
+    take = "t.given(argparse.Namespace(token_file=None, token_stdin=True, token_command=None))"
     program = f"import argparse; from vfdeck.app import token_sources as t; print({take})"
     for given_, said in ((f"{SECRET}\nrest\n", repr(TOKEN)), ("", ""), ("nonsense", "")):
         done = subprocess.run([sys.executable, "-c", program], input=given_, capture_output=True, encoding="utf-8", check=False)

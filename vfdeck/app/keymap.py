@@ -32,7 +32,7 @@ _NAMES = {char: name for name, char in _CHARACTERS.items()}
 
 #: Keys that move in the tree (`widgets/fleet_tree.py`; a test compares).
 OF_THE_TREE = frozenset(
-    {*_MOVES, *"ghjklG", "left_square_bracket", "right_square_bracket", "left_curly_bracket", "right_curly_bracket"}
+    {*_MOVES, *"ghjklGJK", "left_curly_bracket", "right_curly_bracket"}
 )
 #: Keys that answer a dialog, leave one, or copy. With an action on one of them, pressing it twice would confirm what it asks.
 OF_DIALOGS = frozenset({"escape", "enter", "space", "tab", "shift+tab", "y", "Y", "ctrl+c", "ctrl+q"})
