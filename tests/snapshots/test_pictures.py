@@ -1,11 +1,14 @@
-"""Pictures of the demo, at several sizes.
+"""Pictures of the demo: a table of what there is to be seen, each at three sizes.
 
 `pytest tests/snapshots --snapshot-update` takes them anew, `python -m tests.snapshots.png` makes PNG files of them: look at them
-before keeping them. The demo's clock stands still in here, so the same picture comes out every time.
+before keeping them. The demo's clock stands still in here, so the same picture comes out every time. Every dialog, every page
+and every action is in the table, or has a reason to be missing.
 """
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -15,10 +18,15 @@ from textual.pilot import Pilot
 from textual.widgets import Input
 
 from tests.pilot.driving import Deck
+from vfdeck.app import dashboard
 from vfdeck.app.dashboard import themes
+from vfdeck.app.dashboard.actions import ACTIONS
 from vfdeck.app.dashboard.app import DashboardApp
+from vfdeck.app.dashboard.dialogs.base import Dialog
+from vfdeck.app.dashboard.screen import Dashboard
 from vfdeck.backend.sim import scenario
 from vfdeck.backend.sim.scenario import SimulatedHost
+from vfdeck.backend.token import Token
 
 #: syrupy expects the test's name in the file's; ours are for people
 pytestmark = pytest.mark.filterwarnings("ignore:\\s*Can not relate snapshot")
@@ -45,6 +53,8 @@ class Picture:
     name: str
     size: tuple[int, int]
     way: Way
+    top: str = "Dashboard"  # the class of the screen that is on top then
+    does: str = ""  # the action of the registry that it shows
     scenario: str = "default"
     second: float = 20.0
     theme: str = themes.USUAL
@@ -56,13 +66,34 @@ class Picture:
         return f"{self.name}-{self.size[0]}x{self.size[1]}"
 
 
-def keys(*pressed: str, dialog: str = "") -> Way:
-    """Press keys, and wait for a dialog."""
+#: The sizes of every picture, unless the table says why not.
+SIZES = ((40, 12), (80, 24), (120, 40))
+#: A dialog about one number or one choice: on a large terminal it floats, the same, in the middle of what `demo` shows.
+SMALL = SIZES[:2]
+
+
+def shots(
+    name: str, way: Way, top: str = "Dashboard", does: str = "", scenario: str = "default", sizes: Any = SIZES
+) -> list[Picture]:
+    """The same at every size."""
+    return [Picture(name, size, way, top, does, scenario) for size in sizes]
+
+
+def keys(*pressed: str) -> Way:
+    """Press keys, and wait until nothing is looked up any more."""
 
     async def way(deck: Deck, _: SimulatedHost) -> None:
         await deck.press(*pressed)
-        if dialog:
-            await deck.until(lambda: deck.dialog == dialog)
+
+    return way
+
+
+def after(first: Way, *pressed: str) -> Way:
+    """Keys after another way."""
+
+    async def way(deck: Deck, host: SimulatedHost) -> None:
+        await first(deck, host)
+        await deck.press(*pressed)
 
     return way
 
@@ -99,16 +130,21 @@ async def refused_ladder(deck: Deck, host: SimulatedHost) -> None:
     await deck.press("3")
 
 
-async def token_set(deck: Deck, _: SimulatedHost) -> None:
-    """A token was set on the accelerator."""
+async def to_accelerator(deck: Deck) -> None:
+    """Go to a PF that nobody holds."""
     while deck.tree.row_id is None or deck.tree.row_id.bdf != "0000:af:00.0":
         await deck.press("down")
+
+
+async def token_set(deck: Deck, _: SimulatedHost) -> None:
+    """A token was set on the accelerator."""
+    await to_accelerator(deck)
     await deck.press("t")
     await deck.paste(TOKEN)
     await deck.press("enter")
     await deck.until(lambda: deck.dialog == "ConfirmDialog")
     await deck.press("y")
-    await deck.until(lambda: "✓" in deck.line and deck.text.count("#024c873b") >= 2)
+    await deck.until(lambda: "✓" in deck.line)
 
 
 async def waiting(deck: Deck, host: SimulatedHost) -> None:
@@ -124,76 +160,172 @@ async def waiting(deck: Deck, host: SimulatedHost) -> None:
 
 async def palette(deck: Deck, _: SimulatedHost) -> None:
     """The palette before anything is typed, its cursor at rest."""
-    await deck.press("ctrl+p")
+    await deck.press("colon")
     await deck.until(lambda: "Set the PF's VF token" in deck.text)
     field = deck.app.screen.query_one(Input)
     field.cursor_blink = False
     await deck.pilot.pause()
 
 
+async def held(deck: Deck, _: SimulatedHost) -> None:
+    """The accelerator, held open by vfdeck."""
+    await to_accelerator(deck)
+    await deck.press("o", "tab", "tab", "space", "enter")
+    await deck.until(lambda: deck.dialog == "ConfirmDialog")
+    await deck.press("y")
+    await deck.until(lambda: "✓" in deck.line)
+    if deck.dialog:
+        await deck.press("escape")
+
+
+async def probed(deck: Deck, _: SimulatedHost) -> None:
+    """Autoprobe of the first PF was turned off."""
+    await deck.press("a", "y")
+    await deck.until(lambda: "✓" in deck.line)
+
+
+async def leaving(deck: Deck, host: SimulatedHost) -> None:
+    """Quit is pressed while the kernel waits."""
+    await waiting(deck, host)
+    await deck.press("q")
+
+
 def themed(name: str) -> list[Picture]:
     """The pictures that there are of every theme."""
-    removal = keys("v", "0", "enter", dialog="ConfirmDialog")
+    removal = keys("v", "0", "enter")
     return [
         Picture(f"{name}-demo", (80, 24), keys(), theme=name),
         Picture(f"{name}-demo", (120, 40), keys(), theme=name),
-        Picture(f"{name}-refused", (80, 24), refused, theme=name),
-        Picture(f"{name}-removal", (80, 24), removal, theme=name),
+        Picture(f"{name}-refused", (80, 24), refused, "ResultPage", theme=name),
+        Picture(f"{name}-removal", (80, 24), removal, "ConfirmDialog", theme=name),
     ]
 
 
+#: Marks two PFs.
+MARKS = ("m", "down", "down", "down", "m")
 #: To the first of six VFs that are alike.
 FREE_VF = ("down", "down", "down", "right")
 
+REMOVAL = keys("v", "0", "enter")
 PICTURES = [
-    Picture("demo", (80, 24), keys()),
-    Picture("demo", (120, 40), keys()),
-    Picture("demo", (40, 12), keys()),
+    # the screen
+    *shots("demo", keys()),
     Picture("demo", (200, 50), keys()),
-    Picture("details", (80, 24), keys("d")),
-    Picture("folded", (80, 24), keys("minus")),
-    Picture("set-token", (80, 24), token_typed),
-    Picture("wrong-token", (80, 24), token_wrong),
-    Picture("token-set", (120, 40), token_set),
-    Picture("vfs", (80, 24), keys("v", "1", "2")),
-    Picture("bind", (80, 24), keys("b")),
-    Picture("open", (80, 24), keys("down", "o")),
-    Picture("confirm", (80, 24), keys("a", dialog="ConfirmDialog")),
-    Picture("confirm-removal", (120, 40), keys("v", "1", "2", "enter", dialog="ConfirmDialog")),
-    Picture("confirm-removal", (80, 24), keys("v", "0", "enter", dialog="ConfirmDialog")),
-    Picture("refused", (80, 24), refused),
-    Picture("refused", (120, 40), refused),
-    Picture("refused-beside", (120, 40), refused_beside),
-    Picture("waiting", (120, 40), waiting),
-    *(Picture("device", size, keys("d")) for size in ((80, 24), (120, 40), (250, 80))),
-    *(Picture("token", size, keys("2", "d")) for size in ((80, 24), (120, 40))),
-    *(Picture("token", size, keys("2")) for size in ((40, 12), (250, 80))),
-    *(Picture("ladder", size, keys(*FREE_VF, "3", "d")) for size in ((80, 24), (120, 40))),
-    *(Picture("ladder", size, keys(*FREE_VF, "3")) for size in ((40, 12), (250, 80))),
-    Picture("ladder-refused", (120, 40), refused_ladder),
-    *(Picture("holders", size, keys("4", "d")) for size in ((80, 24), (120, 40))),
-    *(Picture("holders", size, keys("4")) for size in ((40, 12), (250, 80))),
-    Picture("greyed", (80, 24), keys("end", "t")),
-    Picture("help", (80, 24), keys("question_mark")),
-    Picture("help", (120, 40), keys("question_mark")),
-    Picture("palette", (80, 24), palette),
-    Picture("empty", (80, 24), keys(), scenario="none"),
+    *shots("device", keys("1", "d"), does="details"),
+    Picture("device", (250, 80), keys("1"), does="panel_device"),
+    *shots("token", keys("2", "d"), does="panel_token", sizes=SIZES[1:]),
+    *(Picture("token", size, keys("2"), does="panel_token") for size in ((40, 12), (250, 80))),
+    *shots("ladder", keys(*FREE_VF, "3", "d"), does="panel_open", sizes=SIZES[1:]),
+    *(Picture("ladder", size, keys(*FREE_VF, "3"), does="panel_open") for size in ((40, 12), (250, 80))),
+    *shots("ladder-refused", refused_ladder),
+    *shots("holders", keys("4", "d"), does="panel_holders", sizes=SIZES[1:]),
+    *(Picture("holders", size, keys("4"), does="panel_holders") for size in ((40, 12), (250, 80))),
+    *shots("folded", keys("minus"), does="fold_all"),
+    *shots("unfolded", keys("plus"), does="unfold_all"),
+    *shots("found", keys("slash", *"qemu"), does="search"),
+    *shots("found-next", keys("slash", *"qemu", "enter", "n"), does="next", sizes=SMALL),  # a mark in the line of `found`
+    *shots("found-before", keys("slash", *"qemu", "enter", "N"), does="previous", sizes=SMALL),
+    *shots("filtering", keys("f", *"driver:vf"), does="filter"),
+    *shots("filtered", keys("f", *"driver:vfio-pci", "enter")),
+    *shots("filter-wrong", keys("f", *"drivr:x")),
+    *shots("marked", keys(*MARKS), does="mark"),
+    *shots("sorted", keys("s"), does="sort"),
+    *shots("greyed", keys("end", "t")),
+    *shots("token-set", token_set),
+    *shots("refused-beside", refused_beside),
+    *shots("waiting", waiting),
+    *shots("empty", keys(), scenario="none"),
+    *shots("broken", keys(), scenario="broken"),
     Picture("too-small", (36, 8), keys()),
+    # dialogs
+    *shots("set-token", token_typed, "TokenDialog", "token"),
+    *shots("wrong-token", token_wrong, "TokenDialog"),
+    *shots("rotate", keys("T"), "TokenDialog", "rotate"),
+    *shots("vfs", keys("v", "1", "2"), "NumvfsDialog", "vfs"),
+    *shots("vfs-too-many", keys("v", "9", "9", "9", "enter"), "NumvfsDialog"),
+    *shots("bind", keys("b"), "DriverDialog", "bind"),
+    *shots("open", keys("down", "o"), "OpenDialog", "open"),
+    *shots("autoprobe", after(probed, *MARKS, "a"), "AutoprobeDialog", "autoprobe"),
+    *shots("check", keys("w"), "CheckDialog", "check", sizes=SMALL),
+    *shots("theme", keys("ctrl+t"), "ThemeDialog", "theme"),
+    *shots("palette", palette, "CommandPalette", "palette"),
+    *shots("leave", leaving, "LeaveDialog", "quit"),
+    # confirmations
+    *shots("confirm", keys("a"), "ConfirmDialog"),
+    *shots("confirm-removal", keys("v", "1", "2", "enter"), "ConfirmDialog", sizes=SIZES[2:]),  # kept as the README shows it
+    *shots("confirm-removal", REMOVAL, "ConfirmDialog", sizes=SMALL),
+    *shots("unbind", keys("u"), "ConfirmDialog", "unbind"),
+    *shots("close", after(held, "c"), "ConfirmDialog", "close"),
+    *shots("reset", keys("R"), "ConfirmDialog", "reset"),
+    *shots("undo", after(probed, "z"), "ConfirmDialog", "undo"),
+    *shots("many", keys(*MARKS, "u"), "ConfirmDialog"),
+    # pages
+    *shots("refused", refused, "ResultPage"),
+    *shots("result", after(refused_beside, "e"), "ResultPage", "result", sizes=SMALL),  # `refused`, come back to
+    *shots("checked", keys("w", "8", "enter"), "CheckPage"),
+    *shots("checked-host", keys("home", "w"), "HostPage", scenario="broken"),
+    *shots("catalogue", keys("home", "w", "e"), "Page", scenario="broken"),
+    *shots("problems", keys("p"), "Page", "problems", scenario="broken"),
+    *shots("help", keys("question_mark"), "Page", "help"),
+    # fewer colours: the words and their places are those of the pictures above
     Picture("16-colours", (80, 24), keys(), theme=themes.TERMINALS),
-    Picture("16-colours-token", (80, 24), token_wrong, theme=themes.TERMINALS),
-    Picture("16-colours-refused", (80, 24), refused, theme=themes.TERMINALS),
-    Picture("16-colours-removal", (80, 24), keys("v", "0", "enter", dialog="ConfirmDialog"), theme=themes.TERMINALS),
+    Picture("16-colours-token", (80, 24), token_wrong, "TokenDialog", theme=themes.TERMINALS),
+    Picture("16-colours-refused", (80, 24), refused, "ResultPage", theme=themes.TERMINALS),
+    Picture("16-colours-removal", (80, 24), REMOVAL, "ConfirmDialog", theme=themes.TERMINALS),
     *(picture for name in themes.palettes() if name != themes.USUAL for picture in themed(name)),
-    Picture("theme", (80, 24), keys("ctrl+t", dialog="ThemeDialog")),
     Picture("no-colour", (80, 24), keys(), no_color=True),
-    Picture("no-colour-removal", (80, 24), keys("v", "0", "enter", dialog="ConfirmDialog"), no_color=True),
+    Picture("no-colour-removal", (80, 24), REMOVAL, "ConfirmDialog", no_color=True),
 ]
+
+#: Actions of which there is nothing to be seen that is not in another picture.
+UNSEEN = {
+    "refresh": "shows what is there",
+    "next_panel": "as its number does",
+    "previous_panel": "as its number does",
+    "tour_next": "test_tour_pictures.py",
+    "tour_back": "test_tour_pictures.py",
+    "tour_act": "test_tour_pictures.py",
+    "tour_leave": "the strip is gone",
+}
+
+
+def descendants(parent: type) -> set[type]:
+    """Every class below one."""
+    return {cls for child in parent.__subclasses__() for cls in (child, *descendants(child))}
+
+
+def test_every_dialog_and_page_has_its_picture() -> None:
+    for module in pkgutil.walk_packages(dashboard.__path__, f"{dashboard.__name__}."):
+        importlib.import_module(module.name)
+    shown = {
+        cls.__name__ for cls in descendants(Dialog) if not cls.__name__.startswith("_") and cls.__module__.startswith("vfdeck.")
+    }
+    assert {"TokenDialog", "Page", "ResultPage"} <= shown
+    assert shown <= {picture.top for picture in PICTURES}
+
+
+def test_every_action_has_its_picture_or_a_reason_for_none() -> None:
+    seen = {picture.does for picture in PICTURES if picture.does}
+    assert seen.isdisjoint(UNSEEN)
+    assert seen | set(UNSEEN) == {action.id for action in ACTIONS}
+
+
+def test_every_picture_is_taken_at_every_size_or_the_table_says_why_not() -> None:
+    names = [picture.id for picture in PICTURES]
+    assert len(names) == len(set(names))
+    for picture in PICTURES:
+        if picture.theme == themes.USUAL and not picture.no_color and picture.name != "too-small":
+            assert {f"{picture.name}-40x12", f"{picture.name}-80x24"} <= set(names)
 
 
 @pytest.mark.parametrize("picture", PICTURES, ids=lambda picture: picture.id)
 def test_picture(snap_compare: SnapCompare, picture: Picture, monkeypatch: pytest.MonkeyPatch) -> None:
     if picture.no_color:
         monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setattr(Token, "generate", lambda: Token.parse(TOKEN))
+    done: list[str] = []
+    act = Dashboard.action_act
+    monkeypatch.setattr(Dashboard, "action_act", lambda screen, action: (done.append(action), act(screen, action))[1])
     host = scenario.load(picture.scenario, seed=1)
     if picture.second:
         host.advance(picture.second)
@@ -204,6 +336,8 @@ def test_picture(snap_compare: SnapCompare, picture: Picture, monkeypatch: pytes
         await deck.until(lambda: deck.main.fleet.snapshots)
         await picture.way(deck, host)
         await deck.until(lambda: not deck.main.is_inspecting)  # what is looked up for the panel is in the picture
+        await deck.until(lambda: type(app.screen).__name__ == picture.top)
+        assert not picture.does or picture.does in done
 
     assert snap_compare(app, terminal_size=picture.size, run_before=come)
 
