@@ -32,10 +32,10 @@ async def test_a_column_is_left_out() -> None:
 
 
 async def test_other_keys_do_the_same_and_the_old_ones_nothing() -> None:
-    reading = understand('[keys]\ntoken = ["f2", "K"]\nhelp = "x"\nvfs = "t"\n', "S")
+    reading = understand('[keys]\ntoken = ["f2", "B"]\nhelp = "x"\nvfs = "t"\n', "S")
     assert reading.faults == ()
     async with running(reading=reading) as deck:
-        for key in ("f2", "K"):
+        for key in ("f2", "B"):
             await deck.press(key)
             assert deck.dialog == "TokenDialog"
             await deck.press("escape")

@@ -83,6 +83,7 @@ async def test_changed_while_it_runs_it_looks_as_if_begun_with_it(way: tuple[str
     for begun in ("dark", "light"):
         async with running(theme=begun) as deck:
             await deck.press(*way)
+            await deck.until(lambda: not deck.main.is_inspecting)
             painted(deck)
             deck.app.theme = "light"
             await deck.pilot.pause()
