@@ -144,7 +144,8 @@ async def test_continue_says_why_not() -> None:
         assert host.performed == []
 
 
-async def test_a_number_typed_on_while_the_host_is_asked_is_judged_once_and_last() -> None:
+async def test_a_number_typed_on_while_the_host_is_asked_is_judged_once_and_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(numvfs, "PATIENCE", 60.0)
     host = SlowPlanner()
     async with running(host) as deck:
         await deck.hit("v", "1", "2", "3", "enter")
@@ -153,6 +154,66 @@ async def test_a_number_typed_on_while_the_host_is_asked_is_judged_once_and_last
         host.told.set()
         await deck.until(lambda: deck.dialog == "ConfirmDialog")
         assert [c.count for c in host.planned if isinstance(c, SetNumvfs)] == [1, 123, 123]
+
+
+async def test_a_number_that_is_judged_for_ever_holds_no_later_one_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(numvfs, "PATIENCE", 0.001)
+    host, never = FakeHost(), threading.Event()
+
+    def planner(change: Change, _: Snapshot) -> Plan:
+        if isinstance(change, SetNumvfs) and change.count == 1:
+            never.wait()
+        return Plan(change, f"judged {change}")
+
+    host.planner = planner
+    async with running(host) as deck:
+        await deck.hit("v", "1")
+        await deck.until(lambda: "looking up what 1 VFs would mean" in deck.text)
+        await deck.hit("enter")
+        assert "goes on once it is looked up" in deck.text
+        await deck.hit("2")
+        await deck.until(lambda: "✓ judged" in deck.text)
+        assert "goes on" not in deck.text
+        await deck.press("enter")
+        await deck.until(lambda: deck.dialog == "ConfirmDialog")
+        assert host.planned[-1] == SetNumvfs(NIC, 12)
+    never.set()
+
+
+async def test_nor_a_number_that_was_typed_before_it_took_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    host = SlowPlanner()
+    monkeypatch.setattr(numvfs, "PATIENCE", 0.2)
+    async with running(host) as deck:
+        await deck.hit("v", "1", "2")  # 1 is judged for ever, and nothing is typed any more
+        await deck.until(lambda: "looking up what 12 VFs would mean" in deck.text)
+        host.told.set()
+        await deck.until(lambda: "✓" in deck.text)
+
+
+async def test_enter_after_a_judge_that_failed_says_that_nothing_is_sent() -> None:
+    host = FakeHost()
+
+    def planner(change: Change, _: Snapshot) -> Plan:
+        if isinstance(change, SetNumvfs) and change.count == 8:
+            raise ValueError("secret")
+        return Plan(change, f"judged {change}")
+
+    host.planner = planner
+    async with running(host) as deck:
+        await deck.press("v", "8", "enter")
+        assert "8 was not looked up: nothing is sent" in deck.text
+        assert "vfdeck itself failed (ValueError)" in " ".join(deck.text.split())
+        assert deck.dialog == "NumvfsDialog"
+        await deck.press("backspace", "4")
+        assert "nothing is sent" not in deck.text
+        assert "✓ judged" in deck.text
+
+
+async def test_a_number_below_zero_is_named_with_the_kernels_answer() -> None:
+    async with running() as deck:
+        await deck.press("v", "minus", "1", "enter")
+        assert "✗ below zero: the kernel would answer EINVAL" in deck.text
+        assert deck.dialog == "NumvfsDialog"
 
 
 async def test_the_number_dialog_says_that_it_is_looking_up(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -126,3 +126,34 @@ async def test_a_page_key_turns_what_does_not_fit() -> None:
         await deck.press("pageup")
         await settled(deck)
         assert "(•) none" in deck.text
+
+
+@pytest.mark.parametrize("key", ["", "t", "v", "b", "question_mark", "colon"])
+async def test_a_terminal_too_small_says_so_whatever_is_open_and_comes_back(key: str) -> None:
+    async with running(size=(80, 24)) as deck:
+        if key:
+            await deck.press(key)
+        before = deck.dialog
+        for size in ((39, 12), (40, 11), (20, 4), (1, 1)):
+            await deck.pilot.resize_terminal(*size)
+            await settled(deck)
+            if size[0] >= 20 and size[1] >= 4:
+                assert "vfdeck needs a" in " ".join(deck.text.split())
+                assert "Cancel" not in deck.text
+        await deck.pilot.resize_terminal(80, 24)
+        await settled(deck)
+        assert deck.dialog == before
+        assert "vfdeck needs a" not in deck.text
+
+
+async def test_nothing_is_agreed_to_where_it_cannot_be_read() -> None:
+    host = FakeHost()
+    async with running(host, size=(80, 24)) as deck:
+        await deck.press("a")
+        await deck.until(lambda: deck.dialog == "ConfirmDialog")
+        await deck.pilot.resize_terminal(39, 11)
+        await deck.press("y", "enter")
+        assert deck.dialog == "ConfirmDialog"
+        await deck.press("escape")
+        assert deck.dialog == ""
+        assert host.performed == []

@@ -25,6 +25,7 @@ from vfdeck.app.dashboard.batch_flow import BatchFlow
 from vfdeck.app.dashboard.collecting import OFTEN, Collecting
 from vfdeck.app.dashboard.commands import Commands
 from vfdeck.app.dashboard.desk import Desk, Target
+from vfdeck.app.dashboard.dialogs.base import LEAST, TOO_SMALL
 from vfdeck.app.dashboard.feed import ChangeBegun, ChangeDone, Feed, HostFailed, Performer, SnapshotReady
 from vfdeck.app.dashboard.finding import Finder
 from vfdeck.app.dashboard.flow import Flow
@@ -136,7 +137,7 @@ class Dashboard(Screen[None]):
     def compose(self) -> ComposeResult:
         """Banner, tree and side panel, job line, keys."""
         yield self._banner
-        yield Static("vfdeck needs a terminal of at least 40 columns and 12 rows.", id="small", markup=False)
+        yield Static(TOO_SMALL, id="small", markup=False)
         yield self._strip
         yield self._view
         with Container(id="body"):
@@ -174,7 +175,7 @@ class Dashboard(Screen[None]):
         """Make do with a low or a tiny terminal."""
         self.set_class(self.size.height < 20, "-low")
         self.set_class(self.size.height < 16, "-flat")
-        self.set_class(self.size.height < 12 or self.size.width < 40, "-tiny")
+        self.set_class(self.size.width < LEAST[0] or self.size.height < LEAST[1], "-tiny")
 
     def _look_again(self) -> None:
         """Look at every host again."""

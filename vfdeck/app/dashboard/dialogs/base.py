@@ -24,6 +24,9 @@ Result = TypeVar("Result")
 
 #: Rows below which a dialog takes the whole height and leaves no gaps; columns below which hints stand in the frame.
 LOW, NARROW = 16, 60
+#: Columns and rows below which nothing can be read, and what is said then.
+LEAST = (40, 12)
+TOO_SMALL = f"vfdeck needs a terminal of at least {LEAST[0]} columns and {LEAST[1]} rows."
 #: Rows at the top that a tour keeps for what is to be pressed.
 COACHED = 4
 
@@ -75,6 +78,7 @@ class Dialog(ModalScreen[Result | None], Generic[Result]):
 
     def compose(self) -> ComposeResult:
         """What a tour says, title, body, a line for faults, buttons."""
+        yield Static(f"{TOO_SMALL} Esc closes what is open.", id="small", markup=False)
         yield self._coach
         with self._frame:
             yield self._title
@@ -133,6 +137,7 @@ class Dialog(ModalScreen[Result | None], Generic[Result]):
         """Leave room for title and buttons beside what scrolls: a guess, and once it is laid out what is really left."""
         self.set_class(self.size.height < LOW, "-low")
         self.set_class(self.size.width < NARROW, "-narrow")
+        self.set_class(self.size.width < LEAST[0] or self.size.height < LEAST[1], "-tiny")
         self._coach.fit(self.size.height >= LOW)
         for view in self.query(SectionView):
             view.styles.max_height = max(2, self._rows * 94 // 100 - 7)
@@ -175,8 +180,8 @@ class Dialog(ModalScreen[Result | None], Generic[Result]):
             self.action_accept()
 
     def answer(self, result: Result | None) -> None:
-        """Close with a result; a second key that comes before the dialog is gone does nothing."""
-        if not self._answered:
+        """Close with a result; a second key that comes before the dialog is gone does nothing. Unseen, nothing is agreed to."""
+        if not self._answered and (result is None or not self.has_class("-tiny")):
             self._answered = True
             self.dismiss(result)
 

@@ -13,7 +13,7 @@ from textual.binding import Binding, BindingType
 from textual.widgets import Input, Static
 
 from vfdeck.app.dashboard.dialogs.base import Dialog, Page
-from vfdeck.app.dashboard.pages import entry_sections
+from vfdeck.app.dashboard.pages import ENTRY_LABELS, entry_sections
 from vfdeck.backend.checks import Check, Report, Severity, Verdict, worst_first
 from vfdeck.backend.checks.render import counted
 from vfdeck.backend.model import Function
@@ -28,7 +28,11 @@ def number_fault(text: str) -> str:
     """What is wrong with a number of VFs that was typed; "" where nothing is."""
     if not text:
         return "nothing typed yet: a number of VFs, 0 or more"
-    return "" if text.isascii() and text.isdigit() else "✗ not a number of VFs: digits only"
+    if text.isascii() and text.isdigit():
+        return ""
+    if text.isascii() and text[1:].isdigit() and text[0] == "-":  # sriov_numvfs_store reads it with kstrtou16
+        return "✗ below zero: the kernel would answer EINVAL"
+    return "✗ not a number of VFs: digits only"
 
 
 class CheckDialog(Dialog[int]):
@@ -45,7 +49,7 @@ class CheckDialog(Dialog[int]):
 
     def body(self) -> ComposeResult:
         """The field."""
-        yield Static("Can it give how many VFs? Nothing is changed by asking.", classes="label", markup=False)
+        yield Static("How many VFs are wanted? Asking changes nothing.", classes="label", markup=False)
         yield self._number
         yield self._fault
 
@@ -118,7 +122,7 @@ class _EntriesPage(Page):
     def action_entries(self) -> None:
         """The entries of the catalogue."""
         if self._entries:
-            self.app.push_screen(Page("From the catalogue", entry_sections(self._entries), label_width=9))
+            self.app.push_screen(Page("From the catalogue", entry_sections(self._entries), label_width=ENTRY_LABELS))
 
 
 class CheckPage(_EntriesPage):

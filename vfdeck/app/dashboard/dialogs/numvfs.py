@@ -16,7 +16,7 @@ from vfdeck.app.dashboard.dialogs.base import Dialog, Page
 from vfdeck.app.dashboard.dialogs.check import first_no, number_fault
 from vfdeck.app.dashboard.feed import aside
 from vfdeck.app.dashboard.lookup import PATIENCE
-from vfdeck.app.dashboard.pages import entry_sections
+from vfdeck.app.dashboard.pages import ENTRY_LABELS, entry_sections
 from vfdeck.backend.changes import Plan, SetNumvfs
 from vfdeck.backend.checks import Check, Report
 from vfdeck.backend.model import Function
@@ -63,6 +63,10 @@ class NumvfsDialog(Dialog[SetNumvfs]):
         self._judge = judge
         self._judged: tuple[int, Sequence[Judged]] | None = None  # the last number judged
         self.is_judging = False
+        self._round = 0  # of looking up; an earlier one is heard no more
+        self._asked: int | None = None  # the number that is looked up
+        self._is_late = False  # it takes a while
+        self._failed = ""  # why the number that is typed could not be judged
         self._go_on = False  # as soon as the number is judged
         self._number = _Number(placeholder="number", max_length=6, id="number")
         self._number.cursor_blink = False
@@ -100,27 +104,36 @@ class NumvfsDialog(Dialog[SetNumvfs]):
     @on(Input.Changed)
     def _typed(self) -> None:
         self._go_on = False
+        self._failed = ""
         self.hint("")
         self._show()
-        if self._count is not None and not self.is_judging and self._now is None:
-            self.is_judging = True
-            self._look_up()
+        if self._count is not None and self._now is None and (not self.is_judging or self._is_late):
+            self._begin()
 
-    @work(group="judge")
-    async def _look_up(self) -> None:
+    def _begin(self) -> None:
+        """Look the number up that is typed; what is looked up by now is waited for no more."""
+        self.is_judging = True
+        self._round += 1
+        self._look_up(self._round)
+
+    @work(group="judge", exclusive=True)
+    async def _look_up(self, number_of_round: int) -> None:
         """Ask the host about the number that is typed, and again where it is another one by then."""
         try:
             while (count := self._count) is not None and self._now is None:
-                late = self.set_timer(PATIENCE, self._show_late)
+                self._asked, self._is_late = count, False
+                late = self.set_timer(PATIENCE, self._be_late)
                 try:
                     self._judged = count, await aside(lambda count=count: self._judge(count))  # type: ignore[misc]
                 except Exception as error:  # a bug of the backend: named by its kind only
-                    self._say(f"✗ vfdeck itself failed ({type(error).__name__}); this is a bug", Tone.BAD)
-                    return
+                    if count == self._count:
+                        self._failed = f"vfdeck itself failed ({type(error).__name__}); this is a bug"
+                        break
                 finally:
                     late.stop()
         finally:
-            self.is_judging = False
+            if number_of_round == self._round:
+                self.is_judging = False
         self._show()
         if self._go_on:
             self.action_accept()
@@ -135,6 +148,8 @@ class NumvfsDialog(Dialog[SetNumvfs]):
         """Say what the number would bring."""
         text = self._number.value.strip()
         if (fault := number_fault(text)) or self._now is None:
+            if text and not fault and self._failed:
+                fault = f"✗ {self._failed}"
             waits = "a number" if not text else fault
             self._say(waits, Tone.BAD if text and fault else Tone.DIM)
             self._reason.update("")
@@ -186,9 +201,14 @@ class NumvfsDialog(Dialog[SetNumvfs]):
         found = (judged.check.entry for judged in self._now or () if judged.check is not None)
         return tuple(dict.fromkeys(entry for entry in found if entry))
 
-    def _show_late(self) -> None:
-        """It takes a while."""
-        if self._now is None:
+    def _be_late(self) -> None:
+        """It takes a while, and may take for ever: another number that was typed by now does not wait for it."""
+        self._is_late = True
+        if self._count is None or self._now is not None:
+            return
+        if self._count != self._asked:
+            self._begin()
+        else:
             self._say(f"… looking up what {self._number.value.strip()} VFs would mean", Tone.DIM)
 
     def _say(self, text: str, tone: Tone) -> None:
@@ -202,7 +222,7 @@ class NumvfsDialog(Dialog[SetNumvfs]):
 
     def action_entry(self) -> None:
         """What the catalogue says of it."""
-        self.app.push_screen(Page("From the catalogue", entry_sections(self._entries), label_width=9))
+        self.app.push_screen(Page("From the catalogue", entry_sections(self._entries), label_width=ENTRY_LABELS))
 
     @on(Input.Submitted)
     def _submitted(self) -> None:
@@ -215,6 +235,10 @@ class NumvfsDialog(Dialog[SetNumvfs]):
             self._say(fault if text else f"✗ {fault}", Tone.BAD)
         elif (judged := self._now) is None:
             self._go_on = self.is_judging
+            if not self.is_judging:
+                self.hint(f"{text} was not looked up: nothing is sent")
+            elif self._is_late:
+                self.hint("goes on once it is looked up")
         elif all(one.plan.impossible for one in judged):
             entry = f": {self._entries[0]}" if self._entries else ""
             self.hint(f"{text} can't be set now{entry}")
