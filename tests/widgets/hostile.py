@@ -24,6 +24,14 @@ RAW = (
     "\udc80x",
     "$error [$error]x",
     "x" * 300,
+    "x" * 10_000,
+    "漢字" * 40,  # two columns each
+    "e\u0301\u0327" * 40,  # marks that take no column of their own
+    "\u0301\u0327x",  # and none before them to stand on
+    "مرحبا" * 10,
+    "\u202eabc\u2066def",
+    "\x9b31m\x1b[2J\x1b]8;;http://x\x1b\\y",
+    "👩\u200d👩\u200d👧 🇩🇪 ☠\ufe0f",
 )
 TEXTS = tuple(printable(raw) for raw in RAW)
 
