@@ -18,9 +18,17 @@ def test_mappings_without_a_descriptor(proc: Proc) -> None:
     broken = "broken vfio\n1-2 r--s 0 x:y z /dev/vfio/devices/vfio9x\n" + mapped("/opt/vfio/tool")
     proc.process(7, "dpdk", {}, mapped(DEVICE) + mapped(DEVICE) + broken)
     proc.process(8, "dpdk", {}, mapped("/dev/vfio/devices/vfio4"))
-    proc.process(9, "dpdk", {}, mapped("/" + DEVICE).rstrip("\n"))
+    proc.process(9, "dpdk", {}, mapped(DEVICE).rstrip("\n"))
     proc.process(10, "dpdk", {3: "/dev/vfio/devices/vfio4"}, mapped("/dev/vfio/devices/vfio4"))
     assert proc.found() == [(7, "mapping", "", ""), (8, "mapping", "vfio4", ""), (9, "mapping", "", ""), (10, "cdev", "vfio4", "")]
+
+
+def test_a_file_of_that_name_is_no_device(proc: Proc) -> None:
+    """Anybody may have such a file in the root of a mount namespace of their own, and map it at any offset."""
+    proc.kernel("6.1.0")
+    proc.function(VF, 26, 0xFE800000)
+    proc.process(7, "forger", {}, mapped("/" + DEVICE, 0xFE800000))
+    assert proc.found() == []
 
 
 def test_beside_a_device_descriptor_a_mapping_tells_nothing(proc: Proc) -> None:

@@ -31,9 +31,7 @@ _CHARACTERS = {
 _NAMES = {char: name for name, char in _CHARACTERS.items()}
 
 #: Keys that move in the tree (`widgets/fleet_tree.py`; a test compares).
-OF_THE_TREE = frozenset(
-    {*_MOVES, *"ghjklGJK", "left_curly_bracket", "right_curly_bracket"}
-)
+OF_THE_TREE = frozenset({*_MOVES, *"ghjklGJK", "left_curly_bracket", "right_curly_bracket"})
 #: Keys that answer a dialog, leave one, or copy. With an action on one of them, pressing it twice would confirm what it asks.
 OF_DIALOGS = frozenset({"escape", "enter", "space", "tab", "shift+tab", "y", "Y", "ctrl+c", "ctrl+q"})
 

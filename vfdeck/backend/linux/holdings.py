@@ -130,7 +130,7 @@ class _Look:
         anonymous = any(kind == "device" for kind, _, _ in self.held.found)
         cdevs = {node for kind, node, _ in self.held.found if kind == "cdev"}
         for mapped in mapped_files(self.proc, "vfio"):
-            if mapped.text.lstrip("/") == _DEVICE:
+            if mapped.text == _DEVICE:  # a file has a slash before its name, also one in the root of a namespace of its own
                 bdf = self.nodes.function_at(mapped.offset)
                 if bdf or not anonymous:
                     self.held.add(("mapping", "", bdf))
