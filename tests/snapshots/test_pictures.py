@@ -211,8 +211,8 @@ PICTURES = [
     # the screen
     *shots("demo", keys()),
     Picture("demo", (200, 50), keys()),
-    *shots("device", keys("1", "d"), does="details"),
-    Picture("device", (250, 80), keys("1"), does="panel_device"),
+    *shots("device", keys("1", "d"), does="details", sizes=SIZES[1:]),
+    *(Picture("device", size, keys("1"), does="panel_device") for size in ((40, 12), (250, 80))),
     *shots("token", keys("2", "d"), does="panel_token", sizes=SIZES[1:]),
     *(Picture("token", size, keys("2"), does="panel_token") for size in ((40, 12), (250, 80))),
     *shots("ladder", keys(*FREE_VF, "3", "d"), does="panel_open", sizes=SIZES[1:]),
@@ -291,7 +291,8 @@ UNSEEN = {
 
 def descendants(parent: type) -> set[type]:
     """Every class below one."""
-    return {cls for child in parent.__subclasses__() for cls in (child, *descendants(child))}
+    children: list[type] = parent.__subclasses__()
+    return {cls for child in children for cls in (child, *descendants(child))}
 
 
 def test_every_dialog_and_page_has_its_picture() -> None:
@@ -325,7 +326,12 @@ def test_picture(snap_compare: SnapCompare, picture: Picture, monkeypatch: pytes
     monkeypatch.setattr(Token, "generate", lambda: Token.parse(TOKEN))
     done: list[str] = []
     act = Dashboard.action_act
-    monkeypatch.setattr(Dashboard, "action_act", lambda screen, action: (done.append(action), act(screen, action))[1])
+
+    def noted(screen: Dashboard, action: str) -> None:
+        done.append(action)
+        act(screen, action)
+
+    monkeypatch.setattr(Dashboard, "action_act", noted)
     host = scenario.load(picture.scenario, seed=1)
     if picture.second:
         host.advance(picture.second)

@@ -23,6 +23,9 @@ _TREE_KEYS = (
     ("Tab", "to the panel and back, to scroll it"),
 )
 
+#: Width of the labels of a catalogue's entry.
+ENTRY_LABELS = len("Mistaken for")
+
 _FILTER_WORDS = (
     Fact("word", "in an address, a name, a driver, a state, a program that holds it"),
     Fact("key:a,b", "a or b; * stands for anything, users:>2 for more than two"),
@@ -112,7 +115,7 @@ def empty_sections(snapshots: Sequence[Snapshot], keys: Keymap = USUAL) -> list[
     found = f"and found none of them among {plural(seen, 'PCI function')}." if seen else "and found no PCI function at all."
     sections = [
         Section(f"No SR-IOV hardware on {names}", (Fact("", "vfdeck looked for", Tone.DIM),)),
-        Section("", tuple(Fact("", f"  /sys/bus/pci/devices/*/{file:<16}{what}") for file, what in looked)),
+        Section("", (Fact("", "in /sys/bus/pci/devices/*/"), *(Fact("", f"  {file:<16}{what}") for file, what in looked))),
         Section("", (Fact("", found, Tone.DIM),)),
         Section(
             "If there should be some",
