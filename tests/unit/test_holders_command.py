@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from importlib.resources import files
 from pathlib import Path
 
@@ -82,7 +83,7 @@ def test_the_whole_host(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
         (HELD, "0000:04:00.0", 0, "dpdk (77)"),
         (NOTHING, None, 1, "nobody holds anything"),
         (dataclasses.replace(NOTHING, unseen=3), None, 77, "not looked at: 3 processes; there may be more holders"),
-        (dataclasses.replace(NOTHING, unseen=1, unattributed=1), VF, 77, f"nobody holds {VF}"),
+        (dataclasses.replace(NOTHING, unseen=1, unattributed=1), VF, 77, f"nobody was seen to hold {VF}"),
     ],
 )
 def test_one_function(
@@ -181,3 +182,21 @@ def test_a_tree_on_disk(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert lines[0].startswith("0000:01:10.0  VF 0  spdk_tgt (7)")
     assert lines[0].endswith("perhaps device open [by a file's name only, not checked]")  # no fdinfo there
     assert lines[1] == "VFs of 0000:01:00.0 in use: ≥0 (at least: not all could be looked at)"
+
+
+@pytest.mark.parametrize("missing", ["proc", "proc's processes"])
+def test_a_tree_without_processes_tells_nothing_of_holders(
+    missing: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    build(tmp_path, [with_vfs(Fake("0000:01:00.0", driver="vfio-pci", totalvfs=8), 2, driver="vfio-pci")])
+    if missing == "proc":
+        shutil.rmtree(tmp_path / "proc")
+    assert main(["holders", "--root", str(tmp_path)]) == 77
+    told = capsys.readouterr().out
+    assert "nobody was seen to hold anything" in told
+    assert "VFs of 0000:01:00.0 in use: ≥0 (at least" in told
+    assert "there may be more holders" in told
+    assert main(["holders", "--json", "--root", str(tmp_path)]) == 77
+    assert validated(capsys.readouterr().out)["certainty"] == "at least"
+    assert main(["token", "scan", "--root", str(tmp_path)]) == 77
+    assert "not read: command line of every program" in capsys.readouterr().out

@@ -13,6 +13,7 @@ import pytest
 
 from tests.unit.test_journal import Dead
 from tests.values import TOKEN
+from vfdeck.app.cli import main
 from vfdeck.backend.changes import SetToken
 from vfdeck.backend.local_host import LocalHost
 from vfdeck.backend.memory import Memory
@@ -38,6 +39,52 @@ class Self:
 
     def link(self, path: str) -> str:
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+
+
+class TestWhereNothingCanBeWritten:
+    """It is told before a change and after it, and by whoever only looks; nobody is told that it is remembered."""
+
+    def host(self, tmp_path: Path) -> LocalHost:
+        (tmp_path / "state").write_text("in the way")
+        kernel = SimulatedKernel(load("default").scenario.machine)
+        return LocalHost(kernel, {}, Memory(kernel, {"XDG_STATE_HOME": str(tmp_path / "state")}))
+
+    def test_looking_makes_nothing(self, tmp_path: Path) -> None:
+        kernel = SimulatedKernel(load("default").scenario.machine)
+        memory = Memory(kernel, {"XDG_STATE_HOME": str(tmp_path / "new/state")})
+        assert memory.refusal(make=False) is None
+        assert list(tmp_path.iterdir()) == []
+        assert memory.refusal(make=True) is None
+        assert (tmp_path / "new/state/vfdeck/lock").exists()
+
+    @pytest.mark.parametrize(("make", "why"), [(True, "File exists"), (False, "Not a directory")])
+    def test_what_is_in_the_way(self, tmp_path: Path, make: bool, why: str) -> None:
+        problem = self.host(tmp_path).cannot_remember(make)
+        assert problem is not None
+        assert (problem.what, problem.kind) == (why, ProblemKind.MEMORY)
+        assert problem.path == str(tmp_path / "state/vfdeck")
+
+    def test_a_command_says_it_before_it_asks_and_that_it_is_lost(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        host = self.host(tmp_path)
+        monkeypatch.setattr("vfdeck.app.commands.hosts.simulated", lambda *scenario: host)
+        arguments = ["token", "rotate", IDLE, "--out", str(tmp_path / "t"), "--demo"]
+        assert main([*arguments, "--dry-run"]) == 0
+        assert capsys.readouterr().err == ""
+        assert main([*arguments, "--yes"]) == 0
+        told = capsys.readouterr().err.splitlines()
+        assert "File exists; neither the token journal nor the audit trail can be written" in told[0]
+        assert told[-2].endswith("File exists; what happened to tokens is not written down: the next vfdeck will not know it")
+        assert told[-1].endswith("File exists; 2 lines of the audit trail are lost")
+
+    def test_status_says_it(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+        kernel = SimulatedKernel(load("default").scenario.machine)
+        host = LocalHost(kernel, {}, Memory(kernel, {"XDG_STATE_HOME": str(tmp_path / "state")}))
+        monkeypatch.setattr("vfdeck.app.commands.hosts.looked_at", lambda *_, **__: (host,))
+        monkeypatch.setattr(os, "access", lambda *_, **__: False)
+        main(["token", "status", "--demo"])
+        assert "what vfdeck does to tokens cannot be written down" in " ".join(capsys.readouterr().out.split())
 
 
 class TestWho:

@@ -17,6 +17,7 @@ from typing import Any
 import jsonschema
 import pytest
 
+from tests.fabricate import Fake, build
 from tests.fake_host import NIC, FakeHost
 from tests.unit.test_cli import ENVIRONMENT, PYTHON
 from vfdeck.app.cli import main
@@ -303,6 +304,14 @@ def test_status_tells_what_vfdecks_did_where_asked(capsys: pytest.CaptureFixture
     assert re.match(
         r"  \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC  set #[0-9a-f]{8}, by opening the PF; last shown to be in force at", line
     )
+
+
+def test_the_journal_of_a_tree_is_not_consulted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    build(tmp_path, [Fake("0000:01:00.0", driver="vfio-pci", totalvfs=8)])
+    main(["token", "status", "--history", "--root", str(tmp_path)])
+    told = capsys.readouterr().out
+    assert "the journal of what vfdecks did is not consulted with --root" in told
+    assert "no vfdeck has written down" not in told
 
 
 def test_status_tells_what_is_not_known_of_tokens_wherever_the_files_are(

@@ -56,6 +56,7 @@ def test_where_tokens_leak(root: Path) -> None:
 
 def test_the_command(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     schema = json.loads(files("vfdeck.backend").joinpath("schema/leaks-v1.json").read_text(encoding="utf-8"))
+    process(root, 1, ["init"], [])
     assert main(["token", "scan", "--root", str(root)]) == 0
     process(root, 7, ["qemu", f"vf-token={SECRET}"], [])
     process(root, 8, ["testpmd", f"--vfio-vf-token={KNOWN}"], [f"VF_TOKEN={KNOWN}"])
@@ -122,6 +123,23 @@ def test_what_leaves_a_doubt(
     assert [(one["pid"], one["program"], one["doubt"]) for one in value["not_read"]] == (
         [(7, "qemu", bool(status))] if said else []
     )
+
+
+def test_kernel_threads_have_no_environment(
+    root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for pid, parent, name in ((2, 0, "kthreadd"), (40, 2, "kworker/0:1"), (41, 1, "real")):
+        path = process(root, pid, [], [], name)
+        (path / "environ").unlink()
+        (path / "environ").mkdir()
+        flags = 0x00200000 if parent != 1 else 0x00400000
+        (path / "stat").write_text(f"{pid} ({name}) S {parent} 0 0 0 -1 {flags} 0 0")
+    assert [one.program for one in leaks(LinuxKernel(str(root))).not_read] == ["real"]
+    assert main(["token", "scan", "--root", str(root)]) == 77
+    told = capsys.readouterr().out
+    assert "environment of real (41)" in told
+    assert "kthreadd" not in told
+    assert "kworker" not in told
 
 
 def test_many_that_may_not_be_read_are_one_line(root: Path, capsys: pytest.CaptureFixture[str]) -> None:

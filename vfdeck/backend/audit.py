@@ -98,16 +98,23 @@ class AuditTrail:
                 if self._unwritten[:1] == [line]:  # else there were too many, and it is counted as lost
                     del self._unwritten[0]
 
-    def problems(self) -> tuple[Problem, ...]:
-        """What is in the way of writing it."""
+    def problems(self, over: bool = False) -> tuple[Problem, ...]:
+        """What is in the way of writing it. `over`: this program ends, and what is not written by now never is."""
         with self._lock:
             waiting = len(self._unwritten)
             if not waiting:
                 return ()
+            why = self._refusal or silence(self._folder.errands.late() if self._folder else 0.0)
             place = printable(self._folder.place(FILE)) if self._folder else "audit trail"
+            if over:
+                lines = (
+                    "1 line of the audit trail is"
+                    if waiting + self._lost == 1
+                    else f"{waiting + self._lost} lines of the audit trail are"
+                )
+                return (Problem(place, f"{why}; {lines} lost", ProblemKind.MEMORY),)
             lost = f", {self._lost} more are lost" if self._lost else ""
             lines = "1 line of the audit trail waits" if waiting == 1 else f"{waiting} lines of the audit trail wait"
-            why = self._refusal or silence(self._folder.errands.late() if self._folder else 0.0)
             return (Problem(place, f"{why}; {lines} to be written{lost}", ProblemKind.MEMORY),)
 
 

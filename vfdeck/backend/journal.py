@@ -243,8 +243,8 @@ class Journal:
     def _place(self) -> str:
         return printable(self._folder.place(FILE)) if self._folder else "token journal"
 
-    def problems(self) -> tuple[Problem, ...]:
-        """What is in the way of reading or writing it."""
+    def problems(self, over: bool = False) -> tuple[Problem, ...]:
+        """What is in the way of reading or writing it. `over`: this program ends, and what is not written by now never is."""
         late = self._folder.errands.late() if self._folder else 0.0
         with self._lock:
             found = list(self._damage)
@@ -252,7 +252,8 @@ class Journal:
                 found.append(self._problem(f"{silence(late)}; what is known of tokens may be old"))
             if self._unwritten:
                 what = self._refusal or (silence(late) if self._folder else "there is no home directory to keep it in")
-                found.append(self._problem(f"{what}; what happened to tokens is remembered until this vfdeck ends"))
+                kept = "not written down: the next vfdeck will not know it" if over else "remembered until this vfdeck ends"
+                found.append(self._problem(f"{what}; what happened to tokens is {kept}"))
             return tuple(found)
 
 

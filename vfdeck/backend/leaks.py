@@ -16,6 +16,9 @@ from vfdeck.backend.kernel import Kernel
 from vfdeck.backend.text import printable
 from vfdeck.backend.well_known import well_known
 
+# include/linux/sched.h
+_PF_KTHREAD = 0x00200000
+
 COMMAND_LINE, ENVIRONMENT = "command line", "environment"
 
 
@@ -65,14 +68,22 @@ def leaks(kernel: Kernel) -> Leaks:
     try:
         pids = sorted(int(name) for name in kernel.names("/proc") if name.isascii() and name.isdigit())
     except OSError as error:
-        return Leaks((), (NotRead(0, "every program", COMMAND_LINE, error.strerror or str(error), doubt=True),))
+        return _nobody_seen(error.strerror or str(error))
+    if not pids:  # of a copied tree; a kernel shows a program itself at least
+        return _nobody_seen("no process is there")
     found: list[Leak] = []
     not_read: list[NotRead] = []
     for pid in pids:
         texts, refused = _texts(kernel, pid)
+        if ENVIRONMENT in refused and _is_kernel_thread(kernel, pid):
+            continue
         not_read += [_not_read(kernel, pid, place, error) for place, error in refused.items()]
         found += _of_program(kernel, pid, texts)
     return Leaks(tuple(found), tuple(not_read))
+
+
+def _nobody_seen(why: str) -> Leaks:
+    return Leaks((), (NotRead(0, "every program", COMMAND_LINE, why, doubt=True),))
 
 
 def _texts(kernel: Kernel, pid: int) -> tuple[dict[str, list[str]], dict[str, OSError]]:
@@ -95,6 +106,13 @@ def _not_read(kernel: Kernel, pid: int, place: str, error: OSError) -> NotRead:
     who = workload.process(pid, name)
     from_its_user = place == ENVIRONMENT and error.errno in (errno.EACCES, errno.EPERM) and _uid(status) == kernel.euid
     return NotRead(pid, who.name, place, printable(error.strerror or str(error)), not from_its_user)
+
+
+def _is_kernel_thread(kernel: Kernel, pid: int) -> bool:
+    """By the flags in its `stat` (proc_pid_stat(5)), which everybody may read: such a one has neither arguments nor environment."""
+    with suppress(OSError, ValueError, IndexError):  # it has just ended, or this is not shown
+        return bool(int(_read(kernel, pid, "stat").rpartition(")")[2].split()[6]) & _PF_KTHREAD)
+    return False
 
 
 def _uid(status: str) -> int | None:

@@ -90,12 +90,16 @@ class LocalHost:
         except OSError:
             return None
 
-    def not_remembered(self) -> Iterator[Problem]:
-        """What is in the way of the journal and the audit trail."""
+    def not_remembered(self, over: bool = False) -> Iterator[Problem]:
+        """What is in the way of the journal and the audit trail. `over`: this program ends, and forgets what it could not write."""
         if self._memory is not None:
-            yield from self._memory.journal.problems()
+            yield from self._memory.journal.problems(over)
         if self._audit is not None:
-            yield from self._audit.problems()
+            yield from self._audit.problems(over)
+
+    def cannot_remember(self, make: bool) -> Problem | None:
+        """Why nothing that is done to this machine can be written down; None where it can, or need not be. See `Memory.refusal`."""
+        return self._memory.refusal(make) if self._memory is not None else None
 
     def _probe(self, seen: Snapshot) -> tuple[tuple[str, bool], ...]:
         """What the kernel shows of itself: asked once, at the first look at a host with nodes; it does not change while we look."""

@@ -10,9 +10,11 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from vfdeck.backend.journal import Journal
+from vfdeck.backend.errands import silence
+from vfdeck.backend.journal import NOTE_PATIENCE, Journal
 from vfdeck.backend.kernel import Kernel
 from vfdeck.backend.life import Life
+from vfdeck.backend.model import Problem, ProblemKind
 from vfdeck.backend.state_folder import StateFolder, default_path
 from vfdeck.backend.text import printable
 
@@ -42,6 +44,19 @@ class Memory:
 
         who = {"uid": self._uid, "login_uid": self._login, "sudo_user": self._sudo or None, "user": self._user()}
         return AuditTrail(self._folder, {"host": self._host, "boot": self._boot, **who})
+
+    def refusal(self, make: bool) -> Problem | None:
+        """Why neither can be written; None where nothing seen is against it. `make`: make the folder and try; else only look."""
+        folder = self._folder
+        if folder is None:
+            return Problem("state folder", "there is no home directory to keep it in", ProblemKind.MEMORY)
+        why = ""
+        try:
+            if not folder.errands.wait(folder.errands.send(folder.make if make else folder.demand_writable), NOTE_PATIENCE):
+                why = silence(folder.errands.late())
+        except OSError as error:
+            why = printable(error.strerror or str(error))
+        return Problem(printable(folder.path), why, ProblemKind.MEMORY) if why else None
 
     def _user(self) -> str:
         """The name of who is behind this process, else the number: who logged in, else who called sudo, else whom it runs as.

@@ -148,6 +148,28 @@ class StateFolder:
         finally:
             os.close(folder)
 
+    def make(self) -> None:
+        """Make the folder, and see that files can be written in it."""
+        folder = self._folder(make=True)
+        try:
+            with self._opened(folder, _LOCK, os.O_RDWR | os.O_CREAT):
+                pass
+        finally:
+            os.close(folder)
+
+    def demand_writable(self) -> None:
+        """Raise OSError where it is surely not to be written to; nothing is made. What only a write would tell is not told."""
+        place = self.path
+        try:
+            os.close(self._folder())
+        except FileNotFoundError:
+            while not os.path.lexists(place := os.path.dirname(place)):
+                pass
+        if not os.access(place, os.W_OK | os.X_OK, effective_ids=True):
+            read_only = os.statvfs(place).f_flag & os.ST_RDONLY
+            number = errno.EROFS if read_only else errno.EACCES if os.path.isdir(place) else errno.ENOTDIR
+            raise OSError(number, os.strerror(number), place)
+
     # -- the folder --------------------------------------------------------------------------------------------------
     def _folder(self, make: bool = False) -> int:
         if make:

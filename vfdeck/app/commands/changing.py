@@ -79,6 +79,7 @@ def change(
         return Result(worded(plan), before, status=failure.UNAVAILABLE)
     if options.dry_run:
         return Result(worded(plan), before)
+    _tell_of_no_memory(host)
     if not options.yes:
         _demand_somebody()
         while True:
@@ -100,9 +101,17 @@ def change(
     return Result(worded(plan), before, outcome, outcomes.status(outcome))
 
 
+def _tell_of_no_memory(host: Host) -> None:
+    """Say before anything is done that nothing of it can be written down."""
+    problem = host.cannot_remember(make=True) if isinstance(host, LocalHost) else None
+    if problem is not None:
+        line = f"{problem.path}: {problem.what}; neither the token journal nor the audit trail can be written"
+        print(f"vfdeck: {line}", file=sys.stderr, flush=True)
+
+
 def _tell_of_memory(host: Host) -> None:
     """Say what could not be written into the token journal or the audit trail: this program ends, and forgets it."""
-    for problem in host.not_remembered() if isinstance(host, LocalHost) else ():
+    for problem in host.not_remembered(over=True) if isinstance(host, LocalHost) else ():
         print(f"vfdeck: {problem.path}: {problem.what}", file=sys.stderr, flush=True)
 
 
@@ -204,7 +213,15 @@ def _wanted(plan: Plan) -> str:
 
 
 def _agreed(plan: Plan) -> bool:
-    """Whether the person at the terminal says yes, in the way that fits what is at stake."""
+    """Whether the person at the terminal says yes. Raises Failure where the question was interrupted, while it is put or later."""
+    try:
+        return _asked(plan)
+    except KeyboardInterrupt:
+        raise failure.interrupted("nothing was done") from None
+
+
+def _asked(plan: Plan) -> bool:
+    """The question, in the way that fits what is at stake, and whether it was answered with yes."""
     wanted = _wanted(plan)
     if not wanted:
         print(f"This {plan.severe}. Type {target_of(plan.change)} to do it all the same: ", end="", file=sys.stderr, flush=True)
@@ -215,8 +232,5 @@ def _agreed(plan: Plan) -> bool:
 
 
 def _answer() -> str:
-    """What was typed; nothing at the end of input. Raises Failure where it was interrupted."""
-    try:
-        return sys.stdin.readline().strip()
-    except KeyboardInterrupt:
-        raise failure.interrupted("nothing was done") from None
+    """What was typed; nothing at the end of input."""
+    return sys.stdin.readline().strip()

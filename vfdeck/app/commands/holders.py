@@ -91,7 +91,8 @@ def _lines(snapshot: Snapshot, about: set[str], found: list[Holder]) -> Iterator
     for row in rows:
         yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
     if not found:
-        yield "nobody holds anything" if len(about) != 1 else f"nobody holds {next(iter(about))}"
+        said = "nobody was seen to hold" if snapshot.unseen else "nobody holds"
+        yield f"{said} {'anything' if len(about) != 1 else next(iter(about))}"
     for function in snapshot.functions.values():
         if function.bdf in about and function.role is Role.PF and function.sriov and function.sriov.vfs:
             yield f"VFs of {function.bdf} in use: {count_words(snapshot.users_of(function.bdf))}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import time
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from typing import Any
 from vfdeck.app import failure
 from vfdeck.app.commands import changing, hosts, outcomes, output
 from vfdeck.app.failure import Failure
+from vfdeck.backend.local_host import LocalHost
 from vfdeck.backend.model import Function, ProblemKind, Role, Snapshot, TokenKnowledge, TokenState
 from vfdeck.backend.need import Need, need
 from vfdeck.backend.report import token_json
@@ -28,16 +30,25 @@ def run(options: argparse.Namespace) -> int:
     found: list[tuple[Snapshot, list[Function]]] = []
     for host in hosts.looked_at(options, one=bool(asked)):
         try:
-            snapshot = host.snapshot()
+            snapshot = _with_refusal(host.snapshot(), host)
         finally:
             host.close()
         found.append((snapshot, [_pf(snapshot, bdf) for bdf in asked] or snapshot.pfs()))
-    several = len(found) > 1
+    several, tree = len(found) > 1, options.demo is None and options.root != "/"
     if options.json:
         output.write_each([json.dumps(_report(*one), indent=1) + "\n" for one in found], several)
     else:
-        output.write_blocks((*([f"{one[0].host.name}:"] if several else []), *_lines(*one, options.history)) for one in found)
+        output.write_blocks((*([f"{one[0].host.name}:"] if several else []), *_lines(*one, options.history, tree)) for one in found)
     return KNOWN if all(_in_hand(snapshot, pf) for snapshot, pfs in found for pf in pfs) else NOT_KNOWN
+
+
+def _with_refusal(snapshot: Snapshot, host: object) -> Snapshot:
+    """With the problem that nothing can be written into the journal, where that can be seen."""
+    refusal = host.cannot_remember(make=False) if isinstance(host, LocalHost) else None
+    if refusal is None or any(problem.kind is ProblemKind.MEMORY for problem in snapshot.problems):
+        return snapshot
+    refusal = dataclasses.replace(refusal, what=f"{refusal.what}; what vfdeck does to tokens cannot be written down")
+    return dataclasses.replace(snapshot, problems=(*snapshot.problems, refusal))
 
 
 def _pf(snapshot: Snapshot, bdf: str) -> Function:
@@ -57,7 +68,7 @@ def _in_hand(snapshot: Snapshot, pf: Function) -> bool:
 
 
 # -- text ------------------------------------------------------------------------------------------------------------------
-def _lines(snapshot: Snapshot, pfs: list[Function], whole: bool) -> Iterator[str]:
+def _lines(snapshot: Snapshot, pfs: list[Function], whole: bool, tree: bool) -> Iterator[str]:
     if not pfs:
         yield "no PF here: no function has SR-IOV"
     for pf in pfs:
@@ -66,7 +77,9 @@ def _lines(snapshot: Snapshot, pfs: list[Function], whole: bool) -> Iterator[str
         if known is not None:
             for text in history(known):
                 yield from outcomes.wrapped(text, "  ")
-            if whole:
+            if whole and tree:
+                yield "  the journal of what vfdecks did is not consulted with --root"
+            elif whole:
                 yield from _events(known)
         if pf.on_vfio:
             yield f"  VFs in use: {count_words(snapshot.users_of(pf.bdf))}"

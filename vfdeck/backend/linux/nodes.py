@@ -42,9 +42,14 @@ class Nodes:
 
 
 def vfio_present(base: str) -> bool:
-    """Whether the kernel has vfio at all; without it nobody holds anything. `base` is "" or the directory of another root."""
+    """Whether the kernel has vfio at all, or may have it; without it nobody holds anything.
+
+    `base` is "" or the directory of another root: of a tree that has no classes, or a driver of vfio's, a part is missing.
+    """
     tree = Rooted(base) if base else None
-    return any(_is_directory(f"/sys/class/{name}", tree) for name in ("vfio", "vfio-dev"))
+    if any(_is_directory(f"/sys/class/{name}", tree) for name in ("vfio", "vfio-dev")):
+        return True
+    return tree is not None and (not _is_directory("/sys/class", tree) or _is_directory("/sys/bus/pci/drivers/vfio-pci", tree))
 
 
 def nodes_of(base: str) -> Nodes:
