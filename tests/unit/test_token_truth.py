@@ -188,7 +188,7 @@ def test_an_interrupt_at_the_question_says_nothing(
     def interrupted(*_: object) -> bool:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(changing, "_demand_somebody", lambda: None)
-    monkeypatch.setattr(changing, "_agreed", interrupted)
+    monkeypatch.setattr(changing, "demand_somebody", lambda: None)
+    monkeypatch.setattr(changing, "_discard_typed", interrupted)
     assert main(("token", "rotate", IDLE, "--out", str(tmp_path / "new"), "--demo")) == 130
     assert "may be in force" not in capsys.readouterr().err

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import termios
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -14,7 +15,7 @@ from typing import Any
 from vfdeck.app import failure
 from vfdeck.app.commands import hosts, outcomes, output
 from vfdeck.app.failure import Failure
-from vfdeck.backend.changes import Change, Outcome, Plan, target_of
+from vfdeck.backend.changes import Change, Outcome, Plan, SetToken, target_of
 from vfdeck.backend.host import Host
 from vfdeck.backend.local_host import LocalHost
 from vfdeck.backend.model import Function, Job, Snapshot
@@ -81,10 +82,11 @@ def change(
         return Result(worded(plan), before)
     _tell_of_no_memory(host)
     if not options.yes:
-        _demand_somebody()
+        demand_somebody()
         while True:
-            if not _agreed(plan):
-                print(f"nothing was done{_HINTS[_wanted(plan)]}", file=sys.stderr)
+            answer = _asked(plan)
+            if not _agrees(plan, answer):
+                print(f"nothing was done{_hint(plan, answer)}", file=sys.stderr)
                 return Result(worded(plan), before, status=DECLINED)
             before = host.snapshot()
             now = host.plan(wanted, before)
@@ -197,40 +199,45 @@ def remark(snapshot: Snapshot) -> list[str]:
 
 
 # -- asking ----------------------------------------------------------------------------------------------------------------
-def _demand_somebody() -> None:
+def demand_somebody() -> None:
+    """Raises Failure where nobody can be asked."""
     if not all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stderr)):
         line = "there is no terminal to ask at; --yes does it without asking, --dry-run only shows it"
         raise Failure(failure.USAGE, line)
 
 
-#: What is said to those who said no, who may have meant yes; "" is for an address.
-_HINTS = {"y": "", "Y": "; that wants a capital Y", "": "; that wants the address typed"}
-
-
 def _wanted(plan: Plan) -> str:
-    """What must be typed: more where more is at stake, as in the dashboard; "" for the function's address."""
-    return "" if plan.severe else "Y" if plan.destructive else "y"
+    """What must be typed: more where more is at stake, as in the dashboard."""
+    return target_of(plan.change) if plan.severe else "Y" if plan.destructive else "y"
 
 
-def _agreed(plan: Plan) -> bool:
-    """Whether the person at the terminal says yes. Raises Failure where the question was interrupted, while it is put or later."""
+def _asked(plan: Plan) -> str:
+    """What the person at the terminal answers. Raises Failure where the question was interrupted, while it is put or later."""
+    wanted = _wanted(plan)
+    cost = "the old token stops working" if isinstance(plan.change, SetToken) else "it takes something away"
+    question = {"y": "Do it? [y/N] ", "Y": f"Do it? [Y (capital) to do it: {cost}] "}
     try:
-        return _asked(plan)
+        _discard_typed()
+        text = question.get(wanted, f"This {plan.severe}. Type {wanted} to do it all the same: ")
+        print(text, end="", file=sys.stderr, flush=True)
+        return sys.stdin.readline().strip()  # "" at the end of input
     except KeyboardInterrupt:
         raise failure.interrupted("nothing was done") from None
 
 
-def _asked(plan: Plan) -> bool:
-    """The question, in the way that fits what is at stake, and whether it was answered with yes."""
-    wanted = _wanted(plan)
-    if not wanted:
-        print(f"This {plan.severe}. Type {target_of(plan.change)} to do it all the same: ", end="", file=sys.stderr, flush=True)
-        return _answer() == target_of(plan.change)
-    hint = "Y (capital) to do it: it takes something away" if wanted == "Y" else "y/N"
-    print(f"Do it? [{hint}] ", end="", file=sys.stderr, flush=True)
-    return _answer() in ({"Y"} if wanted == "Y" else {"y", "Y", "yes"})
+def _discard_typed() -> None:
+    """What was typed before the question was seen is no answer to it."""
+    with suppress(termios.error, OSError, ValueError):
+        termios.tcflush(sys.stdin.fileno(), termios.TCIFLUSH)
 
 
-def _answer() -> str:
-    """What was typed; nothing at the end of input."""
-    return sys.stdin.readline().strip()
+def _agrees(plan: Plan, answer: str) -> bool:
+    """Whether that is a yes."""
+    return answer in ({"y", "Y", "yes"} if _wanted(plan) == "y" else {_wanted(plan)})
+
+
+def _hint(plan: Plan, answer: str) -> str:
+    """What is said to those who may have meant yes."""
+    if answer.lower() not in ("y", "yes"):
+        return ""
+    return "; that wants the address typed" if plan.severe else "; that wants a capital Y"

@@ -29,6 +29,8 @@ def run(options: argparse.Namespace) -> int:
     to = _demand_sense(options)
     with changing.host_of(options) as host:
         changing.function_of(host.snapshot(), pf)
+        if (options.token_command or options.current_token_command) and not (options.yes or options.dry_run):
+            changing.demand_somebody()  # before a secret is fetched for nothing
         token = Token.generate() if options.generate else token_sources.given(options)
         assert token is not None
         handed = _Handed(token, to)
