@@ -158,6 +158,7 @@ def snapshot(*functions: Function, host: dict[str, Any] | None = None, **fields:
         functions={f.bdf: f for f in ordered},
         groups={number: IommuGroup(number, tuple(members)) for number, members in groups.items()},
         tokens=known,
+        scanned=fields.pop("scanned", len(ordered)),
         **fields,
     )
 

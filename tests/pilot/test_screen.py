@@ -87,10 +87,29 @@ async def test_a_job_of_the_host_shows_with_whom_it_waits_for() -> None:
         assert "W waiting" in deck.text
 
 
+@pytest.mark.parametrize(
+    ("scanned", "said"),
+    [
+        (6, "and found none of them among 6 PCI functions."),
+        (0, "and found no PCI function at all."),
+        (None, "but its PCI functions could not be listed."),
+    ],
+)
+async def test_without_hardware_it_says_among_how_many(scanned: int | None, said: str) -> None:
+    async with running(FakeHost(values.snapshot(scanned=scanned, host={"simulated": False}), simulated=False)) as deck:
+        assert said in deck.text
+
+
 async def test_without_hardware_it_says_what_it_looked_for() -> None:
     bare = values.snapshot(values.make_plain(driver="e1000e"), host={"simulated": False})
     async with running(FakeHost(bare, simulated=False)) as deck:
-        for expected in ("No SR-IOV hardware on demo", "sriov_totalvfs", "physfn", "among 1 PCI function", "vfdeck demo"):
+        for expected in (
+            "No SR-IOV hardware on demo",
+            "sriov_totalvfs",
+            "physfn",
+            "none of them among 1 PCI function",
+            "vfdeck demo",
+        ):
             assert expected in deck.text
         assert "DEMO" not in deck.text
         await deck.press("t", "d", "p", "escape")

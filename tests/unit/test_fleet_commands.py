@@ -52,8 +52,13 @@ def test_every_host_is_told_as_when_alone(
     assert [name_of(value) for value in values] == members
     assert (values[0], values[5]) == (alone[one], alone[other])
     rules = json.loads(files("vfdeck.backend").joinpath(f"schema/{schema}").read_text(encoding="utf-8"))
+    jsonschema.validate(values, rules)
     for value in values:
         jsonschema.validate(value, rules)
+    wrongs: list[object] = [[values], [{}], {}]
+    for wrong in wrongs:
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(wrong, rules)
     assert main([*command, "--demo", FLEET]) == status
     told = capsys.readouterr().out
     blocks = told.split("\n\n")

@@ -186,3 +186,11 @@ def test_a_handler_that_was_not_of_python(monkeypatch: pytest.MonkeyPatch) -> No
     with opening._relay():
         put.clear()
     assert put == [signal.SIG_DFL] * 4
+
+
+def test_what_another_program_holds_is_not_vfdecks_to_close(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["open", "0000:03:02.0", "--demo", "--yes", "--", "true"])
+    told = capsys.readouterr().out
+    assert "C6: The group is open elsewhere" in told
+    assert "check    vfdeck holders 0000:03:02.0" in told
+    assert "in the dashboard" not in told

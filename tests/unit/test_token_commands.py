@@ -268,7 +268,14 @@ def test_right_and_wrong(capsys: pytest.CaptureFixture[str], control: str, tmp_p
     assert other.read_text() not in told
 
 
-@pytest.mark.parametrize(("bdf", "why"), [(BUSY, "would set its token"), ("0000:03:02.0", "qemu-system-x86 (4242)")])
+@pytest.mark.parametrize(
+    ("bdf", "why"),
+    [
+        (BUSY, "would set its token"),
+        ("0000:03:02.0", "qemu-system-x86 (4242)"),
+        *((bdf, f"{VF} is free and can be asked instead: all VFs of {BUSY} have the same token") for bdf in (BUSY, "0000:03:02.0")),
+    ],
+)
 def test_what_cannot_be_told(capsys: pytest.CaptureFixture[str], control: str, bdf: str, why: str) -> None:
     assert main(["token", "verify", bdf, "--token-file", control, "--demo"]) == 69
     text = " ".join(capsys.readouterr().out.split())

@@ -98,6 +98,7 @@ def test_only_what_matters_is_shown_and_groups_are_whole(tmp_path: Path) -> None
         Fake("0000:04:00.0"),
     )
     assert list(seen.functions) == ["0000:00:01.0", "0000:02:00.0", "0000:02:00.1", "0000:03:00.0"]
+    assert seen.scanned == 6
     assert {number: group.members for number, group in seen.groups.items()} == {
         3: ("0000:00:01.0", "0000:02:00.0", "0000:02:00.1"),
         9: ("0000:03:00.0",),
@@ -209,6 +210,7 @@ def test_a_root_without_sysfs_is_one_problem(tmp_path: Path) -> None:
     seen = scan(LinuxKernel(str(tmp_path)), NO_NAMES)
     assert not seen.functions
     assert [problem.path for problem in seen.problems] == [DEVICES]
+    assert seen.scanned is None
     assert seen.problems[0].what == "ENOENT (No such file or directory); expected a directory with one link per PCI function"
 
 

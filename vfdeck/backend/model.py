@@ -311,6 +311,7 @@ class Snapshot:
     jobs: tuple[Job, ...] = ()
     problems: tuple[Problem, ...] = ()
     scores: Scores = Scores()  # of this session's predictions
+    scanned: int | None = None  # PCI functions that were looked at, those among them that are not of interest; None: not known
 
     def pfs(self) -> list[Function]:
         """PFs in address order."""

@@ -47,6 +47,7 @@ def to_json(snapshot: Snapshot, keep: Keep | None = None) -> str:
         "version": VERSION,
         "taken": snapshot.taken,
         "host": _host(snapshot.host),
+        "scanned": snapshot.scanned,
         "unseen": snapshot.unseen,
         "unattributed": snapshot.unattributed,
         "late": snapshot.late,

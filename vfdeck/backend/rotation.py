@@ -134,8 +134,11 @@ def _other_pfs(snapshot: Snapshot, holder: Holder) -> list[str]:
 
 def witness(snapshot: Snapshot, pf: str, own: frozenset[str] = frozenset()) -> Function | None:
     """A VF of the PF that can be asked whether a token is in force, without anybody noticing; None where there is none."""
-    mine = own_opens(snapshot, own)
-    free = (vf for vf in snapshot.vfs_of(pf) if not next(cannot_ask(vf, OpenPath.GROUP, snapshot, mine), ""))
+    return _free(snapshot, pf, own_opens(snapshot, own))
+
+
+def _free(snapshot: Snapshot, pf: str, own: frozenset[str]) -> Function | None:
+    free = (vf for vf in snapshot.vfs_of(pf) if not next(_against_asking(vf, OpenPath.GROUP, snapshot, own), ""))
     return min(free, key=lambda vf: bool(snapshot.holders_of(vf.bdf)), default=None)  # rather one that nobody even may hold
 
 
@@ -190,7 +193,18 @@ def _who_must_be_told(pf: str, view: Snapshot) -> Iterator[str]:
 
 # -- asking --------------------------------------------------------------------------------------------------------------
 def cannot_ask(function: Function, path: OpenPath, snapshot: Snapshot, own: frozenset[str]) -> Iterator[str]:
-    """Why a VF cannot be asked whether a token is the right one. `own`: every function that this program holds."""
+    """Why a VF cannot be asked whether a token is the right one; the first reason names one that can be, where there is one.
+
+    `own`: every function that this program holds.
+    """
+    pf = function.bdf if function.role is Role.PF else function.physfn
+    for number, reason in enumerate(_against_asking(function, path, snapshot, own)):
+        vf = _free(snapshot, pf, own) if number == 0 and pf in snapshot.functions else None
+        instead = f"; {vf.bdf} is free and can be asked instead: all VFs of {pf} have the same token" if vf is not None else ""
+        yield f"{reason}{instead}"
+
+
+def _against_asking(function: Function, path: OpenPath, snapshot: Snapshot, own: frozenset[str]) -> Iterator[str]:
     bdf, host = function.bdf, snapshot.host
     if function.role is Role.PF:
         yield f"{bdf} is a PF: with no VF in use the question would set its token; ask one of its VFs"

@@ -97,6 +97,7 @@ class _Scan:
         self.also = also
         self.reader = Reader(kernel)
         self.addresses: dict[str, None] = {}  # of all functions, in order
+        self.scanned: int | None = None  # how many they are, where they could be listed
         self.identities: dict[bytes, _Identity] = {}
         self.found: dict[str, _Found] = {}
         self.vf_of: dict[str, tuple[str, int]] = {}  # PF and index of the VFs that links lead to
@@ -122,6 +123,7 @@ class _Scan:
                 number: IommuGroup(number, groups[number]) for number in sorted({f.group for f in shown if f.group is not None})
             },
             problems=tuple(self.reader.problems),
+            scanned=self.scanned,
         )
 
     # -- first pass: every function, cheaply -------------------------------------------------------------------------
@@ -134,6 +136,7 @@ class _Scan:
             self.reader.problem(DEVICES, what, "a directory with one link per PCI function")
             return []
         good = [name for name in names if is_bdf(name)]
+        self.scanned = len(good)
         if len(good) < len(names):
             for name in sorted(set(names).difference(good)):
                 self.reader.problem(f"{DEVICES}/{name}", "not a PCI address", "a name such as 0000:03:00.0")

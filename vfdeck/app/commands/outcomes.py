@@ -10,7 +10,7 @@ from typing import Any
 
 from vfdeck.app import failure
 from vfdeck.app.commands import output
-from vfdeck.app.commands.ways import ways
+from vfdeck.app.commands.ways import of_function
 from vfdeck.backend.changes import (
     BindDriver,
     Change,
@@ -83,7 +83,7 @@ def outcome_text(outcome: Outcome, before: Snapshot | None = None) -> Iterator[s
         yield from explanation_text(outcome.explanation)
         bdf = target_of(outcome.change)
         if before is not None and (function := before.functions.get(bdf)):
-            for way in ways(outcome.explanation.actions, {"bdf": bdf, "pf": function.physfn or bdf}):
+            for way in of_function(outcome.explanation.actions, function, before):
                 yield from wrapped(way, "  vfdeck   ")
     for other in outcome.alternatives:
         yield from wrapped(f"{other.title}. {other.rule}", f"  or {other.entry}: ")

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping
 from vfdeck.app.dashboard.actions import BY_ID
 from vfdeck.backend.catalogue import entry, fill
 from vfdeck.backend.checks import Check, Verdict
-from vfdeck.backend.model import Snapshot
+from vfdeck.backend.facts import group_members
+from vfdeck.backend.model import Function, Snapshot
 
 #: The commands that do what an action does; the other actions are the dashboard's alone.
 COMMANDS = {
@@ -29,9 +30,17 @@ def ways(actions: Iterable[str], words: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(told)
 
 
+def of_function(actions: Iterable[str], function: Function, snapshot: Snapshot) -> tuple[str, ...]:
+    """The same for a function of a host: without closing what vfdeck holds, where others hold it."""
+    members = group_members(snapshot, function.bdf)
+    own = any(holder.own for member in (function.bdf, *members) for holder in snapshot.holders_of(member))
+    fitting = (name for name in actions if own or name != "close")
+    return ways(fitting, {"bdf": function.bdf, "pf": function.physfn or function.bdf})
+
+
 def of_check(check: Check, snapshot: Snapshot) -> tuple[str, ...]:
     """The same for a check of a function that was answered with no."""
     function = snapshot.functions.get(check.subject)
     if check.verdict is not Verdict.NO or not check.entry or function is None:
         return ()
-    return ways(entry(check.entry).actions, {"bdf": function.bdf, "pf": function.physfn or function.bdf})
+    return of_function(entry(check.entry).actions, function, snapshot)

@@ -106,13 +106,21 @@ def problem_sections(snapshots: Sequence[Snapshot], failures: dict[str, str]) ->
 def empty_sections(snapshots: Sequence[Snapshot], keys: Keymap = USUAL) -> list[Section]:
     """What is said where there is nothing to show: what was looked for, and how to see vfdeck at work."""
     names = ", ".join(snapshot.host.name for snapshot in snapshots)
-    seen = sum(len(snapshot.functions) for snapshot in snapshots)
+    counts = [snapshot.scanned for snapshot in snapshots]
+    seen = sum(count or 0 for count in counts)
     looked = (
         ("sriov_totalvfs", "physical functions (PFs)"),
         ("physfn", "virtual functions (VFs)"),
         ("driver", "vfio-pci and its kin"),
     )
-    found = f"and found none of them among {plural(seen, 'PCI function')}." if seen else "and found no PCI function at all."
+    if None in counts:
+        found = (
+            "but not every host's PCI functions could be listed."
+            if len(counts) > 1
+            else "but its PCI functions could not be listed."
+        )
+    else:
+        found = f"and found none of them among {plural(seen, 'PCI function')}." if seen else "and found no PCI function at all."
     sections = [
         Section(f"No SR-IOV hardware on {names}", (Fact("", "vfdeck looked for", Tone.DIM),)),
         Section("", (Fact("", "in /sys/bus/pci/devices/*/"), *(Fact("", f"  {file:<16}{what}") for file, what in looked))),
