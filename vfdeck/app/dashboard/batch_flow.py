@@ -64,6 +64,7 @@ class BatchFlow:
             else:
                 wish.wanted.append((target, change))
         wish.hidden = hidden
+        wish.notes = tuple(dict.fromkeys(note for _, change in wish.wanted for note in self._flow.unseen_note(change)))
         batch = await self._confirm(wish, {target.row_id for target in seen})
         if batch is not None:
             self._begin(batch)
@@ -79,7 +80,7 @@ class BatchFlow:
             kinds = {None if change is None else retarget(change, "") for change in changes}
             if len(kinds) == 1 and None not in kinds:
                 return changes
-        answer = await self._desk.ask(self._flow.dialog(action, targets))
+        answer = await self._flow.asked(action, targets)
         return None if answer is None else [self._same(answer, targets[0], target) for target in targets]
 
     def _same(self, answer: Change, first: Target, other: Target) -> Change | None:

@@ -174,9 +174,9 @@ class Commands:
 
     # -- leaving ------------------------------------------------------------------------------------------------------
     def quit(self) -> None:
-        """Leave at once; while a change is under way, ask once."""
+        """Leave at once; while a change is under way, or a token would be lost, ask once."""
         app, at_stake = self._screen.app, self._results.at_stake()
         if at_stake:
-            app.push_screen(LeaveDialog(at_stake), lambda leave: app.exit() if leave else None)
+            app.push_screen(LeaveDialog(at_stake, self._results.stake), lambda leave: app.exit() if leave else None)
         else:
             app.exit()

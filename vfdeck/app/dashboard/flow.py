@@ -16,7 +16,7 @@ from vfdeck.app.dashboard.dialogs.numvfs import Judged, NumvfsDialog
 from vfdeck.app.dashboard.dialogs.open import OpenDialog
 from vfdeck.app.dashboard.dialogs.token import TokenDialog
 from vfdeck.app.dashboard.lookup import NoAnswer
-from vfdeck.backend.changes import Change, OpenPath, Plan, SetNumvfs, target_of
+from vfdeck.backend.changes import Change, OpenPath, Plan, SetNumvfs, SetToken, target_of
 from vfdeck.backend.checks import CanBind, CanEnable, CanOpen, Question, Report, WholeHost
 from vfdeck.backend.host import Host
 from vfdeck.backend.model import Role
@@ -58,7 +58,7 @@ class Flow:
         """Dialog, plan, confirmation; then the change goes to the performer."""
         change = action.change(*target) if action.change is not None else None
         if change is None:
-            change = await self._desk.ask(self.dialog(action, [target]))
+            change = await self.asked(action, [target])
         if change is None:
             return
         plan = await self.agreed(target, change)
@@ -68,6 +68,7 @@ class Flow:
     async def agreed(self, target: Target, change: Change, notes: tuple[str, ...] = ()) -> Plan | None:
         """The plan of a change once it is confirmed; None where it is not. `notes` are more to consider. Raises NoAnswer."""
         host, bdf = self._desk.host_of(target), target_of(change)
+        notes = (*notes, *self.unseen_note(change))
 
         def make() -> Plan:
             plan = with_notes(host.plan(change, self._desk.latest(target)), notes)
@@ -102,6 +103,20 @@ class Flow:
             plan, shown = now, replace(now, title=f"{now.title} (changed while you read it: look again)")
         return None
 
+    async def asked(self, action: Action, targets: Sequence[Target]) -> Change | None:
+        """What the action's dialog answers; whether a token was shown there is kept."""
+        dialog = self.dialog(action, targets)
+        change = await self._desk.ask(dialog)
+        if isinstance(change, SetToken) and isinstance(dialog, TokenDialog):
+            (self._desk.tokens.made_unseen if dialog.made_unseen else self._desk.tokens.seen)(change.token)
+        return change
+
+    def unseen_note(self, change: Change) -> tuple[str, ...]:
+        """What is to be considered where a change sets a token that nobody has seen."""
+        if not isinstance(change, SetToken) or not self._desk.tokens.is_unseen(change.token):
+            return ()
+        return (f"nobody has seen token #{change.token.fingerprint}: only this vfdeck will know it, until it ends",)
+
     # -- dialogs ------------------------------------------------------------------------------------------------------
     def dialog(self, action: Action, targets: Sequence[Target]) -> Dialog[Change]:
         """The dialog that asks for what an action on these functions needs; it names the first."""
@@ -109,7 +124,9 @@ class Flow:
         dialog: object
         match action.dialog:
             case "token" | "rotate":
-                dialog = TokenDialog(function, snapshot, rotate=action.dialog == "rotate")
+                present = self._desk.tokens.of(snapshot.host.name, function.bdf)
+                rotate = action.dialog == "rotate"
+                dialog = TokenDialog(function, snapshot, rotate=rotate, present=present, seen=self._desk.tokens.seen)
             case "numvfs":
                 dialog = NumvfsDialog(function, lambda count: self._judged(count, targets))
             case "driver":

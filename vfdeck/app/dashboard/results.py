@@ -15,6 +15,7 @@ from vfdeck.app.dashboard.past import Deed, Part, Past
 from vfdeck.backend.changes import Change, Open, Outcome, Plan, SetToken, target_of
 from vfdeck.backend.host import Host
 from vfdeck.backend.model import Job, Snapshot
+from vfdeck.backend.token import Token
 from vfdeck.backend.undo import undoing
 from vfdeck.widgets.report import ReportView, report, verdict
 from vfdeck.widgets.rows import RowId
@@ -165,6 +166,7 @@ class Results:
         """A line for every outcome; a refusal opens its explanation, unless a dialog is open already."""
         self._latest = result
         text, tone = verdict(result.outcome, result.title)
+        text += f"; only this vfdeck knows #{unseen.fingerprint}" if (unseen := self._unseen(result)) else ""
         mark = {Tone.GOOD: "✓", Tone.WARN: "!"}.get(tone, "✗")
         self._desk.line.show_last(f"{mark} {text}   e: more", tone)
         self._last.show_outcome(result.outcome, result.title)
@@ -198,6 +200,9 @@ class Results:
             text, tone = verdict(latest.outcome, latest.title)
             here, offered = self._here(latest)
             sections = report(latest.outcome, here)
+            if unseen := self._unseen(latest):
+                fact = Fact("", f"Only this vfdeck knows #{unseen.fingerprint}, until it ends. {self._way_to_show} it.", Tone.WARN)
+                sections.insert(0, Section("", (fact,)))
         if before:
             head = [Section("Before that", (Fact("", text, tone),))] if text else []
             sections, text, tone = [*before, *head, *sections], title, Tone.WARN
@@ -209,6 +214,14 @@ class Results:
                 self._act(row_id, page.picked)
 
         self._desk.screen.app.push_screen(page, closed)
+
+    def _unseen(self, result: Result) -> Token | None:
+        """The token that a change has set and nobody has seen; None where there is none."""
+        change = result.outcome.change
+        tokens = self._desk.tokens
+        if not isinstance(change, SetToken) or tokens.of(result.host, change.pf) != change.token:
+            return None
+        return change.token if tokens.is_unseen(change.token) else None
 
     def _here(self, result: Result) -> tuple[list[Section], list[Action]]:
         """What vfdeck itself can do about a refusal, with the reason where not now; and the actions that are possible."""
@@ -241,19 +254,42 @@ class Results:
         text = "under way; nothing is known of it yet"
         return [*sections, *(Section(begun.title, (Fact("", text, Tone.DIM),)) for begun in rest)]
 
+    @property
+    def stake(self) -> str:
+        """What `at_stake` is about, in a line."""
+        return "A change is under way" if self._waiting() or self._batches else "A token would be lost"
+
     def at_stake(self) -> list[Section]:
         """What quitting now means for what is under way; empty where nothing is."""
         waiting = self._waiting()
         queued = sum(len(batch.waiting) for batch in self._batches)
         if not waiting and not queued:
-            return []
+            return self._known_here_only()
         facts = [
             Fact("", "A call that waits in the kernel goes on there and ends when what it waits for lets go."),
             Fact("", "What is done stays done; later steps of such a change, and what has not begun, will not be done.", Tone.WARN),
             Fact("", "What vfdeck itself holds open is closed."),
         ]
         facts += [Fact("", f"Not begun yet: {plural(queued, 'change')}.", Tone.WARN)] if queued else []
-        return [Section("If you quit now", tuple(facts)), *waiting]
+        return [*self._known_here_only(), Section("If you quit now", tuple(facts)), *waiting]
+
+    def _known_here_only(self) -> list[Section]:
+        """The tokens that would be lost with this vfdeck; empty where there are none."""
+        facts = [
+            Fact("", f"#{token.fingerprint} of {self._desk.named(row.host, row.bdf)}", Tone.WARN)
+            for row, token in self._desk.tokens.known_here_only()
+        ]
+        if not facts:
+            return []
+        last = Fact(
+            "", f"Nobody has seen {'it' if len(facts) == 1 else 'them'}. {self._way_to_show} it, so that it can be handed on."
+        )
+        return [Section("Known only to this vfdeck, and lost if you quit now", (*facts, last))]
+
+    @property
+    def _way_to_show(self) -> str:
+        """How the token in force of a PF is shown."""
+        return f"On the PF, {self._desk.keys.shown(BY_ID['token'])} and then ^t shows"
 
 
 def _tone(reason: str) -> Tone:

@@ -47,6 +47,7 @@ class SessionTokens:
 
     def __init__(self) -> None:
         self._kept: dict[RowId, _Kept] = {}
+        self._unseen: list[Token] = []  # made here, and neither shown nor handed on
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -59,6 +60,23 @@ class SessionTokens:
         """A PF's token."""
         kept = self._kept.get(RowId(host, pf))
         return kept.token if kept is not None else None
+
+    def made_unseen(self, token: Token) -> None:
+        """A token that nobody has seen is to be set."""
+        if not self.is_unseen(token):
+            self._unseen.append(token)
+
+    def seen(self, token: Token) -> None:
+        """A token was shown."""
+        self._unseen = [other for other in self._unseen if other != token]
+
+    def is_unseen(self, token: Token | None) -> bool:
+        """Whether a token was made here and nobody has seen it."""
+        return token is not None and any(other == token for other in self._unseen)
+
+    def known_here_only(self) -> list[tuple[RowId, Token]]:
+        """The PFs whose token only this vfdeck knows, each with it."""
+        return [(row, kept.token) for row, kept in self._kept.items() if self.is_unseen(kept.token)]
 
     def check(self, message: SnapshotReady) -> None:
         """Forget what a look shows to be replaced; a look from before the setting says nothing."""

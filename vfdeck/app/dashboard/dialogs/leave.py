@@ -1,4 +1,4 @@
-"""Quit while a change is under way?"""
+"""Quit while a change is under way, or while only this vfdeck knows a token?"""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from vfdeck.widgets.sections import Section
 
 
 class LeaveDialog(Dialog[bool]):
-    """Says what is under way and what becomes of it; y quits."""
+    """Says what is at stake and what becomes of it; y quits."""
 
     accept = "Quit"
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -22,14 +22,14 @@ class LeaveDialog(Dialog[bool]):
         Binding("n", "cancel", "Stay", show=False),
     ]
 
-    def __init__(self, sections: Sequence[Section]) -> None:
-        super().__init__("A change is under way")
+    def __init__(self, sections: Sequence[Section], title: str = "A change is under way") -> None:
+        super().__init__(title)
         self._text = SectionView(tuple(sections), label_width=5, id="page")
         self._cancel.label = "Stay  Esc"
         self._accept.label = "Quit  y"
 
     def body(self) -> ComposeResult:
-        """What is under way."""
+        """What is at stake."""
         yield self._text
 
     def on_mount(self) -> None:

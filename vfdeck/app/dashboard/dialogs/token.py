@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import ClassVar
 
 from rich.text import Text
@@ -25,21 +26,40 @@ from vfdeck.widgets.token_field import TokenField
 class TokenDialog(Dialog[SetToken]):
     """Asks for the token of a PF. The only place where a token can be read on the screen, and only when asked for."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("g", "generate", "Make one", show=False)]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("g", "generate", "Make one", show=False),
+        Binding("ctrl+t", "show_present", "Show the one in force", show=False),
+    ]
 
-    def __init__(self, pf: Function, snapshot: Snapshot, *, rotate: bool = False) -> None:
+    def __init__(
+        self,
+        pf: Function,
+        snapshot: Snapshot,
+        *,
+        rotate: bool = False,
+        present: Token | None = None,
+        seen: Callable[[Token], None] = lambda _: None,
+    ) -> None:
+        """`present` is the token in force, where it was set in this session; `seen` is told when it was shown."""
         super().__init__(f"{'Rotate' if rotate else 'Set'} the VF token of {pf.bdf}", f"{short_name(pf)} · PF on {pf.driver}")
         self._pf = pf
         self._rotate = rotate
         self._now = _now(pf, snapshot)
         self._by = by_group(snapshot.host)
         self._field = TokenField()
+        self._present = present
+        self._seen = seen
+        self._shown = Static(markup=False, id="present")
         self._warned: Token | None = None
 
     def body(self) -> ComposeResult:
         """What is known, the field, its buttons, and what the token is for."""
         for text, tone in self._now:
             yield Static(Text(text), classes=f"verdict {tone}", markup=False)
+        if self._present is not None:
+            yield Button("Show the one in force  ^t", id="show_present", compact=True)
+            self._shown.display = False
+            yield self._shown
         yield Static("New token", classes="label")
         yield self._field
         with Horizontal(classes="row gap"):
@@ -79,6 +99,11 @@ class TokenDialog(Dialog[SetToken]):
         event.stop()
         self.action_generate()
 
+    @on(Button.Pressed, "#show_present")
+    def _show_present(self, event: Button.Pressed) -> None:
+        event.stop()
+        self.action_show_present()
+
     @on(Button.Pressed, "#reveal")
     def _reveal(self, event: Button.Pressed) -> None:
         event.stop()
@@ -87,6 +112,20 @@ class TokenDialog(Dialog[SetToken]):
     def action_generate(self) -> None:
         """Make a random token."""
         self._field.generate()
+
+    def action_show_present(self) -> None:
+        """Show the token in force, where it was set in this session, or hide it again."""
+        if self._present is None:
+            self.hint("not set in this session")
+            return
+        self._shown.display = not self._shown.display
+        self._shown.update(Text(self._present.reveal_text() if self._shown.display else ""))
+        self._seen(self._present)
+
+    @property
+    def made_unseen(self) -> bool:
+        """Whether the token that is answered was made here and never shown."""
+        return self._field.unseen
 
     def action_accept(self) -> None:
         """Answer with the token, if it is one; with one that nobody has seen only when asked twice."""
