@@ -69,6 +69,7 @@ def _needed(snapshot: Snapshot, vf: Function) -> bool | None:
 def _lines(snapshot: Snapshot, vf: Function, file: str, found: list[Recipe]) -> Iterator[str]:
     for first, text in zip((f"{vf.bdf}  ", *[" " * 14] * 9), _about(snapshot, vf, file), strict=False):
         yield from outcomes.wrapped(text, first)
+    yield from changing.simulated_note(snapshot)
     for recipe in found:
         yield ""
         yield from _recipe(recipe)

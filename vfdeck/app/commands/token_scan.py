@@ -7,7 +7,7 @@ import dataclasses
 import json
 from collections.abc import Iterator
 
-from vfdeck.app.commands import hosts, output
+from vfdeck.app.commands import changing, hosts, output
 from vfdeck.backend.leaks import COMMAND_LINE, Leak, Leaks, leaks
 from vfdeck.backend.model import Snapshot, TokenState
 from vfdeck.backend.well_known import by_fingerprint
@@ -83,6 +83,7 @@ def _way_out(seen: Leaks, snapshot: Snapshot) -> Iterator[str]:
     for pf in concerned(seen, snapshot):
         yield f"  vfdeck token rotate {pf} --out FILE"
     yield "  vfdeck recipe VF    how to start programs without a token in sight"
+    yield from changing.simulated_note(snapshot)
 
 
 def concerned(seen: Leaks, snapshot: Snapshot) -> list[str]:
