@@ -6,6 +6,7 @@ from tests.fake_host import NIC, FakeHost, done
 from tests.pilot.driving import Deck, running
 from vfdeck.backend.changes import SetToken
 from vfdeck.backend.token import Token
+from vfdeck.widgets.token_field import TokenField
 
 
 async def set_unseen(deck: Deck, host: FakeHost) -> Token:
@@ -71,3 +72,18 @@ async def test_without_a_token_of_this_session_there_is_none_to_show() -> None:
     async with running(FakeHost()) as deck:
         await deck.press("t", "ctrl+t")
         assert "not set in this session" in deck.text
+
+
+async def test_typing_does_not_replace_a_token_that_was_made() -> None:
+    async with running(FakeHost()) as deck:
+        await deck.press("T", "ctrl+r")
+        field = deck.app.screen.query_one(TokenField)
+        token = field.token
+        assert token is not None
+        await deck.press("a", "x", "7")
+        assert field.token == token
+        assert "g makes another" in deck.text
+        await deck.press("g")
+        assert field.token not in (None, token)
+        await deck.press("ctrl+u", "a")
+        assert field.token is None

@@ -22,6 +22,7 @@ from vfdeck.widgets.state import Tone
 
 #: What the field takes, and what is said of a token that was made and never shown.
 EXPECTED = "a UUID of 32 hex digits; g makes a random one"
+KEPT = "! a token that was made stays; g makes another, ⌫ removes it"
 UNSEEN = "! nobody has seen this token; ^r shows it"
 
 
@@ -51,9 +52,13 @@ def judge(text: str) -> Verdict:
 
 
 class _SecretInput(Input):
-    """An input that gives nothing to the clipboard; `g`, which no UUID holds, asks for a fresh token."""
+    """An input that gives nothing to the clipboard; `g`, which no UUID holds, asks for a fresh token.
+
+    What is typed does not replace a token that was made: it may have been shown and handed on.
+    """
 
     ALLOW_SELECT = False
+    made: Token | None = None
 
     class Changed(Input.Changed, namespace="input"):
         """The text is another one; it does not print."""
@@ -70,6 +75,9 @@ class _SecretInput(Input):
 
         __repr__ = Message.__repr__
 
+    class Kept(Message):
+        """Something was typed that would have replaced a token that was made."""
+
     class Wanted(Message):
         """A fresh token is wanted."""
 
@@ -85,6 +93,11 @@ class _SecretInput(Input):
             event.stop()
             event.prevent_default()
             self.post_message(self.Wanted())
+            return
+        if event.is_printable and self.made is not None and self.value == self.made.reveal_text():
+            event.stop()
+            event.prevent_default()
+            self.post_message(self.Kept())
             return
         await super()._on_key(event)
 
@@ -161,6 +174,7 @@ class TokenField(Vertical):
         """Put a fresh random token into the field."""
         token = Token.generate()
         self._made = None if self.revealed else token
+        self._input.made = token
         self._input.value = token.reveal_text()
         self._input.cursor_position = len(self._input.value)
         self._input.focus()
@@ -191,6 +205,12 @@ class TokenField(Vertical):
         """Pass Enter on without the text."""
         event.stop()
         self.post_message(self.Submitted())
+
+    @on(_SecretInput.Kept)
+    def _keep(self, event: _SecretInput.Kept) -> None:
+        """Say how a made token is replaced."""
+        event.stop()
+        self._say(KEPT, Tone.WARN)
 
     @on(_SecretInput.Wanted)
     def _make(self, event: _SecretInput.Wanted) -> None:
