@@ -213,7 +213,7 @@ PICTURES = [
     Picture("demo", (200, 50), keys()),
     *shots("device", keys("1", "d"), does="details", sizes=SIZES[1:]),
     *(Picture("device", size, keys("1"), does="panel_device") for size in ((40, 12), (250, 80))),
-    *shots("token", keys("2", "d"), does="panel_token", sizes=SIZES[1:]),
+    *shots("token", keys("2", "d"), does="panel_token", sizes=SIZES[1:2]),  # at 120x40 it fills the screen to the last line
     *(Picture("token", size, keys("2"), does="panel_token") for size in ((40, 12), (250, 80))),
     *shots("ladder", keys(*FREE_VF, "3", "d"), does="panel_open", sizes=SIZES[1:]),
     *(Picture("ladder", size, keys(*FREE_VF, "3"), does="panel_open") for size in ((40, 12), (250, 80))),
