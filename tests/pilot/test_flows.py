@@ -72,6 +72,14 @@ async def test_rotate_makes_a_token_at_once() -> None:
         assert change.pf == NIC
 
 
+async def test_a_plan_that_is_declined_says_what_became_of_the_token() -> None:
+    host = FakeHost()
+    async with running(host) as deck:
+        await deck.press("t", "g", "ctrl+r", "enter", "escape")
+        assert deck.line.startswith("Nothing was set: token #")
+        assert host.performed == []
+
+
 async def test_set_a_token_that_was_made_on_a_vf() -> None:
     host = FakeHost()
     async with running(host) as deck:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import errno
 
+import pytest
+
+from tests import values
 from tests.fake_host import done, refused
-from vfdeck.backend.changes import Explanation, Open, Outcome, RuledOut, SetNumvfs
+from vfdeck.backend.changes import Explanation, Open, Outcome, RuledOut, SetNumvfs, SetToken, VerifyToken
 from vfdeck.backend.kernel import Stage
-from vfdeck.widgets.report import report, verdict
+from vfdeck.backend.token import Token
+from vfdeck.widgets.report import must_be_told, report, verdict
 from vfdeck.widgets.sections import plain_text
 from vfdeck.widgets.state import Tone
 
@@ -85,3 +89,25 @@ def test_an_unknown_refusal_has_no_catalogue_number() -> None:
     text = plain_text(report(Outcome(Open(VF), errno.EXDEV, Stage.FEATURE, VF, explanation=why)))
     assert "No rule is known that says this\n" in text
     assert "(unknown)" not in text
+
+
+@pytest.mark.parametrize(
+    ("verified", "words"),
+    [(True, "in force: confirmed"), (None, "in force: not confirmed"), (False, "in force: no: the kernel was asked")],
+)
+def test_whether_a_token_counts_is_told(verified: bool | None, words: str) -> None:
+    for change in (SetToken(values.PF, Token.generate()), VerifyToken(VF, Token.generate())):
+        assert words in plain_text(report(Outcome(change, verified=verified)))
+    assert "in force" not in plain_text(report(Outcome(SetNumvfs(values.PF, 1))))
+
+
+def test_who_must_be_told_of_a_new_token() -> None:
+    new = Token.generate()
+    vm = values.make_holder(values.VF, vm="web-1", tokens=("1a2b3c4d", new.fingerprint))
+    dpdk = values.make_holder(values.PF, 77, "dpdk")
+    view = values.snapshot(*values.make_fleet(2), holders=(vm, dpdk), unseen=2)
+    text = plain_text(must_be_told(SetToken(values.PF, new), view))
+    assert "VM web-1 (qemu-system-x86 4242) goes on; started again it needs the new token; it was started with #1a2b3c4d:" in text
+    assert "dpdk (77) goes on; started again it needs the new token\n" in text
+    assert "2 processes could not be looked at" in text
+    assert must_be_told(SetToken(values.PF, new), values.snapshot(*values.make_fleet(2))) == []

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from vfdeck.backend.changes import Explanation, Outcome, target_of
+from vfdeck.backend.changes import Explanation, Outcome, SetToken, VerifyToken, target_of
+from vfdeck.backend.model import Snapshot
+from vfdeck.backend.rotation import concerned
 from vfdeck.widgets.section_view import SectionView
 from vfdeck.widgets.sections import Fact, Section
 from vfdeck.widgets.state import Tone
@@ -34,6 +36,7 @@ def report(outcome: Outcome, here: Sequence[Section] = ()) -> list[Section]:
         head.append(Fact("errno", f"{outcome.errno_name} ({outcome.errno}): {os.strerror(outcome.errno)}"))
     if outcome.stage:
         head.append(Fact("stage", f"{outcome.stage} of {outcome.target or target_of(outcome.change)}"))
+    head += _in_force(outcome)
     head += _foretold(outcome)
     sections = [Section("", tuple(head))] if head else []
     if outcome.blocked:
@@ -52,6 +55,30 @@ def report(outcome: Outcome, here: Sequence[Section] = ()) -> list[Section]:
         out = tuple(Fact(r.entry, f"{r.title}: {r.why}", Tone.DIM) for r in outcome.ruled_out)
         sections.append(Section("Ruled out", out))
     return sections
+
+
+def _in_force(outcome: Outcome) -> list[Fact]:
+    """Whether a token that was set, or asked for, is the one that counts: what the kernel answered for a VF."""
+    if not outcome.ok or not isinstance(outcome.change, SetToken | VerifyToken):
+        return []
+    if outcome.verified is None:
+        return [Fact("in force", "not confirmed: no VF could be asked", Tone.WARN)]
+    if outcome.verified:
+        return [Fact("in force", "confirmed: the kernel was asked", Tone.GOOD)]
+    return [Fact("in force", "no: the kernel was asked, and another token counts", Tone.BAD)]
+
+
+def must_be_told(change: SetToken, snapshot: Snapshot) -> list[Section]:
+    """Who goes on with a PF or its VFs, and needs the new token when it is started again; what it was started with."""
+    facts = []
+    for holder in {h.pid: h for h in concerned(change.pf, snapshot)}.values():
+        name = f"VM {holder.vm} ({holder.program} {holder.pid})" if holder.vm else f"{holder.program} ({holder.pid})"
+        old = [f"#{one}" for one in holder.tokens if one != change.token.fingerprint]
+        carried = f"; it was started with {', '.join(old)}: change how it is started" if old else ""
+        facts.append(Fact("", f"{name} goes on; started again it needs the new token{carried}"))
+    if snapshot.unseen:
+        facts.append(Fact("", f"and perhaps others: {snapshot.unseen} processes could not be looked at", Tone.WARN))
+    return [Section("Must be told", tuple(facts))] if facts else []
 
 
 def _foretold(outcome: Outcome) -> list[Fact]:

@@ -224,7 +224,8 @@ def token_words(knowledge: TokenKnowledge | None, by: str = "") -> tuple[str, To
     if knowledge.state is TokenState.SET:
         how = "let an open through" if knowledge.proved else "set by vfdeck"
         unseen = "nobody watched since" if knowledge.earlier else "nothing seen that replaced it"
-        return f"{how}, #{knowledge.fingerprint} (inferred: {unseen})", Tone.GOOD
+        sure = ", confirmed by the kernel" if knowledge.confirmed is not None and not knowledge.proved else ""
+        return f"{how}, #{knowledge.fingerprint}{sure} (inferred: {unseen})", Tone.GOOD
     if knowledge.state is TokenState.UNSET:
         return f"unset: random, nobody knows it; no VF opens{by} until one is set (inferred: nobody seen that set one)", Tone.WARN
     who = replaced_by(knowledge)

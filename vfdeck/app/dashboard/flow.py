@@ -20,6 +20,7 @@ from vfdeck.backend.changes import Change, OpenPath, Plan, SetNumvfs, SetToken, 
 from vfdeck.backend.checks import CanBind, CanEnable, CanOpen, Question, Report, WholeHost
 from vfdeck.backend.host import Host
 from vfdeck.backend.model import Role
+from vfdeck.widgets.state import Tone
 
 #: Hands a confirmed change over; the answer is its number.
 Perform = Callable[[Host, Change, Plan], int]
@@ -64,6 +65,8 @@ class Flow:
         plan = await self.agreed(target, change)
         if plan is not None:
             self._perform(self._desk.host_of(target), change, plan)
+        elif isinstance(change, SetToken):  # it may have been handed on already
+            self._desk.line.hint(f"Nothing was set: token #{change.token.fingerprint} counts for nothing", Tone.WARN)
 
     async def agreed(self, target: Target, change: Change, notes: tuple[str, ...] = ()) -> Plan | None:
         """The plan of a change once it is confirmed; None where it is not. `notes` are more to consider. Raises NoAnswer."""

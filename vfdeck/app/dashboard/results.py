@@ -17,7 +17,7 @@ from vfdeck.backend.host import Host
 from vfdeck.backend.model import Job, Snapshot
 from vfdeck.backend.token import Token
 from vfdeck.backend.undo import undoing
-from vfdeck.widgets.report import ReportView, report, verdict
+from vfdeck.widgets.report import ReportView, must_be_told, report, verdict
 from vfdeck.widgets.rows import RowId
 from vfdeck.widgets.sections import Fact, Section
 from vfdeck.widgets.state import Tone, duration, index_of, plural
@@ -199,7 +199,7 @@ class Results:
         elif latest is not None:
             text, tone = verdict(latest.outcome, latest.title)
             here, offered = self._here(latest)
-            sections = report(latest.outcome, here)
+            sections = [*report(latest.outcome, here), *self._must_be_told(latest)]
             if unseen := self._unseen(latest):
                 fact = Fact("", f"Only this vfdeck knows #{unseen.fingerprint}, until it ends. {self._way_to_show} it.", Tone.WARN)
                 sections.insert(0, Section("", (fact,)))
@@ -222,6 +222,11 @@ class Results:
         if not isinstance(change, SetToken) or tokens.of(result.host, change.pf) != change.token:
             return None
         return change.token if tokens.is_unseen(change.token) else None
+
+    def _must_be_told(self, result: Result) -> list[Section]:
+        """Who needs a token that was set."""
+        change, snapshot = result.outcome.change, self._desk.snapshot(result.host)
+        return must_be_told(change, snapshot) if isinstance(change, SetToken) and result.outcome.ok and snapshot else []
 
     def _here(self, result: Result) -> tuple[list[Section], list[Action]]:
         """What vfdeck itself can do about a refusal, with the reason where not now; and the actions that are possible."""
