@@ -19,7 +19,7 @@ from vfdeck.backend.linux.kernel import LinuxKernel
 from vfdeck.backend.token import Token
 
 PF, VF, HELD = "0000:01:00.0", "0000:01:10.0", "0000:01:10.2"
-TOKEN = Token.parse("bd8d9d2b-5a5f-4f5a-a211-f591514ba1f3")
+TOKEN = Token.parse("7c0e5f1a-93b4-4d28-a6e7-15c8f02b9d34")
 WRONG = Token.parse("1f2e3d4c-5b6a-4798-8f9e-0d1c2b3a4958")
 
 #: From 6.6 to 6.16 nobody is asked for a token on the cdev path.

@@ -57,6 +57,7 @@ def test_picture(snap_compare: SnapCompare, name: str, size: tuple[int, int]) ->
         deck = Deck(app, pilot)
         await deck.until(lambda: told(deck) is not None)
         await WAYS[name](deck, tour)
+        await deck.until(lambda: not deck.main.is_inspecting)
 
     assert snap_compare(app, terminal_size=size, run_before=come)
     tour.close()
