@@ -6,6 +6,7 @@ from tests.fake_host import NIC, FakeHost, refused
 from tests.pilot.driving import Deck, running
 from tests.pilot.test_finding import VFS, many
 from vfdeck.backend.changes import BindDriver, SetNumvfs, SetToken, UnbindDriver
+from vfdeck.backend.sim.scenario import load
 
 
 async def done(deck: Deck, host: FakeHost, count: int) -> None:
@@ -79,3 +80,21 @@ async def test_a_batch_is_taken_back_as_one() -> None:
         assert {change.bdf for change in host.performed[2:] if isinstance(change, BindDriver)} == set(VFS[:2])
         await deck.press("z")
         assert "nothing was changed here" in deck.line
+
+
+async def test_on_a_host_that_compares_what_was_confirmed() -> None:
+    """Notes of the dashboard's own (what will not come back, a token that nobody has seen) are no part of the host's plan."""
+    host = load("default", 1)
+    async with running(host, size=(120, 40)) as deck:
+        await deck.press("T", "enter", "enter", "Y")
+        await deck.until(lambda: deck.line[:1] in ("✓", "✗", "!"))
+        assert deck.line.startswith("✓"), deck.line
+        await deck.press("escape", "plus", "plus", *["down"] * 3, "u", "y")
+        await deck.until(lambda: "no driver" in deck.line and deck.line[:1] in ("✓", "✗", "!"))
+        assert deck.line.startswith("✓"), deck.line
+        await deck.press("z")
+        assert "not restored" in deck.text or "Do it" in deck.text
+        await deck.press("y")
+        await deck.until(lambda: "-> " in deck.line and "no driver ->" in deck.line and deck.line[:1] in ("✓", "✗", "!"))
+        assert deck.line.startswith("✓"), deck.line
+    host.close()

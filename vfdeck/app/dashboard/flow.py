@@ -77,7 +77,9 @@ class Flow:
             plan = with_notes(host.plan(change, self._desk.latest(target)), notes)
             return replace(plan, title=plan.title.replace(bdf, self._desk.named(host.name, bdf), 1))
 
-        return await self.confirmed(f"what it would do to {bdf}", make)
+        plan = await self.confirmed(f"what it would do to {bdf}", make)
+        # the host compares what was confirmed with its own plan, which knows nothing of our notes
+        return replace(plan, warnings=tuple(text for text in plan.warnings if text not in notes)) if plan is not None else None
 
     async def confirmed(
         self,
