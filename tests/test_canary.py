@@ -211,6 +211,7 @@ LINES: list[tuple[tuple[str, ...], int | None]] = [
     (("check", "--open", FREE_VF, "--demo"), 2),
     (("doctor", "--demo"), 2),
     (("settings",), 0),
+    (("history", "--json"), 1),
     (("explain", "D2"), 0),
     (("explain", "--bundle", "bundle", "--about", FREE_VF, "--demo"), 0),
     (("recipe", IDLE_VF, "--token-file", "secret", "--demo"), 0),

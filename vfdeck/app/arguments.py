@@ -184,6 +184,23 @@ def add_watch(commands: Any) -> None:
     watch.set_defaults(command="watch")
 
 
+def add_history(commands: Any) -> None:
+    """The parser of `vfdeck history`."""
+    history = commands.add_parser(
+        "history",
+        allow_abbrev=False,
+        help="what was done to this host with vfdeck: who, when, what, and what came of it",
+        description="As the user who runs this wrote it down; root's holds what was done with sudo. The host's own log has "
+        "everybody's: journalctl SYSLOG_IDENTIFIER=vfdeck.",
+        epilog="The exit status is 0 where something was done, 1 where nothing was that fits.",
+    )
+    history.add_argument("bdfs", metavar="BDF", nargs="*", help="done to these functions only, e.g. 0000:03:00.0")
+    history.add_argument("--failed", action="store_true", help="only what was not done, or not to its end")
+    history.add_argument("--last", metavar="N", type=int, help="only the last N of these")
+    history.add_argument("--json", action="store_true", help="JSON as described by vfdeck/backend/schema/history-v1.json")
+    history.set_defaults(command="history")
+
+
 # -- options that several have -------------------------------------------------------------------------------------------
 def _sources(parser: argparse.ArgumentParser) -> Any:
     """Where a token comes from; never from the command line itself."""

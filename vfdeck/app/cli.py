@@ -112,6 +112,7 @@ def parser() -> argparse.ArgumentParser:
 
     arguments.add_settings(commands)
     arguments.add_watch(commands)
+    arguments.add_history(commands)
     arguments.add_function(commands)
     arguments.add_token(commands, _Parser)
     arguments.add_open(commands)

@@ -1,30 +1,36 @@
 """The audit trail: every change that was begun on a real host, by whom, and what came of it. Tokens are in it by fingerprint only.
 
 `audit.jsonl` has two lines for each change, with the same `id`: one before it is made and one with its outcome, so that a crash
-loses nothing. At `LONG` bytes the file becomes `audit.jsonl.1`, in place of an older one. No change fails because of its audit.
+loses nothing. At `LONG` bytes the file becomes `audit.jsonl.1`, in place of an older one. The host's own log (`system_log.py`) gets
+both as well: what stands there the user who made the change cannot take back. No change fails because of its audit.
+`backend/history.py` reads it.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import enum
+import errno
 import itertools
 import json
 import os
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from typing import Any
 
 from vfdeck.backend import journal
-from vfdeck.backend.changes import Change, Outcome
+from vfdeck.backend.changes import Change, Outcome, target_of
 from vfdeck.backend.errands import silence
-from vfdeck.backend.kernel import errno_name
+from vfdeck.backend.kernel import Kernel, errno_name
 from vfdeck.backend.model import Problem, ProblemKind
 from vfdeck.backend.state_folder import PATIENCE, StateFolder
+from vfdeck.backend.system_log import SystemLog
 from vfdeck.backend.text import printable
 from vfdeck.backend.token import Token
+from vfdeck.backend.vfio import DEVICES
 
 FILE = "audit.jsonl"
 VERSION = 1
@@ -34,6 +40,12 @@ LONG = 8 << 20
 
 #: How many lines are kept for later where they cannot be written.
 KEPT = 10_000
+
+#: MESSAGE_ID of the entries in the host's journal: of a change that is begun, and of what came of it (journalctl MESSAGE_ID=...).
+BEGUN_ID, OVER_ID = "8d6f0c35b8a14f0bb6a9d1c1f2a7e34b", "f4b1a5f7c2c94d0e9b4b7d3a60e58c12"
+
+#: The key under which somebody else knows the operation that is being carried out ("" for none): an agent's, of each call.
+OPERATION: ContextVar[str] = ContextVar("operation", default="")
 
 
 class Record:
@@ -45,9 +57,21 @@ class Record:
 class AuditTrail:
     """The trail of one host. Never raises: see `problems`. Any thread may use it."""
 
-    def __init__(self, folder: StateFolder | None, common: Mapping[str, Any]) -> None:
-        """`common` stands in every line: host, boot, who. `folder` None: there is no place to keep it in, which is told."""
+    def __init__(
+        self,
+        folder: StateFolder | None,
+        common: Mapping[str, Any],
+        system_log: SystemLog | None = None,
+        state: Callable[[str], dict[str, Any]] = lambda bdf: {},
+    ) -> None:
+        """A trail in `folder`; None: there is no place to keep it in, which is told.
+
+        `common` stands in every line: host, boot, who. `state` tells what a function is like before and after a change, and must
+        not wait; `system_log` None: the host's log is not told.
+        """
         self._folder = folder
+        self._system_log = system_log
+        self._state = state
         self._common = {**common, "pid": os.getpid()}
         self._run = f"{os.getpid()}-{os.urandom(4).hex()}"
         self._numbers = itertools.count(1)
@@ -59,15 +83,57 @@ class AuditTrail:
     @contextmanager
     def record(self, change: Change) -> Iterator[Record]:
         """Around a change: a line before, and one with the outcome, or with the name of the fault where it has none."""
-        number = f"{self._run}-{next(self._numbers)}"
-        self._write(number, "begun", change=_change(change))
+        number, what, key = f"{self._run}-{next(self._numbers)}", _change(change), OPERATION.get()
+        before = self._state(target_of(change))
+        self._tell(number, what, before)
+        self._write(number, "begun", change=what, before=before, **({"key": key} if key else {}))
         record = Record()
         try:
             yield record
         except BaseException as error:
-            self._write(number, "failed", fault=type(error).__name__)  # its text might hold what it was given
+            fault = type(error).__name__  # its text might hold what it was given
+            self._tell(number, what, before, fault=fault)
+            self._write(number, "failed", fault=fault)
             raise
-        self._write(number, "done", outcome=_outcome(record.outcome))
+        outcome, after = _outcome(record.outcome), self._state(target_of(change))
+        self._tell(number, what, before, after, outcome)
+        self._write(number, "done", outcome=outcome, after=after)
+
+    def _tell(
+        self,
+        number: str,
+        change: Mapping[str, Any],
+        before: Mapping[str, Any],
+        after: Mapping[str, Any] | None = None,
+        outcome: Mapping[str, Any] | None = None,
+        fault: str = "",
+    ) -> None:
+        """Tell the host's log; whether it listens is not for a change to depend on."""
+        if self._system_log is None:
+            return
+        over = outcome is not None or bool(fault)
+        result = fault or ("begun" if outcome is None else result_of(outcome))
+        target = change.get("pf") or change.get("bdf")
+        user = self._common.get("user")
+        fields = {
+            "MESSAGE_ID": OVER_ID if over else BEGUN_ID,
+            "ERRNO": _number(outcome),
+            "VFDECK_ID": number,
+            "VFDECK_KEY": OPERATION.get() or None,
+            "VFDECK_ACTION": change["kind"],
+            "VFDECK_FUNCTION": target,
+            "VFDECK_CHANGE": json.dumps(change),
+            "VFDECK_RESULT": result,
+            "VFDECK_STAGE": outcome["stage"] if outcome else None,
+            "VFDECK_BEFORE": json.dumps(before),
+            "VFDECK_AFTER": None if after is None else json.dumps(after),
+            "VFDECK_TOKEN": change.get("token"),
+            "VFDECK_USER": user,
+            "VFDECK_LOGIN_UID": self._common.get("login_uid"),
+            "VFDECK_SSH": self._common.get("ssh"),
+            "OBJECT_PID": self._common.get("peer_pid"),  # journald adds what it knows itself of that process
+        }
+        self._system_log.send(f"{change['kind']} {target} by {user}: {result}", fields)
 
     def _write(self, number: str, event: str, **fields: Any) -> None:
         entry = {"v": VERSION, "time_ns": time.time_ns(), "id": number, "event": event, **self._common, **fields}
@@ -116,6 +182,39 @@ class AuditTrail:
             lost = f", {self._lost} more are lost" if self._lost else ""
             lines = "1 line of the audit trail waits" if waiting == 1 else f"{waiting} lines of the audit trail wait"
             return (Problem(place, f"{why}; {lines} to be written{lost}", ProblemKind.MEMORY),)
+
+
+def state_of(kernel: Kernel, bdf: str) -> dict[str, Any]:
+    """What a change may change of a function: its driver, and of a PF the number of its VFs. Never waits: links are looked at."""
+    place = f"{DEVICES}/{bdf}"
+    state: dict[str, Any] = {}
+    try:
+        names = kernel.names(place)
+    except OSError:
+        return {"present": False}
+    if "sriov_totalvfs" in names:
+        state["numvfs"] = sum(name.startswith("virtfn") for name in names)
+    if "driver" not in names:
+        return {"driver": None, **state}
+    with suppress(OSError):
+        state["driver"] = printable(kernel.link(f"{place}/driver").rpartition("/")[2])
+    return state
+
+
+def result_of(outcome: Mapping[str, Any]) -> str:
+    """`done`, `EACCES at get_device_fd`, `not attempted`, `still waits`: of an outcome as it stands in the trail."""
+    if outcome.get("ok"):
+        return "done"
+    if outcome.get("blocked"):
+        return "still waits"
+    if not outcome.get("attempted", True):
+        return "not attempted"
+    return f"{outcome.get('errno')} at {outcome.get('stage')}"
+
+
+def _number(outcome: Mapping[str, Any] | None) -> int | None:
+    name = outcome.get("errno") if outcome else None
+    return getattr(errno, str(name), None) if name else None
 
 
 def _change(change: Change) -> dict[str, Any]:

@@ -6,8 +6,13 @@ Simulated hosts and trees of files (`--root`) have none: what is done there is n
 from __future__ import annotations
 
 import hashlib
+import os
+import socket
+import struct
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from vfdeck.backend.errands import silence
@@ -25,14 +30,26 @@ if TYPE_CHECKING:
 _NOBODY = 0xFFFFFFFF
 
 
+@dataclass(frozen=True)
+class Peer:
+    """The process that connected to a socket, and whom it ran as."""
+
+    pid: int
+    uid: int
+
+
 class Memory:
     """Journal and audit trail of the machine, in the state directory that the environment names."""
 
-    def __init__(self, kernel: Kernel, environment: Mapping[str, str]) -> None:
+    def __init__(self, kernel: Kernel, environment: Mapping[str, str], peer: Peer | None = None) -> None:
+        """`peer`: who asks for everything that is done, where that is another process (an agent's)."""
+        self._kernel = kernel
         place = default_path(environment, kernel.euid)
         self._folder = None if place is None else StateFolder(place)
         self._uid = kernel.euid
-        self._login = _login(kernel)
+        self._peer = peer
+        self._ssh = printable(environment.get("SSH_CONNECTION", ""), 128)
+        self._login = _login(kernel, "self" if peer is None else str(peer.pid))
         self._sudo = _sudo(environment) if kernel.euid == 0 else ""
         self._boot = _text(kernel, "/proc/sys/kernel/random/boot_id")
         self._host = _text(kernel, "/proc/sys/kernel/hostname")
@@ -40,10 +57,14 @@ class Memory:
 
     def audit(self) -> AuditTrail:
         """A new audit trail; imported for the first change."""
-        from vfdeck.backend.audit import AuditTrail
+        from vfdeck.backend.audit import AuditTrail, state_of
+        from vfdeck.backend.system_log import SystemLog
 
         who = {"uid": self._uid, "login_uid": self._login, "sudo_user": self._sudo or None, "user": self._user()}
-        return AuditTrail(self._folder, {"host": self._host, "boot": self._boot, **who})
+        who |= {"ssh": self._ssh} if self._ssh else {}
+        who |= {"peer_uid": self._peer.uid, "peer_pid": self._peer.pid} if self._peer else {}
+        log = None if self._kernel.simulated else SystemLog()
+        return AuditTrail(self._folder, {"host": self._host, "boot": self._boot, **who}, log, partial(state_of, self._kernel))
 
     def refusal(self, make: bool) -> Problem | None:
         """Why neither can be written; None where nothing seen is against it. `make`: make the folder and try; else only look."""
@@ -59,19 +80,31 @@ class Memory:
         return Problem(printable(folder.path), why, ProblemKind.MEMORY) if why else None
 
     def _user(self) -> str:
-        """The name of who is behind this process, else the number: who logged in, else who called sudo, else whom it runs as.
+        """The name of who is behind it, else the number: who logged in, else who called sudo or an agent, else whom it runs as.
 
-        The kernel keeps the first; the second is a variable, which anybody may set who may set variables.
+        The kernel keeps the first; who called sudo is a variable, which anybody may set who may set variables.
         """
-        if self._login is None and self._sudo:
+        if self._login is None and self._peer is None and self._sudo:
             return self._sudo
-        uid = self._uid if self._login is None else self._login
+        uid = self._login if self._login is not None else self._peer.uid if self._peer is not None else self._uid
         return _name(uid) or str(uid)
 
 
-def memory_of(kernel: Kernel, environment: Mapping[str, str]) -> Memory | None:
-    """The memory of the machine that a kernel is of; None where nothing is kept."""
-    return None if kernel.simulated or kernel.is_tree else Memory(kernel, environment)
+def memory_of(kernel: Kernel, environment: Mapping[str, str], peer: Peer | None = None) -> Memory | None:
+    """The memory of the machine that a kernel is of; None where nothing is kept. `peer`: see `Memory`."""
+    return None if kernel.simulated or kernel.is_tree else Memory(kernel, environment, peer)
+
+
+def peer_of(fd: int) -> Peer | None:
+    """Who is at the other end of a Unix socket, as the kernel tells it (SO_PEERCRED, unix(7)); None where `fd` is none."""
+    try:
+        with socket.socket(fileno=os.dup(fd)) as connection:
+            if connection.family != socket.AF_UNIX:
+                return None
+            pid, uid, _ = struct.unpack("=iII", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+    except OSError:
+        return None
+    return Peer(pid, uid)
 
 
 def _sudo(environment: Mapping[str, str]) -> str:
@@ -90,10 +123,10 @@ def _name(uid: int) -> str:
         return ""
 
 
-def _login(kernel: Kernel) -> int | None:
+def _login(kernel: Kernel, process: str) -> int | None:
     """The user who logged in, whatever they have become since; None where nobody did, or nobody tells."""
     with suppress(ValueError):
-        number = int(_text(kernel, "/proc/self/loginuid"))
+        number = int(_text(kernel, f"/proc/{process}/loginuid"))
         return None if number == _NOBODY else number
     return None
 
