@@ -37,11 +37,11 @@ class Known(Memory):
     """As of a user that the test knows."""
 
     def __init__(self, kernel: SimulatedKernel, state: Path, user: str) -> None:
-        self.user = user
+        self._known = user
         super().__init__(kernel, {"XDG_STATE_HOME": str(state)})
 
-    def _user(self) -> str:
-        return self.user
+    def user(self) -> str:
+        return self._known
 
 
 class Deck(LocalHost):

@@ -117,7 +117,7 @@ class TestWho:
         monkeypatch.setattr(pwd, "getpwuid", getpwuid)
         environment = {"SUDO_USER": sudo_user, "SUDO_UID": sudo_uid, "HOME": "/nowhere"}
         memory = Memory(cast(Any, Self(euid, loginuid)), environment)
-        assert memory._user() == who
+        assert memory.user() == who
 
 
 @pytest.mark.parametrize("change", [None, SetToken(IDLE, TOKEN)])

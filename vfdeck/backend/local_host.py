@@ -162,7 +162,8 @@ class LocalHost:
         with self._lock:
             change = self._with_current(change)
             if self._performer is None:
-                self._performer = Performer(self.kernel, lambda: self._look(LATE_FOR_CHANGES), self._watch)
+                turn = self._memory.turn if self._memory else None
+                self._performer = Performer(self.kernel, lambda: self._look(LATE_FOR_CHANGES), self._watch, turn)
                 self._audit = self._memory.audit() if self._memory else None
         if self._audit is None:
             return self._performer.perform(change, confirmed)

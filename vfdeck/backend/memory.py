@@ -10,7 +10,7 @@ import os
 import socket
 import struct
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -22,6 +22,7 @@ from vfdeck.backend.life import Life
 from vfdeck.backend.model import Problem, ProblemKind
 from vfdeck.backend.state_folder import StateFolder, default_path
 from vfdeck.backend.text import printable
+from vfdeck.backend.turns import Turns, default_folder
 
 if TYPE_CHECKING:
     from vfdeck.backend.audit import AuditTrail
@@ -53,18 +54,24 @@ class Memory:
         self._sudo = _sudo(environment) if kernel.euid == 0 else ""
         self._boot = _text(kernel, "/proc/sys/kernel/random/boot_id")
         self._host = _text(kernel, "/proc/sys/kernel/hostname")
-        self.journal = Journal(self._folder, self._boot, _machine(kernel) or self._host, self._user, Life(kernel))
+        folder = None if kernel.simulated else default_folder(environment, kernel.euid)
+        self._turns = Turns(folder) if folder else None
+        self.journal = Journal(self._folder, self._boot, _machine(kernel) or self._host, self.user, Life(kernel))
 
     def audit(self) -> AuditTrail:
         """A new audit trail; imported for the first change."""
         from vfdeck.backend.audit import AuditTrail, state_of
         from vfdeck.backend.system_log import SystemLog
 
-        who = {"uid": self._uid, "login_uid": self._login, "sudo_user": self._sudo or None, "user": self._user()}
+        who = {"uid": self._uid, "login_uid": self._login, "sudo_user": self._sudo or None, "user": self.user()}
         who |= {"ssh": self._ssh} if self._ssh else {}
         who |= {"peer_uid": self._peer.uid, "peer_pid": self._peer.pid} if self._peer else {}
         log = None if self._kernel.simulated else SystemLog()
         return AuditTrail(self._folder, {"host": self._host, "boot": self._boot, **who}, log, partial(state_of, self._kernel))
+
+    def turn(self, bdf: str) -> AbstractContextManager[None]:
+        """Be the only vfdeck on this machine that changes a function. Raises `turns.Taken`."""
+        return self._turns.turn(bdf, self.user()) if self._turns is not None else nullcontext()
 
     def refusal(self, make: bool) -> Problem | None:
         """Why neither can be written; None where nothing seen is against it. `make`: make the folder and try; else only look."""
@@ -79,7 +86,7 @@ class Memory:
             why = printable(error.strerror or str(error))
         return Problem(printable(folder.path), why, ProblemKind.MEMORY) if why else None
 
-    def _user(self) -> str:
+    def user(self) -> str:
         """The name of who is behind it, else the number: who logged in, else who called sudo or an agent, else whom it runs as.
 
         The kernel keeps the first; who called sudo is a variable, which anybody may set who may set variables.

@@ -13,7 +13,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import TypedDict
 
 from vfdeck.backend import borrowing, lessons, rotation, verify
@@ -44,6 +44,7 @@ from vfdeck.backend.plan import plan
 from vfdeck.backend.predict.seen import look_beside
 from vfdeck.backend.text import printable
 from vfdeck.backend.token_rules import format_argument
+from vfdeck.backend.turns import Taken
 from vfdeck.backend.usage.look import look_up
 from vfdeck.backend.verify import Verdict
 from vfdeck.backend.verify import explain as explain_verdict
@@ -102,13 +103,23 @@ def _not_attempted(change: Change, reason: str) -> Outcome:
 
 
 class Performer:
-    """Does changes on one kernel. `look` takes a snapshot; `watch` is told what follows for tokens."""
+    """Does changes on one kernel.
 
-    def __init__(self, kernel: Kernel, look: Callable[[], Snapshot], watch: TokenWatch) -> None:
+    `look` takes a snapshot, `watch` is told what follows for tokens, `turn` keeps other vfdecks away.
+    """
+
+    def __init__(
+        self,
+        kernel: Kernel,
+        look: Callable[[], Snapshot],
+        watch: TokenWatch,
+        turn: Callable[[str], AbstractContextManager[None]] | None = None,
+    ) -> None:
         self.kernel = kernel
         self.snapshot = look
         self.look_while_waiting = SharedLook(look, LOOK_EVERY)
         self._watch = watch
+        self._turn = turn or (lambda bdf: nullcontext())
         self._program = Program(kernel, self._climbs)
         self._climber = 0  # the job that opens something now
         self._devices: dict[str, list[OpenDevice]] = {}
@@ -142,6 +153,12 @@ class Performer:
 
     def perform(self, change: Change, confirmed: Plan | None = None) -> Outcome:
         """See `Host.perform`. What the plan finds impossible is not tried, nor what is no longer what was confirmed."""
+        try:
+            return self._in_turn(change, confirmed)
+        except Taken as taken:
+            return _not_attempted(change, f"{taken}; try again when that is over")
+
+    def _in_turn(self, change: Change, confirmed: Plan | None) -> Outcome:
         with self._queued(change):
             before = self.snapshot()
             planned = plan_on(self.kernel, change, before)
@@ -167,13 +184,13 @@ class Performer:
 
     @contextmanager
     def _queued(self, change: Change) -> Iterator[None]:
-        """One change of a function at a time; closing never waits, for it may be what the others wait for."""
+        """One change of a function at a time; closing never waits, for it may be what the others wait for. Raises Taken."""
         if isinstance(change, Close):
             yield
             return
         with self._state:
             queue = self._queues.setdefault(target_of(change), threading.Lock())
-        with queue:
+        with queue, self._turn(target_of(change)):
             yield
 
     def _begin(self, planned: Plan, snapshot: Snapshot) -> int:

@@ -15,6 +15,7 @@ import sys
 import threading
 from contextlib import suppress
 
+from vfdeck.backend import turns
 from vfdeck.backend.kernel import Blocked
 
 # Runs in an isolated interpreter: takes the data from standard input, makes one write(2) to the inherited descriptor and
@@ -77,7 +78,7 @@ class ChildWrite:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            pass_fds=(fd,),
+            pass_fds=(fd, *turns.held()),
             start_new_session=True,
             cwd="/",
         )
