@@ -16,6 +16,7 @@ import os
 import re
 import stat
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple
@@ -35,9 +36,9 @@ _PATHS = (
 _SYSPATH = re.compile(rb"^vfio-device-syspath:.*/(%b)$" % PATTERN.encode(), re.MULTILINE)
 _MOUNT = re.compile(rb"^mnt_id:\s*(\d+)$", re.MULTILINE)
 _FLAGS = re.compile(rb"^flags:\s*([0-7]{1,16})$", re.MULTILINE)
-#: Files in /dev that programs have open in great numbers, and that nobody puts a node of vfio in the place of.
-_ORDINARY = frozenset({"/dev/null", "/dev/zero", "/dev/urandom", "/dev/random", "/dev/tty", "/dev/ptmx", "/dev/kvm"})
-_ORDINARY_BELOW = ("/dev/pts/", "/dev/shm/")
+#: A file in /dev among texts between NULs, which no text holds; not those that programs have open in great numbers, and that nobody
+#: puts a node of vfio in the place of.
+_IN_DEV = re.compile(r"\0/dev/(?!(?:null|zero|u?random|tty|ptmx|kvm)\0|pts/|shm/)")
 
 # include/linux/sched.h: a thread of the kernel, which has no files
 _PF_KTHREAD = 0x00200000
@@ -144,19 +145,15 @@ class _Look:
 
 
 def _likely(links: dict[str, str]) -> set[str]:
-    """Descriptors that may be vfio's by their text. The loop that every descriptor of the host goes through."""
-    found = set()
-    for fd, text in links.items():
-        first = text[:1]  # most are sockets, pipes and event files, and cost one comparison
-        if first == "/":
-            if text[:5] == "/dev/":
-                if text not in _ORDINARY and not text.startswith(_ORDINARY_BELOW):
-                    found.add(fd)
-            elif "vfio" in text or "iommu" in text:
-                found.add(fd)
-        elif first == "a" and text == _DEVICE:
-            found.add(fd)
-    return found
+    """Descriptors that may be vfio's by their text. All of the host go through here, those of most programs at once."""
+    if not _maybe("\0".join(links.values())):
+        return set()
+    return {fd for fd, text in links.items() if (text == _DEVICE or text[:1] == "/") and _maybe(text)}
+
+
+def _maybe(texts: str) -> bool:
+    """Whether one of some texts between NULs is in /dev, or speaks of vfio."""
+    return "vfio" in texts or "iommu" in texts or _IN_DEV.search(f"\0{texts}\0") is not None
 
 
 def _links(directory: int) -> dict[str, str]:
@@ -165,9 +162,11 @@ def _links(directory: int) -> dict[str, str]:
     Listed, always: to go by the numbers and the directory's size (6.2 and later) costs less, and misses a descriptor that stays
     while another comes and goes below it.
     """
-    found: dict[str, str] = {}
-    readlink = os.readlink
-    for fd in os.listdir(directory):
+    readlink, names = os.readlink, os.listdir(directory)
+    with suppress(OSError):
+        return {fd: readlink(fd, dir_fd=directory) for fd in names}
+    found: dict[str, str] = {}  # something has happened meanwhile, or is odd: one by one
+    for fd in names:
         try:
             found[fd] = readlink(fd, dir_fd=directory)
         except FileNotFoundError:  # closed meanwhile
