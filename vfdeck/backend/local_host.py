@@ -9,12 +9,13 @@ from __future__ import annotations
 import dataclasses
 import threading
 from collections.abc import Collection, Iterator, Mapping
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from vfdeck.backend.holders import Arrivals, holders
 from vfdeck.backend.kernel import Kernel, LogLine, UeventSource
 from vfdeck.backend.knowledge import TokenWatch
-from vfdeck.backend.model import Job, Problem, Scores, Snapshot
+from vfdeck.backend.model import Job, Lack, Problem, Scores, Snapshot
 from vfdeck.backend.pci_ids import Ids, Names
 from vfdeck.backend.probes import ask_kernel
 from vfdeck.backend.text import printable
@@ -73,7 +74,8 @@ class LocalHost:
         return dataclasses.replace(
             seen,
             # one name while we look, whatever the host calls itself now
-            host=dataclasses.replace(seen.host, name=self.name, probed=self._probe(seen)),
+            host=dataclasses.replace(seen.host, name=self.name, probed=self._probe(seen), lacks=self._lacks),
+            closed=self._closed_files(seen),
             holders=self._arrivals.mark((*performer.own_holders(), *held) if performer else held, seen.taken),
             unseen=opened.unseen + uncounted,
             unattributed=uncounted,
@@ -100,6 +102,21 @@ class LocalHost:
     def cannot_remember(self, make: bool) -> Problem | None:
         """Why nothing that is done to this machine can be written down; None where it can, or need not be. See `Memory.refusal`."""
         return self._memory.refusal(make) if self._memory is not None else None
+
+    def _closed_files(self, seen: Snapshot) -> frozenset[str]:
+        if not any(lack.need == "write" for lack in self._lacks):
+            return frozenset()
+        from vfdeck.backend.rights import closed
+
+        return closed(self.kernel, seen.functions.values())
+
+    @cached_property
+    def _lacks(self) -> tuple[Lack, ...]:
+        """What this program may not do: asked once, for nobody gains rights while they run."""
+        from vfdeck.backend.rights import lacks
+
+        found = () if self.kernel.is_tree else lacks(self.kernel)
+        return found if isinstance(found, tuple) else ()
 
     def _probe(self, seen: Snapshot) -> tuple[tuple[str, bool], ...]:
         """What the kernel shows of itself: asked once, at the first look at a host with nodes; it does not change while we look."""

@@ -280,6 +280,15 @@ class Scores:
 
 
 @dataclass(frozen=True, slots=True)
+class Lack:
+    """Something that vfdeck may not do on a host, and the right that it would take."""
+
+    need: str  # "write", "holders", "borrow", "log", "config": see `vfdeck.backend.rights`
+    what: str  # in words: "see what other users' programs hold"
+    right: str  # "CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH"
+
+
+@dataclass(frozen=True, slots=True)
 class HostFacts:
     """What is true of the whole host."""
 
@@ -293,6 +302,7 @@ class HostFacts:
     iommu: bool  # whether any function has an IOMMU group
     noiommu: bool | None = None  # /sys/module/vfio/parameters/enable_unsafe_noiommu_mode; None where absent
     probed: tuple[tuple[str, bool], ...] = ()  # switches of profiles.toml as the kernel showed them, whatever its release says
+    lacks: tuple[Lack, ...] = ()  # what vfdeck is known not to be allowed
 
 
 @dataclass(frozen=True, slots=True)
@@ -311,6 +321,7 @@ class Snapshot:
     jobs: tuple[Job, ...] = ()
     problems: tuple[Problem, ...] = ()
     scores: Scores = Scores()  # of this session's predictions
+    closed: frozenset[str] = frozenset()  # files of sysfs that vfdeck is known not to be allowed to write
     scanned: int | None = None  # PCI functions that were looked at, those among them that are not of interest; None: not known
 
     def pfs(self) -> list[Function]:

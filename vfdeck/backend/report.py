@@ -48,6 +48,7 @@ def to_json(snapshot: Snapshot, keep: Keep | None = None) -> str:
         "taken": snapshot.taken,
         "host": _host(snapshot.host),
         "scanned": snapshot.scanned,
+        "closed": sorted(snapshot.closed),
         "unseen": snapshot.unseen,
         "unattributed": snapshot.unattributed,
         "late": snapshot.late,
@@ -76,6 +77,7 @@ def _host(host: HostFacts) -> dict[str, Any]:
         "iommu": host.iommu,
         "noiommu": host.noiommu,
         "probed": dict(host.probed),
+        "lacks": [dataclasses.asdict(lack) for lack in host.lacks],
     }
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from vfdeck.backend.checks import Severity
 from vfdeck.backend.checks.advice import advice
-from vfdeck.backend.model import Snapshot
+from vfdeck.backend.model import HostFacts, Snapshot
 from vfdeck.widgets.sections import Fact, Section
 from vfdeck.widgets.state import Tone, index_of, plural
 
@@ -23,9 +23,7 @@ def host_facts(snapshot: Snapshot) -> list[Section]:
         Fact("kernel", host.kernel),
         Fact("hardware", "simulated: nothing here touches a real device", Tone.WARN) if host.simulated else None,
         Fact("functions", f"{plural(index.pfs, 'PF')}, {plural(index.vfs, 'VF')}, {index.all_users} in use"),
-        Fact(
-            "rights", "privileged" if host.privileged else "not privileged: changes will be refused (A19)", _tone(host.privileged)
-        ),
+        *_rights(host),
         Fact("IOMMU", "on" if host.iommu else "off: nothing can be opened safely (B1)", _tone(host.iommu)),
         Fact("vfio-pci", enable[host.enable_sriov], Tone.PLAIN if host.enable_sriov else Tone.WARN),
         Fact("cdev", "present" if host.cdev else "none: opens go by group", Tone.PLAIN if host.cdev else Tone.DIM),
@@ -40,6 +38,16 @@ def host_facts(snapshot: Snapshot) -> list[Section]:
         Section("Problems", tuple(problem_facts(snapshot, ""))),
     ]
     return [section for section in sections if section.facts]
+
+
+def _rights(host: HostFacts) -> Iterator[Fact]:
+    """As whom vfdeck runs, and what it may not do for that."""
+    if host.privileged:
+        yield Fact("rights", "root's, but not all" if host.lacks else "privileged", _tone(not host.lacks))
+    else:
+        yield Fact("rights", "not privileged: the kernel refuses what needs root (A19)", Tone.WARN)
+    for lack in host.lacks:
+        yield Fact("", f"may not {lack.what}: {lack.right}", Tone.WARN)
 
 
 def _advice(snapshot: Snapshot) -> Iterator[Fact]:

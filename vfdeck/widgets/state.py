@@ -143,7 +143,7 @@ class Index:
             (waiting > 0, f"{plural(waiting, 'change')} waiting", Tone.WARN),
             (not host.iommu, "no IOMMU", Tone.WARN),
             (host.enable_sriov is False, "vfio-pci makes no VFs (enable_sriov N)", Tone.WARN),
-            (not host.privileged, "not privileged: changes will be refused", Tone.WARN),
+            (not host.privileged, "not privileged: what needs root is refused", Tone.WARN),
             (snapshot.unseen > 0, f"{snapshot.unseen} processes not looked at", Tone.WARN),
             (bool(self.badge), self.badge, Tone.WARN),
             (slow > 0, f"{plural(slow, 'link')} below full speed", Tone.WARN),

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from vfdeck.backend.changes import Change, Close, ResetFunction, SetAutoprobe, UnbindDriver
 from vfdeck.backend.model import Function, Role, Snapshot
+from vfdeck.backend.rights import keeps_from, writes_autoprobe, writes_bind, writes_numvfs, writes_reset, writes_unbind
 from vfdeck.widgets.state import index_of
 
 Available = Callable[[Function, Snapshot], str]
@@ -31,13 +32,19 @@ def always(_: Function, __: Snapshot) -> str:
     return ""
 
 
+def nothing(_: Function) -> tuple[str, ...]:
+    """The action writes no file of sysfs."""
+    return ()
+
+
 @dataclass(frozen=True, slots=True)
 class Action:
     """An action: its keys, its words, what it is about, when it is possible and what it asks.
 
     `dialog` names the dialog that asks for the rest; `change` makes the change where nothing has to be asked; `command` names
     the method of `commands.Commands` where the action is about no function; `panel` is the panel that it shows (`panels.PANELS`);
-    what only `looks` changes nothing. `available` answers "" or the reason why not.
+    what only `looks` changes nothing. `available` answers "" or the reason why not;
+    `writes` names the files that this user has to be allowed to write.
     """
 
     id: str
@@ -56,6 +63,7 @@ class Action:
     looks: bool = False
     on_tour: bool = False  # there is such a thing only while a tour is given
     many: bool = False  # can be done to all that are marked, or to VFs in one row
+    writes: Callable[[Function], tuple[str, ...]] = nothing  # files of sysfs without which it cannot be done
 
     @property
     def key(self) -> str:
@@ -75,7 +83,13 @@ class Action:
             return "nothing was read yet"
         if function is None:
             return "" if self.looks else "choose a function first: this row is a host"
-        return self.available(self.target(function, snapshot), snapshot)
+        about = self.target(function, snapshot)
+        return self.available(about, snapshot) or self._not_allowed(about, snapshot)
+
+    def _not_allowed(self, function: Function, snapshot: Snapshot) -> str:
+        """The right that is missing. On simulated hosts, where nothing is at stake, one may try (and learn of A19)."""
+        found = () if snapshot.host.simulated else self.writes(function)
+        return next((reason for path in found if (reason := keeps_from(snapshot, path))), "")
 
 
 # -- when is it possible? ---------------------------------------------------------------------------------------------
@@ -185,6 +199,7 @@ ACTIONS: tuple[Action, ...] = (
         its_pf,
         _can_have_vfs,
         dialog="numvfs",
+        writes=writes_numvfs,
         many=True,
     ),
     Action(
@@ -194,6 +209,7 @@ ACTIONS: tuple[Action, ...] = (
         "Bind to a driver",
         "Bind to vfio-pci, to another driver, or give it back to the driver the kernel chooses.",
         dialog="driver",
+        writes=writes_bind,
         many=True,
     ),
     Action(
@@ -204,6 +220,7 @@ ACTIONS: tuple[Action, ...] = (
         "Unbind the driver; the override stays.",
         available=_can_unbind,
         change=_unbind,
+        writes=writes_unbind,
         many=True,
     ),
     Action(
@@ -233,6 +250,7 @@ ACTIONS: tuple[Action, ...] = (
         "Reset a function",
         "As the kernel does it for a PCI function: whoever uses it, or its VFs, is neither asked nor told.",
         change=_reset,
+        writes=writes_reset,
         in_bar=False,
         many=True,
     ),
@@ -280,6 +298,7 @@ ACTIONS: tuple[Action, ...] = (
         _is_pf,
         dialog="autoprobe",
         change=_autoprobe,
+        writes=writes_autoprobe,
         many=True,
     ),
     Action("refresh", "r,f5", "Refresh", "Look again", "Read everything afresh.", command="refresh_now", in_bar=False),

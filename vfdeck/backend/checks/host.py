@@ -16,6 +16,7 @@ from vfdeck.backend.checks.users import locked_memory
 from vfdeck.backend.evidence import Unread, exists, interrupts_kept_apart, lockdown, parameter, text_of
 from vfdeck.backend.kernel import Kernel, errno_name
 from vfdeck.backend.model import Snapshot
+from vfdeck.backend.rights import NEEDS, lacks
 from vfdeck.backend.text import printable
 
 MODULE = "/sys/module/vfio_pci"
@@ -31,7 +32,7 @@ def doctor(kernel: Kernel, snapshot: Snapshot) -> Iterator[Check]:
     """Every check of a host."""
     scene = Scene(kernel, snapshot)
     found = settings(kernel)
-    for group in (_version, _platform, _command_line, _lockdown, _observation):
+    for group in (_version, _platform, _command_line, _lockdown, _allowed, _observation):
         yield from group(scene)
     yield from _options(scene, found)
     yield from of_functions(scene, found)
@@ -96,6 +97,19 @@ def _lockdown(scene: Scene) -> Iterator[Check]:
     else:
         harm = "" if state == "none" else ": config space and BARs are closed to user space but by vfio, unsigned modules too"
         yield scene.check(question, state == "none", f"lockdown is {state}{harm}", entry="G8", weight=Severity.NOTE)
+
+
+def _allowed(scene: Scene) -> Iterator[Check]:
+    """What this user may; what goes on as it is without it."""
+    found = lacks(scene.kernel)
+    for need, (what, _) in NEEDS.items():
+        question = f"May vfdeck {what}?"
+        if isinstance(found, Unread):
+            yield scene.check(question, None, found.why, weight=Severity.NOTE)
+            continue
+        lack = next((lack for lack in found if lack.need == need), None)
+        entry = {"write": "A19", "holders": "G9"}.get(need, "") if lack else ""
+        yield scene.check(question, lack is None, f"lacks {lack.right}" if lack else "", entry=entry, weight=Severity.NOTE)
 
 
 # -- what can be seen of it ------------------------------------------------------------------------------------------------

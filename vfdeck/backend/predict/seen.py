@@ -6,8 +6,10 @@ The readings are those of `vfdeck.backend.evidence`, which serve the checks and 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from vfdeck.backend.acts import DRIVERS, DRIVERS_PROBE
 from vfdeck.backend.changes import (
     BindDriver,
     Change,
@@ -39,7 +41,7 @@ from vfdeck.backend.evidence import (
     vf_windows,
 )
 from vfdeck.backend.kernel import FileStat, Kernel
-from vfdeck.backend.model import Role, Snapshot
+from vfdeck.backend.model import Function, Role, Snapshot
 from vfdeck.backend.vfio import DEVICES
 from vfdeck.backend.wording import group_node
 
@@ -60,6 +62,7 @@ class Seen:
     off: bool | None = None  # whether the PF's interfaces are switched off; None where that is not known
     resettable: bool | Unread = NOT_LOOKED  # whether the function has a file `reset`, that is a way to be reset
     sysfs: frozenset[str] | Unread = NOT_LOOKED  # of a write: the options of the mount of /sys
+    files: tuple[tuple[str, FileStat], ...] = ()  # of a write: those files of the function and its drivers that there are
     node: FileStat | Unread = NOT_LOOKED  # of an open: the group's node, or the function's own
     beside: FileStat | Unread = NOT_LOOKED  # of an open: /dev/vfio/vfio, or /dev/iommu
     rights: Rights | Unread = NOT_LOOKED  # this program's
@@ -75,6 +78,11 @@ class Seen:
         """Whether mode and owner of a node let this program in; None where that is not known."""
         found, who = known(node), known(self.rights)
         return None if found is None or who is None else allows(found, who)
+
+    def may_write(self, path: str) -> bool | None:
+        """Whether mode and owner of a file of sysfs let this program write it; None where that is not known."""
+        found, who = dict(self.files).get(path), known(self.rights)
+        return None if found is None or who is None else allows(found, who, 0o2)
 
     @property
     def read_only(self) -> bool:
@@ -97,7 +105,7 @@ def look_beside(kernel: Kernel, change: Change, snapshot: Snapshot) -> Seen:
     if function is None:
         return NOT_SEEN
     if isinstance(change, SetNumvfs | BindDriver | UnbindDriver | SetAutoprobe):
-        seen = Seen(sysfs=mount_options(kernel, "/sys"))
+        seen = Seen(sysfs=mount_options(kernel, "/sys"), rights=rights(kernel), files=tuple(_files(kernel, change, function)))
         if not isinstance(change, SetNumvfs) or function.role is not Role.PF or change.count <= 0:
             return seen
         links = known(interfaces_up(kernel, function.bdf))
@@ -109,7 +117,8 @@ def look_beside(kernel: Kernel, change: Change, snapshot: Snapshot) -> Seen:
         )
     if isinstance(change, ResetFunction):
         file = f"{DEVICES}/{function.bdf}/reset"
-        return Seen(sysfs=mount_options(kernel, "/sys"), resettable=exists(kernel, file))
+        files = tuple(_files(kernel, change, function))
+        return Seen(sysfs=mount_options(kernel, "/sys"), rights=rights(kernel), files=files, resettable=exists(kernel, file))
     if not isinstance(change, Open | SetToken):
         return NOT_SEEN
     path = change.path if isinstance(change, Open) else OpenPath.GROUP
@@ -123,3 +132,23 @@ def look_beside(kernel: Kernel, change: Change, snapshot: Snapshot) -> Seen:
         type1=exists(kernel, TYPE1),
         regions=Unread(f"{function.bdf} has no IOMMU group") if without else reserved_regions(kernel, function.iommu_group or 0),
     )
+
+
+def _files(kernel: Kernel, change: Change, function: Function) -> Iterator[tuple[str, FileStat]]:
+    """What the change may write to."""
+    names = {
+        SetNumvfs: ("sriov_numvfs",),
+        SetAutoprobe: ("sriov_drivers_autoprobe",),
+        ResetFunction: ("reset",),
+        BindDriver: ("driver_override",),
+        UnbindDriver: ("driver_override",),
+    }[type(change)]
+    paths = [f"{DEVICES}/{function.bdf}/{name}" for name in names]
+    if isinstance(change, (BindDriver, UnbindDriver)):
+        paths += [f"{DRIVERS}/{function.driver}/unbind"] if function.driver else []
+    if isinstance(change, BindDriver):
+        paths += [f"{DRIVERS}/{change.driver}/bind" if change.driver else DRIVERS_PROBE]
+    for path in paths:
+        found = stat_of(kernel, path)
+        if not isinstance(found, Unread):
+            yield path, found

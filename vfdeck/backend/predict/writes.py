@@ -53,9 +53,11 @@ def _number(act: Write) -> int:
 # -- what every file has in common -------------------------------------------------------------------------------------
 def _rights(ask: Ask, act: Write) -> Prediction | None:
     """Files of sysfs belong to root, unless somebody gave them away; in a container they may be mounted read-only (A20)."""
-    if ask.snapshot.host.privileged:
-        return _file(errno.EROFS, act, Certainty.INFERRED, "/sys is mounted read-only") if ask.seen.read_only else None
-    return _file(errno.EACCES, act, Certainty.INFERRED, "vfdeck does not run as root")
+    allowed = ask.seen.may_write(act.path)
+    if not (ask.snapshot.host.privileged if allowed is None else allowed):
+        why = "vfdeck does not run as root" if allowed is None else "mode and owner of the file keep vfdeck out"
+        return _file(errno.EACCES, act, Certainty.INFERRED, why)
+    return _file(errno.EROFS, act, Certainty.INFERRED, "/sys is mounted read-only") if ask.seen.read_only else None
 
 
 def _pf_file(ask: Ask, act: Write) -> Prediction | None:
