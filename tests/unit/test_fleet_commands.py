@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from importlib.resources import files
 
 import jsonschema
 import pytest
 
 from vfdeck.app.cli import main
+from vfdeck.app.commands import following
 from vfdeck.app.failure import SOFTWARE
+from vfdeck.backend.host import Host
 from vfdeck.backend.model import Snapshot
 from vfdeck.backend.sim import scenario
 
@@ -78,9 +81,6 @@ def test_the_worst_counts(capsys: pytest.CaptureFixture[str], members: list[str]
 @pytest.mark.parametrize(
     "command",
     [
-        ("holders", "0000:03:00.0"),
-        ("holders", "--watch"),
-        ("token", "status", "0000:03:00.0"),
         ("token", "rotate", "0000:03:00.0", "--out", "x"),
         ("check", "--open", "0000:03:00.0"),
         ("vfs", "0000:03:00.0", "4"),
@@ -92,6 +92,60 @@ def test_one_host_must_be_named(command: tuple[str, ...], capsys: pytest.Capture
     assert told.out == ""
     assert told.err.startswith(f"vfdeck: {FLEET} has 12 hosts; expected one of {FLEET}/")
     assert told.err.count("\n") == 1
+
+
+SHARED, LONE = "0000:17:00.0", "0000:01:00.1"  # a PF of three hosts, one of a single host
+
+
+@pytest.mark.parametrize(
+    ("command", "schema"), [(("holders",), "holders-v1.json"), (("token", "status"), "tokens-v1.json")], ids=["holders", "status"]
+)
+def test_an_address_is_looked_for_on_every_host(command: tuple[str, ...], schema: str, capsys: pytest.CaptureFixture[str]) -> None:
+    rules = json.loads(files("vfdeck.backend").joinpath(f"schema/{schema}").read_text(encoding="utf-8"))
+    for asked, expected in ((SHARED, ["net-01", "net-02", "net-03"]), (LONE, ["spare-01"])):
+        status = main([*command, asked, "--demo", FLEET])
+        blocks = capsys.readouterr().out.split("\n\n")
+        assert [block.splitlines()[0] for block in blocks] == [f"{name}:" for name in expected]
+        assert all(asked in block for block in blocks)
+        assert main([*command, asked, "--json", "--demo", FLEET]) == status
+        values = json.loads(capsys.readouterr().out)
+        jsonschema.validate(values, rules)
+        assert [name_of(value) for value in values] == expected
+    assert main([*command, "0000:ff:00.0", "--demo", FLEET]) == 66
+    told = capsys.readouterr()
+    assert (told.out, told.err.count("\n")) == ("", 1)
+    assert "of any of the 12 hosts" in told.err
+
+
+def test_each_pf_asked_for_must_be_one_somewhere(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["token", "status", SHARED, LONE, LONE, "--demo", FLEET]) in (0, 1)
+    assert capsys.readouterr().out.count(LONE) == 1
+    assert main(["token", "status", SHARED, "0000:ff:00.0", "--demo", FLEET]) == 66
+    assert main(["token", "status", SHARED, "0000:17:01.0", "--demo", FLEET]) == 64
+    told = capsys.readouterr()
+    assert (told.out, "0000:17:01.0 is no PF but a VF" in told.err) == ("", True)
+
+
+@pytest.mark.parametrize("asked", [[], ["0000:17:01.0"]])
+def test_holders_are_watched_on_every_host(
+    asked: list[str], members: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The looks are those of a first second each; then somebody interrupts."""
+
+    def followed(watched: list[Host]) -> Iterator[Snapshot]:
+        yield from (host.snapshot() for host in watched)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(following, "followed", followed)
+    assert main(["holders", *asked, "--watch", "--demo", FLEET]) == 130
+    lines = capsys.readouterr().out.splitlines()
+    waiting = [line.split()[1] for line in lines if "waiting for changes" in line]
+    assert waiting == [f"{name}:" for name in (["net-01", "net-02", "net-03"] if asked else members)]
+    held = [line for line in lines if " = " in line]
+    assert {line.split()[1] for line in held} <= set(waiting)
+    assert held
+    assert main(["holders", "0000:ff:00.0", "--watch", "--demo", FLEET]) == 66
+    assert "of any of the 12 hosts" in capsys.readouterr().err
 
 
 def test_a_filter_leaves_hosts_out_that_have_nothing(capsys: pytest.CaptureFixture[str], members: list[str]) -> None:

@@ -11,7 +11,7 @@ import pytest
 from tests import values
 from vfdeck.app import failure
 from vfdeck.app.cli import main
-from vfdeck.app.commands import hosts, watch
+from vfdeck.app.commands import following, hosts, watch
 from vfdeck.backend.model import Job, JobState, Problem, Snapshot
 
 PF, VF = values.PF, values.vf_address()
@@ -93,7 +93,7 @@ def test_interrupted_it_closes_the_host(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_a_reader_that_stalls_gets_the_latest_of_each_host() -> None:
-    seen = watch.Latest()
+    seen = following.Latest()
     other = dataclasses.replace(BEFORE, host=dataclasses.replace(BEFORE.host, name="other"))
     for second in range(1000):
         seen.put(dataclasses.replace(BEFORE, taken=float(second)))

@@ -44,10 +44,7 @@ def function_of(snapshot: Snapshot, bdf: str) -> Function:
     """The function that was asked for. Raises Failure: 66 where it is not there."""
     function = snapshot.functions.get(bdf)
     if function is None:
-        line = (
-            f"{bdf} is no PF, no VF and no function on a vfio driver of {snapshot.host.name}; expected an address of `vfdeck tree`"
-        )
-        raise Failure(failure.NO_INPUT, line)
+        raise hosts.nowhere(bdf, [snapshot.host.name])
     return function
 
 

@@ -5,23 +5,16 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
 
-from vfdeck.app import failure
-from vfdeck.app.commands import hosts, output
-from vfdeck.app.failure import Failure
+from vfdeck.app.commands import following, hosts, output
 from vfdeck.backend.model import Certainty, Holder, ProblemKind, Role, Snapshot
 from vfdeck.backend.report import holder_json
 from vfdeck.widgets.holder_words import clock, how, since, where
 from vfdeck.widgets.state import count_words, duration, plural, role_text
 
-if TYPE_CHECKING:
-    from vfdeck.backend.host import Host
-
 VERSION = 1
-#: Seconds between two looks where nothing tells of a change: opens and closes of devices send no uevent.
-INTERVAL = 1.0
 
 #: Exit statuses: somebody was found; nobody holds it; nobody was seen, but not everything could be looked at (EX_NOPERM).
 FOUND, NOBODY, NOT_KNOWN = 0, 1, 77
@@ -31,18 +24,15 @@ def run(options: argparse.Namespace) -> int:
     """Look and print. Raises Failure: 64 for what is no address, 66 for a function that is not there."""
     asked = None if options.bdf is None else hosts.address(options.bdf)
     if options.watch:
-        return _watching_of(options, asked)
-    looked = hosts.looked_at(options, one=asked is not None)
+        return _watch(options, asked)
+    looked = hosts.looked_at(options)
+    looks = hosts.looks(looked, () if asked is None else (asked,))
     several, held, unseen = len(looked) > 1, False, False
 
     def found() -> Iterator[_Found]:
         """One host after the other; each is told of before the next is looked at."""
         nonlocal held, unseen
-        for host in looked:
-            try:
-                snapshot = host.snapshot()
-            finally:
-                host.close()
+        for _, snapshot in looks:
             about = _about(snapshot, asked)
             one = _Found(snapshot, about, [holder for holder in snapshot.holders if holder.bdf in about])
             held, unseen = held or bool(one.holders), unseen or snapshot.unseen > 0
@@ -57,6 +47,10 @@ def run(options: argparse.Namespace) -> int:
     return NOT_KNOWN if unseen else NOBODY
 
 
+#: What tells one hold from another: function, process, and when that started.
+_Hold = tuple[str, int, float | None]
+
+
 class _Found(NamedTuple):
     """Who holds what on a host, of the functions that the question is about."""
 
@@ -65,22 +59,12 @@ class _Found(NamedTuple):
     holders: list[Holder]
 
 
-def _watching_of(options: argparse.Namespace, asked: str | None) -> int:
-    host = hosts.local(options.root) if options.demo is None else hosts.simulated(options.demo, options.seed, realtime=True)
-    try:
-        return _watch(host, asked, options.json)
-    finally:
-        host.close()
-
-
 def _about(snapshot: Snapshot, asked: str | None) -> set[str]:
-    """The functions that the question is about: all, or one; a PF stands for its VFs too."""
+    """The functions that the question is about: all, or one, there or not; a PF stands for its VFs too."""
     if asked is None:
         return set(snapshot.functions)
     function = snapshot.functions.get(asked)
-    if function is None:
-        raise Failure(failure.NO_INPUT, f"{asked} is no PF, no VF and no function on a vfio driver of {snapshot.host.name}")
-    return {asked, *(function.sriov.vfs if function.sriov else ())}
+    return {asked, *(function.sriov.vfs if function is not None and function.sriov else ())}
 
 
 # -- once ----------------------------------------------------------------------------------------------------------------
@@ -137,24 +121,39 @@ def _certainty(snapshot: Snapshot, found: list[Holder]) -> Certainty:
 
 
 # -- while it happens ----------------------------------------------------------------------------------------------------
-def _watch(host: Host, asked: str | None, as_json: bool) -> int:
-    """Print who holds what now, then every change, until interrupted."""
-    known: dict[tuple[str, int, float | None], Holder] | None = None
-    while True:
-        snapshot = host.snapshot()
-        about = _about(snapshot, asked) if known is None or asked in snapshot.functions else {asked}
+def _watch(options: argparse.Namespace, asked: str | None) -> int:
+    watched = [hosts.local(options.root)] if options.demo is None else hosts.simulated_fleet(options.demo, options.seed)
+    try:
+        _tell(following.followed(watched), [host.name for host in watched], asked, options.json)
+    finally:
+        for host in watched:
+            host.close()
+    return 0
+
+
+def _tell(snapshots: Iterable[Snapshot], names: list[str], asked: str | None, as_json: bool) -> None:
+    """Print of each host who holds what at first, then every change, until interrupted. Raises Failure: 66 where no host has it."""
+    known: dict[str, dict[_Hold, Holder]] = {}
+    missing: set[str] = set()
+    for snapshot in snapshots:
+        name, about = snapshot.host.name, _about(snapshot, asked)
+        first, before = name not in known, known.get(name, {})
+        if first and asked is not None and asked not in snapshot.functions:
+            missing.add(name)
+            if len(missing) == len(names):
+                raise hosts.nowhere(asked, names)
+        about |= {bdf for bdf, _, _ in before}  # VFs that went
         now = {(h.bdf, h.pid, h.started): h for h in snapshot.holders if asked is None or h.bdf in about}
-        before = known or {}
         changes = [("gone", holder) for key, holder in before.items() if key not in now]
-        changes += [("held" if known is None else "came", holder) for key, holder in now.items() if key not in before]
+        changes += [("held" if first else "came", holder) for key, holder in now.items() if key not in before]
         changes += [("changed", holder) for key, holder in now.items() if key in before and _way(before[key]) != _way(holder)]
-        for change, holder in changes:
-            output.write_lines([_json_change(snapshot, change, holder) if as_json else _change(snapshot, change, holder)])
-        if known is None and not as_json:
-            output.write_lines([f"{clock(snapshot.taken)}  {_watching(snapshot, len(now))}"])
+        on = f" {name}:" if len(names) > 1 else ""
+        tell = _json_change if as_json else _change
+        output.write_lines(tell(snapshot, change, holder, on) for change, holder in changes)
+        if first and name not in missing and not as_json:
+            output.write_lines([f"{clock(snapshot.taken)}{on}  {_watching(snapshot, len(now))}"])
         sys.stdout.flush()
-        known = now
-        host.wait_for_change(INTERVAL)
+        known[name] = now
 
 
 def _way(holder: Holder) -> tuple[str, Certainty]:
@@ -167,16 +166,16 @@ def _watching(snapshot: Snapshot, number: int) -> str:
     return f"{plural(number, 'holder')}{unseen}; waiting for changes"
 
 
-def _change(snapshot: Snapshot, change: str, holder: Holder) -> str:
+def _change(snapshot: Snapshot, change: str, holder: Holder, on: str) -> str:
     sign = {"held": "=", "came": "+", "gone": "-", "changed": "~"}[change]
     function = snapshot.functions.get(holder.bdf)
     role = role_text(function) if function else "no longer there"
     program = "vfdeck itself" if holder.own else f"{holder.program} ({holder.pid})"
     held = "" if change == "came" else f", {since(holder, snapshot.taken)}"
     detail = ", ".join((f"user {holder.user or 'unknown'}", *where(holder), how(holder)))
-    return f"{clock(snapshot.taken)} {sign} {holder.bdf} {role}  {program}, {detail}{held}"
+    return f"{clock(snapshot.taken)}{on} {sign} {holder.bdf} {role}  {program}, {detail}{held}"
 
 
-def _json_change(snapshot: Snapshot, change: str, holder: Holder) -> str:
+def _json_change(snapshot: Snapshot, change: str, holder: Holder, _: str) -> str:
     value = {"version": VERSION, "at": snapshot.taken, "host": snapshot.host.name, "change": change, "holder": holder_json(holder)}
     return json.dumps(value, separators=(",", ":"))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from vfdeck.app import failure
@@ -16,8 +17,10 @@ from vfdeck.backend.topology import DEVICES
 if TYPE_CHECKING:
     import argparse
 
+    from vfdeck.backend.host import Host
     from vfdeck.backend.kernel import Kernel
     from vfdeck.backend.local_host import LocalHost
+    from vfdeck.backend.model import Snapshot
     from vfdeck.backend.sim.fleet import FleetHost
     from vfdeck.backend.sim.scenario import SimulatedHost
 
@@ -68,20 +71,46 @@ def simulated_fleet(name: str, seed: int) -> tuple[SimulatedHost | FleetHost, ..
         return scenario.load_all(name, seed, realtime=True, lives=True)
 
 
-def looked_at(options: argparse.Namespace, one: bool = False) -> Sequence[LocalHost | FleetHost]:
+def looked_at(options: argparse.Namespace) -> Sequence[LocalHost | FleetHost]:
     """The hosts that a command looks at: this one, the tree below `--root`, or all of a scenario, at its first second.
 
-    `one`: the command is about one host. Raises Failure where it would be several, where no scenario has that name, or where
-    `--root` holds no sysfs.
+    Raises Failure where no scenario has that name, or where `--root` holds no sysfs.
     """
     if options.demo is None:
         return (local(options.root),)
-    if one:
-        return (simulated(options.demo, options.seed),)
     with _known_scenario(options.demo):
         from vfdeck.backend.sim import scenario
 
         return scenario.load_all(options.demo, options.seed)
+
+
+def looks(looked: Sequence[Host], asked: Collection[str] = ()) -> Iterator[tuple[Host, Snapshot]]:
+    """A look at each host that has one of the functions asked for, at every host where none is; each is closed behind it.
+
+    The first of them is found before this returns. Raises Failure: 66 where no host has any.
+    """
+    found = _looks(looked, asked)
+    first = next(found, None)
+    if first is None:
+        raise nowhere(next(iter(asked), ""), [host.name for host in looked])
+    return chain((first,), found)
+
+
+def _looks(looked: Sequence[Host], asked: Collection[str]) -> Iterator[tuple[Host, Snapshot]]:
+    for host in looked:
+        try:
+            snapshot = host.snapshot()
+            if not asked or any(bdf in snapshot.functions for bdf in asked):
+                yield host, snapshot
+        finally:
+            host.close()
+
+
+def nowhere(bdf: str, names: Sequence[str]) -> Failure:
+    """That no host has the function that was asked for."""
+    where = names[0] if len(names) == 1 else f"any of the {len(names)} hosts"
+    line = f"{bdf} is no PF, no VF and no function on a vfio driver of {where}; expected an address of `vfdeck tree`"
+    return Failure(failure.NO_INPUT, line)
 
 
 @contextmanager

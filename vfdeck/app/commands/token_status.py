@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from vfdeck.app import failure
-from vfdeck.app.commands import changing, hosts, outcomes, output
+from vfdeck.app.commands import hosts, outcomes, output
 from vfdeck.app.failure import Failure
 from vfdeck.backend.local_host import LocalHost
 from vfdeck.backend.model import Function, ProblemKind, Role, Snapshot, TokenKnowledge, TokenState
@@ -26,15 +26,12 @@ KNOWN, NOT_KNOWN = 0, 1
 
 def run(options: argparse.Namespace) -> int:
     """Print. Raises Failure: 64 for what is no PF, 66 for a function that is not there."""
-    asked = [hosts.address(text) for text in options.pfs]
-    found: list[tuple[Snapshot, list[Function]]] = []
-    for host in hosts.looked_at(options, one=bool(asked)):
-        try:
-            snapshot = _with_refusal(host.snapshot(), host)
-        finally:
-            host.close()
-        found.append((snapshot, [_pf(snapshot, bdf) for bdf in asked] or snapshot.pfs()))
-    several, tree = len(found) > 1, options.demo is None and options.root != "/"
+    asked = list(dict.fromkeys(hosts.address(text) for text in options.pfs))
+    looked = hosts.looked_at(options)
+    found = [(_with_refusal(snapshot, host), _pfs(snapshot, asked)) for host, snapshot in hosts.looks(looked, asked)]
+    _demand_pfs(asked, found, [host.name for host in looked])
+    found = [one for one in found if one[1] or not asked]
+    several, tree = len(looked) > 1, options.demo is None and options.root != "/"
     if options.json:
         output.write_each([json.dumps(_report(*one), indent=1) + "\n" for one in found], several)
     else:
@@ -51,12 +48,21 @@ def _with_refusal(snapshot: Snapshot, host: object) -> Snapshot:
     return dataclasses.replace(snapshot, problems=(*snapshot.problems, refusal))
 
 
-def _pf(snapshot: Snapshot, bdf: str) -> Function:
-    function = changing.function_of(snapshot, bdf)
-    if function.role is not Role.PF:
+def _pfs(snapshot: Snapshot, asked: list[str]) -> list[Function]:
+    """Those of the PFs asked for that are here; all where none is asked for."""
+    here = (snapshot.functions.get(bdf) for bdf in asked)
+    return [pf for pf in here if pf is not None and pf.role is Role.PF] if asked else snapshot.pfs()
+
+
+def _demand_pfs(asked: list[str], found: list[tuple[Snapshot, list[Function]]], names: list[str]) -> None:
+    """Raise Failure where one that was asked for is nowhere a PF."""
+    pfs = {pf.bdf for _, here in found for pf in here}
+    for bdf in (bdf for bdf in asked if bdf not in pfs):
+        function = next((snapshot.functions[bdf] for snapshot, _ in found if bdf in snapshot.functions), None)
+        if function is None:
+            raise hosts.nowhere(bdf, names)
         of = f" of {function.physfn}" if function.physfn else ""
         raise Failure(failure.USAGE, f"{bdf} is no PF but a {function.role}{of}; expected a PF: only they have tokens")
-    return function
 
 
 def _in_hand(snapshot: Snapshot, pf: Function) -> bool:

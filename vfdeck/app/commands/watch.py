@@ -5,11 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import threading
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-from vfdeck.app.commands import hosts, output
+from vfdeck.app.commands import following, hosts, output
 from vfdeck.backend.model import Function, Job, Snapshot
 from vfdeck.backend.report import to_text
 from vfdeck.widgets.changed import Difference, differences
@@ -17,12 +16,7 @@ from vfdeck.widgets.columns import TREE
 from vfdeck.widgets.holder_words import clock
 from vfdeck.widgets.state import plural, role_text
 
-if TYPE_CHECKING:
-    from vfdeck.backend.host import Host
-
 VERSION = 1
-#: Seconds between two looks where nothing tells of a change: opens and closes of devices send no uevent.
-INTERVAL = 1.0
 #: So many VFs of one PF to which the same happened are one line.
 MANY = 3
 
@@ -39,54 +33,12 @@ class Change(NamedTuple):
 def run(options: argparse.Namespace) -> int:
     """Print what there is, then every change, until interrupted."""
     watched = [hosts.local(options.root)] if options.demo is None else hosts.simulated_fleet(options.demo, options.seed)
-    seen = Latest()
-    for host in watched:
-        threading.Thread(target=_look, args=(host, seen), name=f"watch {host.name}", daemon=True).start()
     try:
-        tell(iter(seen.take, None), as_json=options.json)  # never ends by itself
+        tell(following.followed(watched), as_json=options.json)  # never ends by itself
     finally:
         for host in watched:
             host.close()
     return 0
-
-
-class Latest:
-    """Hands snapshots from the threads that look to the one that tells: of each host the latest, however slowly they are read."""
-
-    def __init__(self) -> None:
-        self._there = threading.Condition()
-        self._snapshots: dict[str, Snapshot] = {}
-        self._fault: BaseException | None = None
-
-    def put(self, snapshot: Snapshot) -> None:
-        """In the place of one of the same host that was not taken."""
-        with self._there:
-            self._snapshots[snapshot.host.name] = snapshot
-            self._there.notify()
-
-    def fail(self, fault: BaseException) -> None:
-        """A thread cannot go on: `take` raises this."""
-        with self._there:
-            self._fault = fault
-            self._there.notify()
-
-    def take(self) -> Snapshot:
-        """The next one, of the host that has waited longest; waits for it. Raises what a thread failed with."""
-        with self._there:
-            while not self._snapshots and self._fault is None:
-                self._there.wait()
-            if self._fault is not None:
-                raise self._fault
-            return self._snapshots.pop(next(iter(self._snapshots)))
-
-
-def _look(host: Host, seen: Latest) -> None:
-    try:
-        while True:
-            seen.put(host.snapshot())
-            host.wait_for_change(INTERVAL)
-    except BaseException as fault:  # else nobody would hear of it, and `tell` wait for ever
-        seen.fail(fault)
 
 
 def tell(snapshots: Iterable[Snapshot], *, as_json: bool) -> None:
