@@ -305,7 +305,7 @@ def test_status_tells_what_vfdecks_did_where_asked(capsys: pytest.CaptureFixture
     assert silence in capsys.readouterr().out
     host = hosts.simulated("default", 1)
     assert host.perform(SetToken(FREE, Token.generate())).ok
-    monkeypatch.setattr("vfdeck.app.commands.hosts.simulated", lambda *scenario: host)
+    monkeypatch.setattr(hosts, "looked_at", lambda _: (host,))
     main(["token", "status", FREE, "--history", "--demo"])
     [line] = [line for line in capsys.readouterr().out.splitlines() if "by opening the PF" in line]
     assert re.match(
@@ -331,7 +331,7 @@ def test_status_tells_what_is_not_known_of_tokens_wherever_the_files_are(
         Problem("/sys/bus/pci/devices", "a function's"),
     )
     seen = dataclasses.replace(host.snapshot(), problems=problems)
-    monkeypatch.setattr("vfdeck.app.commands.hosts.simulated", lambda *scenario: host)
+    monkeypatch.setattr(hosts, "looked_at", lambda _: (host,))
     monkeypatch.setattr(host, "snapshot", lambda: seen)
     main(["token", "status", FREE, "--demo"])
     text = capsys.readouterr().out
