@@ -192,5 +192,5 @@ def test_what_another_program_holds_is_not_vfdecks_to_close(capsys: pytest.Captu
     main(["open", "0000:03:02.0", "--demo", "--yes", "--", "true"])
     told = capsys.readouterr().out
     assert "C6: The group is open elsewhere" in told
-    assert "check    vfdeck holders 0000:03:02.0" in told
+    assert "check    vfdeck holders --demo default 0000:03:02.0" in told
     assert "in the dashboard" not in told

@@ -381,7 +381,7 @@ def test_what_is_known_of_a_token_in_words() -> None:
 def test_scan_offers_rotation(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["token", "scan", "--demo"]) == 1
     text = capsys.readouterr().out
-    assert f"vfdeck token rotate {BUSY} --out FILE" in text
+    assert f"vfdeck token rotate --demo default {BUSY} --out FILE" in text
     assert FREE not in text
 
 
@@ -430,7 +430,7 @@ def test_a_wrong_token_is_explained(capsys: pytest.CaptureFixture[str], tmp_path
     text = " ".join(capsys.readouterr().out.split())
     assert "D2: Incorrect VF token" in text
     assert "rule The token given must be the PF's present one." in text
-    assert f"check vfdeck token status {BUSY}" in text
+    assert f"check vfdeck token status --demo default {BUSY}" in text
     assert "do Get the present token from whoever set it." in text
     assert main([*arguments, "--json"]) == 1
     why = validate(capsys.readouterr().out, "change-v1.json")["outcome"]["explanation"]

@@ -15,6 +15,7 @@ from vfdeck.backend.causes import candidates
 from vfdeck.backend.changes import Explanation, RuledOut
 from vfdeck.backend.facts import Facts
 from vfdeck.backend.judging import Finding
+from vfdeck.backend.leading import led
 from vfdeck.backend.wording import words
 
 
@@ -46,9 +47,9 @@ def diagnose(facts: Facts) -> Diagnosis:
     found = _heard(facts, known)
     ranks = {name: _rank(entry(name), heard, facts.log) for name, heard in found.items()}
     likeliest_first = sorted(found, key=lambda name: ranks[name])
-    explanations = [_explanation(entry(n), known, facts.log, found[n]) for n in likeliest_first if ranks[n] is not _Rank.OUT]
+    explanations = [_explanation(entry(n), known, facts, found[n]) for n in likeliest_first if ranks[n] is not _Rank.OUT]
     if not explanations and facts.answer != "OK":
-        explanations = [_explanation(entry("unknown"), known, facts.log, [])]
+        explanations = [_explanation(entry("unknown"), known, facts, [])]
     out = [_ruled_out(entry(n), known, found[n]) for n in found if ranks[n] is _Rank.OUT]
     return Diagnosis(tuple(explanations), tuple(o for o in out if o.why) if explanations else ())
 
@@ -84,9 +85,10 @@ def _line(found: Entry, log: tuple[str, ...]) -> str:
     return next((line for line in log if found.logged(line)), "")
 
 
-def _explanation(found: Entry, known: dict[str, str], log: tuple[str, ...], findings: list[Finding]) -> Explanation:
+def _explanation(found: Entry, known: dict[str, str], facts: Facts, findings: list[Finding]) -> Explanation:
     prose = {name: "?" for text in (found.title, found.rule, found.why) for name in placeholders(text)} | known
     standing = [f for f in findings if f.verdict is not False]
+    log = facts.log
     line = _line(found, log)
     quoted = [f'The kernel log has: "{line}"'] if line else []
     return Explanation(
@@ -94,8 +96,8 @@ def _explanation(found: Entry, known: dict[str, str], log: tuple[str, ...], find
         title=fill(found.title, prose),
         rule=fill(found.rule, prose),
         why=fill(found.why, prose),
-        check=fillable(found.check, known),
-        do=fillable(found.do, known),
+        check=_led(found.check, known, facts),
+        do=_led(found.do, known, facts),
         actions=found.actions,
         mistaken_for=found.mistaken_for,
         log=line or (" / ".join(log) if found.id == "unknown" else ""),
@@ -103,6 +105,11 @@ def _explanation(found: Entry, known: dict[str, str], log: tuple[str, ...], find
         evidence_against=_once(text for f in standing if not f.verdict for text in f.speaks_against),
         evidence_open=_once(text for f in standing for text in f.unchecked),
     )
+
+
+def _led(texts: tuple[str, ...], known: dict[str, str], facts: Facts) -> tuple[str, ...]:
+    """Advice filled for a host, its commands led there."""
+    return tuple(led(text, facts.snapshot.host.reached) for text in fillable(texts, known))
 
 
 def _ruled_out(found: Entry, known: dict[str, str], findings: list[Finding]) -> RuledOut:

@@ -39,17 +39,20 @@ class LocalHost:
     """Satisfies `Host` over any `Kernel`. `names` gives vendor and device names where the system's database should not be asked.
 
     What happens to tokens goes into the journal of the `memory`, and every change into its audit trail; without it nothing is
-    remembered beyond this run.
+    remembered beyond this run. `reached` are the options that lead a command of vfdeck here (`HostFacts.reached`).
     """
 
     tells_all = False  # a program opens and closes devices, and nobody is told
 
-    def __init__(self, kernel: Kernel, names: Mapping[Ids, Names] | None = None, memory: Memory | None = None) -> None:
+    def __init__(
+        self, kernel: Kernel, names: Mapping[Ids, Names] | None = None, memory: Memory | None = None, reached: str = ""
+    ) -> None:
         self.kernel = kernel
         self.simulated = kernel.simulated
         self.name = _host_name(kernel)
         self._names = names
         self._memory = memory
+        self._reached = reached
         self._audit: AuditTrail | None = None  # from the first change
         self._watch = TokenWatch(memory.journal if memory else None, self._binding)
         self._arrivals = Arrivals()
@@ -74,7 +77,7 @@ class LocalHost:
         return dataclasses.replace(
             seen,
             # one name while we look, whatever the host calls itself now
-            host=dataclasses.replace(seen.host, name=self.name, probed=self._probe(seen), lacks=self._lacks),
+            host=dataclasses.replace(seen.host, name=self.name, probed=self._probe(seen), reached=self._reached, lacks=self._lacks),
             closed=self._closed_files(seen),
             holders=self._arrivals.mark((*performer.own_holders(), *held) if performer else held, seen.taken),
             unseen=opened.unseen + uncounted,

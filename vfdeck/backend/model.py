@@ -303,6 +303,7 @@ class HostFacts:
     noiommu: bool | None = None  # /sys/module/vfio/parameters/enable_unsafe_noiommu_mode; None where absent
     probed: tuple[tuple[str, bool], ...] = ()  # switches of profiles.toml as the kernel showed them, whatever its release says
     lacks: tuple[Lack, ...] = ()  # what vfdeck is known not to be allowed
+    reached: str = ""  # the options that lead a command of vfdeck to it, as typed in a shell; "" where it is this machine
 
 
 @dataclass(frozen=True, slots=True)

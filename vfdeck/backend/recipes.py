@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from importlib.resources import files
 from typing import Any
 
+from vfdeck.backend.leading import led as lead
 from vfdeck.backend.model import Function
 from vfdeck.backend.wording import group_node
 
@@ -85,3 +86,9 @@ def filled(recipe: Recipe, vf: Function, file: str) -> Recipe:
         steps=tuple(RecipeStep(fill(step.text), fill(step.shell)) for step in recipe.steps),
         notes=tuple(fill(note) for note in recipe.notes),
     )
+
+
+def led(recipe: Recipe, reached: str) -> Recipe:
+    """A recipe whose commands of vfdeck are led to the host that is `reached` so."""
+    steps = tuple(replace(step, text=lead(step.text, reached), shell=lead(step.shell, reached)) for step in recipe.steps)
+    return replace(recipe, steps=steps, notes=tuple(lead(note, reached) for note in recipe.notes))

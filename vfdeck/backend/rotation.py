@@ -14,6 +14,7 @@ from itertools import chain
 
 from vfdeck.backend.changes import OpenPath, SetToken, TokenWay, VerifyToken
 from vfdeck.backend.facts import group_members, guarded, host_has, own_opens
+from vfdeck.backend.leading import led
 from vfdeck.backend.model import Certainty, Function, Holder, Role, Snapshot
 from vfdeck.backend.token import Token
 from vfdeck.backend.wording import listing, programs, role_of, unseen, who_holds
@@ -186,7 +187,8 @@ def _who_must_be_told(pf: str, view: Snapshot) -> Iterator[str]:
     vms = [f"{h.vm} ({h.program} {h.pid})" for h in holders.values() if h.vm]
     others = [f"{h.program} ({h.pid})" for h in holders.values() if not h.vm]
     if vms:
-        yield f"started again, these machines need the new token (`vfdeck recipe` tells how to give it): {listing(vms)}"
+        way = led("`vfdeck recipe`", view.host.reached)
+        yield f"started again, these machines need the new token ({way} tells how to give it): {listing(vms)}"
     if others:
         yield f"started again, these need the new token: {listing(others)}"
 

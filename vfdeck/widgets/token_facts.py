@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from vfdeck.backend.changes import TokenWay
 from vfdeck.backend.details import Details
 from vfdeck.backend.facts import host_has
+from vfdeck.backend.leading import led
 from vfdeck.backend.model import Function, Role, Snapshot, TokenKnowledge
 from vfdeck.backend.need import Need, need
 from vfdeck.backend.rotation import WAYS, AnyToken, against, warnings
@@ -37,9 +38,9 @@ def token_sections(function: Function, pf: Function | None, snapshot: Snapshot, 
     return [
         Section(f"Setting the token of {pf.bdf}", tuple(_setting(pf, snapshot))),
         needs,
-        Section("History", tuple(_history(knowledge, snapshot.taken)) if knowledge else ()),
+        Section("History", tuple(_history(knowledge, snapshot)) if knowledge else ()),
         Section("Who may have set another one", tuple(_suspects(knowledge, snapshot.taken)) if knowledge else ()),
-        Section("Tokens in command lines and environments", tuple(_leaks(knowledge, details))),
+        Section("Tokens in command lines and environments", tuple(_leaks(knowledge, details, snapshot.host.reached))),
     ]
 
 
@@ -96,8 +97,9 @@ def _need(label: str, found: Need) -> Fact:
 
 
 # -- history ---------------------------------------------------------------------------------------------------------------
-def _history(known: TokenKnowledge, now: float) -> Iterator[Fact]:
+def _history(known: TokenKnowledge, snapshot: Snapshot) -> Iterator[Fact]:
     """What is known to have become of it, the latest first: what follows from what was seen, and what vfdecks wrote down."""
+    now = snapshot.taken
     if known.confirmed is not None:
         yield Fact("in force", f"shown {_ago(known.confirmed, now)}")
     if known.begun:
@@ -112,7 +114,8 @@ def _history(known: TokenKnowledge, now: float) -> Iterator[Fact]:
     for number, event in enumerate(known.events[: -_ENOUGH - 1 : -1]):
         yield Fact(" " if number else "written", f"{_ago(event.time, now)}: {token_event(event)}", Tone.DIM)
     if len(known.events) > _ENOUGH:
-        yield Fact(" ", f"and {len(known.events) - _ENOUGH} more before: vfdeck token status", Tone.DIM)
+        way = led("vfdeck token status --history", snapshot.host.reached)
+        yield Fact(" ", f"and {len(known.events) - _ENOUGH} more before: {way}", Tone.DIM)
     if known.lost:
         yield Fact("before", f"#{known.lost}, until {_ENDS.get(known.lost_by, 'the PF left vfio-pci')}", Tone.DIM)
 
@@ -131,7 +134,7 @@ def _suspects(known: TokenKnowledge, now: float) -> Iterator[Fact]:
 
 
 # -- leaks -----------------------------------------------------------------------------------------------------------------
-def _leaks(known: TokenKnowledge | None, details: Details | None) -> Iterator[Fact]:
+def _leaks(known: TokenKnowledge | None, details: Details | None, reached: str) -> Iterator[Fact]:
     """Which programs show a token to others; that of this PF first."""
     if details is None:
         return
@@ -147,7 +150,7 @@ def _leaks(known: TokenKnowledge | None, details: Details | None) -> Iterator[Fa
         where = f"{leak.program} ({leak.pid}), {leak.place}: #{leak.fingerprint}{whose}{public}"
         yield Fact("", where, Tone.BAD if whose or public else Tone.WARN)
     if len(leaks) > _ENOUGH:
-        yield Fact("", f"and {len(leaks) - _ENOUGH} more: vfdeck token scan", Tone.DIM)
+        yield Fact("", f"and {len(leaks) - _ENOUGH} more: {led('vfdeck token scan', reached)}", Tone.DIM)
     if found.unseen:
         yield Fact("at least", f"{found.unseen} process{'es' if found.unseen > 1 else ''} could not be looked at", Tone.WARN)
     elif not leaks:

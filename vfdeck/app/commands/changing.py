@@ -44,7 +44,7 @@ def function_of(snapshot: Snapshot, bdf: str) -> Function:
     """The function that was asked for. Raises Failure: 66 where it is not there."""
     function = snapshot.functions.get(bdf)
     if function is None:
-        raise hosts.nowhere(bdf, [snapshot.host.name])
+        raise hosts.nowhere(bdf, [snapshot.host.name], snapshot.host.reached)
     return function
 
 
@@ -191,14 +191,8 @@ def report(result: Result, options: argparse.Namespace, more: dict[str, Any]) ->
 
 
 def remark(snapshot: Snapshot) -> list[str]:
-    """That what was done to a simulated host goes with it, and that commands which were named would not find it again."""
-    return ["(simulated: nothing of this outlives the command)", *simulated_note(snapshot)] if snapshot.host.simulated else []
-
-
-def simulated_note(snapshot: Snapshot) -> list[str]:
-    """What commands that are named need where the host is simulated: as they stand they are about this machine."""
-    note = f"(simulated: a vfdeck command named here is about this machine, unless --demo leads it to {snapshot.host.name})"
-    return [note] if snapshot.host.simulated else []
+    """That what was done to a simulated host goes with it."""
+    return ["(simulated: nothing of this outlives the command)"] if snapshot.host.simulated else []
 
 
 # -- asking ----------------------------------------------------------------------------------------------------------------

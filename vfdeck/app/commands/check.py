@@ -10,6 +10,7 @@ from vfdeck.app.failure import Failure
 from vfdeck.backend.changes import OpenPath
 from vfdeck.backend.checks import CanBind, CanEnable, CanOpen, Verdict
 from vfdeck.backend.evidence import exists
+from vfdeck.backend.leading import led
 from vfdeck.backend.text import printable
 from vfdeck.backend.vfio import DEVICES
 
@@ -31,7 +32,7 @@ def run(options: argparse.Namespace) -> int:
         bdf = question.pf if isinstance(question, CanEnable) else question.bdf
         if bdf not in snapshot.functions and exists(host.kernel, f"{DEVICES}/{bdf}") is False:
             line = f"{bdf} is no function of {snapshot.host.name}; expected an address as in `vfdeck tree`"
-            raise Failure(failure.NO_INPUT, line)
+            raise Failure(failure.NO_INPUT, led(line, snapshot.host.reached))
         report = host.check(question, snapshot)
     finally:
         host.close()

@@ -19,6 +19,7 @@ from vfdeck.backend.catalogue import PLACEHOLDERS, Entry, entries, fill, placeho
 from vfdeck.backend.causes import entry_ids, places
 from vfdeck.backend.checks.advice import badges
 from vfdeck.backend.kernel import Stage, errno_name
+from vfdeck.backend.leading import led
 from vfdeck.backend.text import printable
 
 WIDTH = 100
@@ -116,7 +117,8 @@ def _bundle(options: argparse.Namespace) -> int:
     try:
         snapshot = host.snapshot()
         if about and about not in snapshot.functions:
-            raise Failure(failure.USAGE, f"there is no function {about} here; expected an address as in `vfdeck tree`")
+            line = f"there is no function {about} here; expected an address as in `vfdeck tree`"
+            raise Failure(failure.USAGE, led(line, snapshot.host.reached))
         text = to_json(bundle(host.kernel, snapshot, about, _errno(answer).upper(), stage))
     finally:
         host.close()

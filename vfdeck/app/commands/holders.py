@@ -26,7 +26,7 @@ def run(options: argparse.Namespace) -> int:
     if options.watch:
         return _watch(options, asked)
     looked = hosts.looked_at(options)
-    looks = hosts.looks(looked, () if asked is None else (asked,))
+    looks = hosts.looks(options, looked, () if asked is None else (asked,))
     several, held, unseen = len(looked) > 1, False, False
 
     def found() -> Iterator[_Found]:
@@ -124,14 +124,14 @@ def _certainty(snapshot: Snapshot, found: list[Holder]) -> Certainty:
 def _watch(options: argparse.Namespace, asked: str | None) -> int:
     watched = [hosts.local(options.root)] if options.demo is None else hosts.simulated_fleet(options.demo, options.seed)
     try:
-        _tell(following.followed(watched), [host.name for host in watched], asked, options.json)
+        _tell(following.followed(watched), [host.name for host in watched], asked, options)
     finally:
         for host in watched:
             host.close()
     return 0
 
 
-def _tell(snapshots: Iterable[Snapshot], names: list[str], asked: str | None, as_json: bool) -> None:
+def _tell(snapshots: Iterable[Snapshot], names: list[str], asked: str | None, options: argparse.Namespace) -> None:
     """Print of each host who holds what at first, then every change, until interrupted. Raises Failure: 66 where no host has it."""
     known: dict[str, dict[_Hold, Holder]] = {}
     missing: set[str] = set()
@@ -141,16 +141,16 @@ def _tell(snapshots: Iterable[Snapshot], names: list[str], asked: str | None, as
         if first and asked is not None and asked not in snapshot.functions:
             missing.add(name)
             if len(missing) == len(names):
-                raise hosts.nowhere(asked, names)
+                raise hosts.nowhere(asked, names, hosts.reached(options))
         about |= {bdf for bdf, _, _ in before}  # VFs that went
         now = {(h.bdf, h.pid, h.started): h for h in snapshot.holders if asked is None or h.bdf in about}
         changes = [("gone", holder) for key, holder in before.items() if key not in now]
         changes += [("held" if first else "came", holder) for key, holder in now.items() if key not in before]
         changes += [("changed", holder) for key, holder in now.items() if key in before and _way(before[key]) != _way(holder)]
         on = f" {name}:" if len(names) > 1 else ""
-        tell = _json_change if as_json else _change
+        tell = _json_change if options.json else _change
         output.write_lines(tell(snapshot, change, holder, on) for change, holder in changes)
-        if first and name not in missing and not as_json:
+        if first and name not in missing and not options.json:
             output.write_lines([f"{clock(snapshot.taken)}{on}  {_watching(snapshot, len(now))}"])
         sys.stdout.flush()
         known[name] = now

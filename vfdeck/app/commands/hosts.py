@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 from vfdeck.app import failure
 from vfdeck.app.failure import Failure
 from vfdeck.backend.bdf import typed
+from vfdeck.backend.leading import led
 from vfdeck.backend.text import printable
 from vfdeck.backend.topology import DEVICES
 
@@ -23,6 +25,15 @@ if TYPE_CHECKING:
     from vfdeck.backend.model import Snapshot
     from vfdeck.backend.sim.fleet import FleetHost
     from vfdeck.backend.sim.scenario import SimulatedHost
+
+
+def reached(options: argparse.Namespace) -> str:
+    """The options that lead another command to the hosts that this one looks at."""
+    if options.demo is not None:
+        from vfdeck.backend.sim.scenario import reached as simulated_by
+
+        return simulated_by(options.demo, options.seed)
+    return "" if options.root == "/" else f"--root {shlex.quote(options.root)}"
 
 
 def address(text: str) -> str:
@@ -42,7 +53,8 @@ def local(root: str) -> LocalHost:
     from vfdeck.backend.memory import memory_of
 
     kernel = LinuxKernel(root)
-    return LocalHost(kernel, memory=memory_of(kernel, os.environ))
+    by = "" if root == "/" else f"--root {shlex.quote(root)}"
+    return LocalHost(kernel, memory=memory_of(kernel, os.environ), reached=by)
 
 
 def _demand_sysfs(root: str) -> None:
@@ -84,7 +96,7 @@ def looked_at(options: argparse.Namespace) -> Sequence[LocalHost | FleetHost]:
         return scenario.load_all(options.demo, options.seed)
 
 
-def looks(looked: Sequence[Host], asked: Collection[str] = ()) -> Iterator[tuple[Host, Snapshot]]:
+def looks(options: argparse.Namespace, looked: Sequence[Host], asked: Collection[str] = ()) -> Iterator[tuple[Host, Snapshot]]:
     """A look at each host that has one of the functions asked for, at every host where none is; each is closed behind it.
 
     The first of them is found before this returns. Raises Failure: 66 where no host has any.
@@ -92,7 +104,7 @@ def looks(looked: Sequence[Host], asked: Collection[str] = ()) -> Iterator[tuple
     found = _looks(looked, asked)
     first = next(found, None)
     if first is None:
-        raise nowhere(next(iter(asked), ""), [host.name for host in looked])
+        raise nowhere(next(iter(asked), ""), [host.name for host in looked], reached(options))
     return chain((first,), found)
 
 
@@ -106,11 +118,11 @@ def _looks(looked: Sequence[Host], asked: Collection[str]) -> Iterator[tuple[Hos
             host.close()
 
 
-def nowhere(bdf: str, names: Sequence[str]) -> Failure:
-    """That no host has the function that was asked for."""
+def nowhere(bdf: str, names: Sequence[str], by: str) -> Failure:
+    """That no host has the function that was asked for; `by` options that reach them."""
     where = names[0] if len(names) == 1 else f"any of the {len(names)} hosts"
     line = f"{bdf} is no PF, no VF and no function on a vfio driver of {where}; expected an address of `vfdeck tree`"
-    return Failure(failure.NO_INPUT, line)
+    return Failure(failure.NO_INPUT, led(line, by))
 
 
 @contextmanager

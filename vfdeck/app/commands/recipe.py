@@ -13,6 +13,7 @@ from vfdeck.app.commands import changing, hosts, outcomes, output
 from vfdeck.app.failure import Failure
 from vfdeck.backend import recipes
 from vfdeck.backend.facts import cdev_unguarded, guarded
+from vfdeck.backend.leading import led
 from vfdeck.backend.model import Function, Role, Snapshot
 from vfdeck.backend.recipes import READERS, Recipe
 from vfdeck.backend.text import printable
@@ -37,7 +38,7 @@ def run(options: argparse.Namespace) -> int:
     file = recipes.token_file(vf) if options.token_file is None else shlex.quote(_showable(options.token_file))
     needed = _needed(snapshot, vf)
     fitting = [recipe for recipe in recipes.recipes() if needed is not False and options.program in (None, recipe.program)]
-    found = [recipes.filled(recipe, vf, file) for recipe in fitting]
+    found = [recipes.led(recipes.filled(recipe, vf, file), snapshot.host.reached) for recipe in fitting]
     if options.json:
         value = {
             "version": VERSION,
@@ -68,8 +69,9 @@ def _needed(snapshot: Snapshot, vf: Function) -> bool | None:
 
 def _lines(snapshot: Snapshot, vf: Function, file: str, found: list[Recipe]) -> Iterator[str]:
     for first, text in zip((f"{vf.bdf}  ", *[" " * 14] * 9), _about(snapshot, vf, file), strict=False):
-        yield from outcomes.wrapped(text, first)
-    yield from changing.simulated_note(snapshot)
+        yield from outcomes.wrapped(led(text, snapshot.host.reached), first)
+    if snapshot.host.simulated:
+        yield "(simulated: vfdeck alone knows of this VF, other programs do not)"
     for recipe in found:
         yield ""
         yield from _recipe(recipe)

@@ -7,7 +7,8 @@ import dataclasses
 import json
 from collections.abc import Iterator
 
-from vfdeck.app.commands import changing, hosts, output
+from vfdeck.app.commands import hosts, output
+from vfdeck.backend.leading import led
 from vfdeck.backend.leaks import COMMAND_LINE, Leak, Leaks, leaks
 from vfdeck.backend.model import Snapshot, TokenState
 from vfdeck.backend.well_known import by_fingerprint
@@ -81,9 +82,8 @@ def _way_out(seen: Leaks, snapshot: Snapshot) -> Iterator[str]:
     """The commands that make what leaked useless. Whose token it is, the programs tell that hold a PF or its VFs, or a record."""
     yield "Rotate what should be secret, and pass it in another way: whoever runs programs here can read command lines."
     for pf in concerned(seen, snapshot):
-        yield f"  vfdeck token rotate {pf} --out FILE"
-    yield "  vfdeck recipe VF    how to start programs without a token in sight"
-    yield from changing.simulated_note(snapshot)
+        yield led(f"  vfdeck token rotate {pf} --out FILE", snapshot.host.reached)
+    yield led("  vfdeck recipe VF", snapshot.host.reached) + "    how to start programs without a token in sight"
 
 
 def concerned(seen: Leaks, snapshot: Snapshot) -> list[str]:

@@ -15,6 +15,7 @@ from vfdeck.app.failure import Failure
 from vfdeck.app.token_delivery import Delivery
 from vfdeck.backend import lessons, rotation
 from vfdeck.backend.changes import Outcome, Plan, SetToken, TokenWay, target_of
+from vfdeck.backend.leading import led
 from vfdeck.backend.leaks import Leaks, leaks
 from vfdeck.backend.local_host import LocalHost
 from vfdeck.backend.model import Holder, Snapshot, TokenKnowledge
@@ -160,8 +161,9 @@ def _after(outcome: Outcome, handed: _Handed, before: Snapshot, seen: Leaks | No
     name, pf = f"#{handed.token.fingerprint}", target_of(outcome.change)
     if outcome.ok and outcome.verified is not False:
         where = f", {handed.where}" if handed.where else ""
+        asking = led("`vfdeck token verify`", before.host.reached)
         if rival:
-            yield from outcomes.wrapped(f"{name} was set{where}; but {rival}: `vfdeck token verify` tells which one is in force")
+            yield from outcomes.wrapped(f"{name} was set{where}; but {rival}: {asking} tells which one is in force")
         elif outcome.verified:
             yield from outcomes.wrapped(f"{name} is the token of {pf} (confirmed: the kernel was asked){where}")
         else:

@@ -28,8 +28,8 @@ def run(options: argparse.Namespace) -> int:
     """Print. Raises Failure: 64 for what is no PF, 66 for a function that is not there."""
     asked = list(dict.fromkeys(hosts.address(text) for text in options.pfs))
     looked = hosts.looked_at(options)
-    found = [(_with_refusal(snapshot, host), _pfs(snapshot, asked)) for host, snapshot in hosts.looks(looked, asked)]
-    _demand_pfs(asked, found, [host.name for host in looked])
+    found = [(_with_refusal(snapshot, host), _pfs(snapshot, asked)) for host, snapshot in hosts.looks(options, looked, asked)]
+    _demand_pfs(asked, found, [host.name for host in looked], hosts.reached(options))
     found = [one for one in found if one[1] or not asked]
     several, tree = len(looked) > 1, options.demo is None and options.root != "/"
     if options.json:
@@ -54,13 +54,13 @@ def _pfs(snapshot: Snapshot, asked: list[str]) -> list[Function]:
     return [pf for pf in here if pf is not None and pf.role is Role.PF] if asked else snapshot.pfs()
 
 
-def _demand_pfs(asked: list[str], found: list[tuple[Snapshot, list[Function]]], names: list[str]) -> None:
+def _demand_pfs(asked: list[str], found: list[tuple[Snapshot, list[Function]]], names: list[str], by: str) -> None:
     """Raise Failure where one that was asked for is nowhere a PF."""
     pfs = {pf.bdf for _, here in found for pf in here}
     for bdf in (bdf for bdf in asked if bdf not in pfs):
         function = next((snapshot.functions[bdf] for snapshot, _ in found if bdf in snapshot.functions), None)
         if function is None:
-            raise hosts.nowhere(bdf, names)
+            raise hosts.nowhere(bdf, names, by)
         of = f" of {function.physfn}" if function.physfn else ""
         raise Failure(failure.USAGE, f"{bdf} is no PF but a {function.role}{of}; expected a PF: only they have tokens")
 

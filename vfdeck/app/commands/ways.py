@@ -8,6 +8,7 @@ from vfdeck.app.dashboard.actions import BY_ID
 from vfdeck.backend.catalogue import entry, fill
 from vfdeck.backend.checks import Check, Verdict
 from vfdeck.backend.facts import group_members
+from vfdeck.backend.leading import led
 from vfdeck.backend.model import Function, Snapshot
 
 #: The commands that do what an action does; the other actions are the dashboard's alone.
@@ -35,7 +36,8 @@ def of_function(actions: Iterable[str], function: Function, snapshot: Snapshot) 
     members = group_members(snapshot, function.bdf)
     own = any(holder.own for member in (function.bdf, *members) for holder in snapshot.holders_of(member))
     fitting = (name for name in actions if own or name != "close")
-    return ways(fitting, {"bdf": function.bdf, "pf": function.physfn or function.bdf})
+    told = ways(fitting, {"bdf": function.bdf, "pf": function.physfn or function.bdf})
+    return tuple(led(way, snapshot.host.reached) for way in told)
 
 
 def of_check(check: Check, snapshot: Snapshot) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from vfdeck.backend.checks.pci import config
 from vfdeck.backend.evidence import Rights, Unread, allows, mount_options, rights, sealed, stat_of
 from vfdeck.backend.facts import Facts, host_has
 from vfdeck.backend.kernel import Kernel, Stage
+from vfdeck.backend.leading import led
 from vfdeck.backend.model import Certainty, Function, Snapshot
 from vfdeck.backend.predict import predict
 from vfdeck.backend.vfio import DEVICES
@@ -67,7 +68,7 @@ class Scene:
         """What the catalogue says to do, where all its words can be filled."""
         facts = Facts(self.snapshot, self.change or Close(bdf), Stage.FILE)
         known = words(facts)
-        return fillable(entry(entry_id).do, known)
+        return tuple(led(text, self.snapshot.host.reached) for text in fillable(entry(entry_id).do, known))
 
     def expected(self, change: Change) -> Iterator[Check]:
         """The refusal or the wait that the rules of prediction expect; nothing where they expect success, which is no proof."""

@@ -29,9 +29,9 @@ class FleetHost:
     simulated = True
     tells_all = True
 
-    def __init__(self, table: Table, seed: int, *, realtime: bool) -> None:
+    def __init__(self, table: Table, seed: int, *, realtime: bool, reached: str = "") -> None:
         self.name: str = table["host"]["name"]
-        self._table, self._seed, self._realtime = table, seed, realtime
+        self._table, self._seed, self._realtime, self._reached = table, seed, realtime, reached
         self._began, self._advanced = time.monotonic(), 0.0
         self._kept: SimulatedHost | None = None  # once something was changed, or where something is to happen
         self._tokens: dict[str, TokenKnowledge] | None = None
@@ -44,7 +44,7 @@ class FleetHost:
         with self._lock:
             host = self._kept
             if host is None:
-                host = SimulatedHost(Scenario(self._table, self._seed), realtime=self._realtime)
+                host = SimulatedHost(Scenario(self._table, self._seed), realtime=self._realtime, reached=self._reached)
                 if host.scenario.is_eventful:
                     self._kept = host
                 host.advance(time.monotonic() - self._began if self._realtime else self._advanced)

@@ -89,7 +89,8 @@ def load(name: str = "default", seed: int = 0, *, realtime: bool = False, lives:
     if wanted not in members:
         wrong = f'there is no host "{wanted}" in {fleet}' if slash else f"{fleet} has {len(members)} hosts"
         raise UnknownScenario(f"{wrong}; expected one of {_listed(f'{fleet}/{member}' for member in members)}")
-    return SimulatedHost(Scenario(members[wanted], seed + list(members).index(wanted), lives=lives), realtime=realtime)
+    scenario = Scenario(members[wanted], seed + list(members).index(wanted), lives=lives)
+    return SimulatedHost(scenario, realtime=realtime, reached=reached(name, seed))
 
 
 def load_all(
@@ -106,12 +107,20 @@ def load_all(
         return (load(name, seed, realtime=realtime, lives=lives),)
     if name not in _names():
         raise _unknown(name)
-    members = _members(name).values()
+    members = _members(name)
+    if len(members) == 1:
+        return (load(name, seed, realtime=realtime, lives=lives),)
+    numbered = [(table, seed + n, reached(f"{name}/{member}", seed)) for n, (member, table) in enumerate(members.items())]
     if len(members) > FEW:
         from vfdeck.backend.sim.fleet import FleetHost
 
-        return tuple(FleetHost(table, seed + n, realtime=realtime) for n, table in enumerate(members))
-    return tuple(SimulatedHost(Scenario(table, seed + n, lives=lives), realtime=realtime) for n, table in enumerate(members))
+        return tuple(FleetHost(table, own, realtime=realtime, reached=by) for table, own, by in numbered)
+    return tuple(SimulatedHost(Scenario(table, own, lives=lives), realtime=realtime, reached=by) for table, own, by in numbered)
+
+
+def reached(name: str, seed: int) -> str:
+    """The options that lead a command of vfdeck to the host, or the hosts, that `load` or `load_all` give for these."""
+    return f"--demo {name}{f' --seed {seed}' if seed else ''}"
 
 
 def _practice(name: str, seed: int, *, realtime: bool) -> SimulatedHost:
@@ -367,10 +376,10 @@ class SimulatedHost(LocalHost):
 
     tells_all = True
 
-    def __init__(self, scenario: Scenario, *, realtime: bool, credentials: Credentials = ROOT) -> None:
+    def __init__(self, scenario: Scenario, *, realtime: bool, credentials: Credentials = ROOT, reached: str = "") -> None:
         kernel = SimulatedKernel(scenario.machine, pid=2718, credentials=credentials)
         kernel.process.environment |= host_use.environment(scenario.machine)
-        super().__init__(kernel, names=scenario.names)
+        super().__init__(kernel, names=scenario.names, reached=reached)
         self.scenario = scenario
         self._realtime = realtime
         self._moved = time.monotonic()

@@ -7,7 +7,7 @@ from vfdeck.backend.sim import faults, lifecycle
 from vfdeck.backend.sim.faults import Exercise, Table, practice
 from vfdeck.backend.sim.kernel import SimulatedKernel
 from vfdeck.backend.sim.machine import Machine
-from vfdeck.backend.sim.scenario import Scenario, SimulatedHost
+from vfdeck.backend.sim.scenario import FAULT, Scenario, SimulatedHost, reached
 
 
 class SimulatedHands:
@@ -33,7 +33,7 @@ class PracticeHost(SimulatedHost):
 
     def __init__(self, exercise: Exercise, seed: int = 0, *, realtime: bool = False) -> None:
         scenario = Scenario(faults.base(exercise), seed)
-        super().__init__(scenario, realtime=False, credentials=exercise.credentials)
+        super().__init__(scenario, realtime=False, credentials=exercise.credentials, reached=reached(FAULT + exercise.name, seed))
         self.exercise = exercise
         machine = scenario.machine
         faults.equip(machine, exercise.machine)
