@@ -342,3 +342,12 @@ def test_the_screen_must_be_one(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(Failure) as told:
         delivery(show=True)
     assert told.value.status == 64
+
+
+def test_a_file_that_was_changed_is_not_removed(tmp_path: Path) -> None:
+    path = tmp_path / "t"
+    to = delivery(out=str(path))
+    to.deliver(TOKEN)
+    path.write_text(f"{SECRET[::-1]}\n")
+    assert "not removed" in to.withdraw()
+    assert path.exists()
