@@ -184,6 +184,31 @@ async def probed(deck: Deck, _: SimulatedHost) -> None:
     await deck.until(lambda: "✓" in deck.line)
 
 
+async def handing_on(deck: Deck, _: SimulatedHost) -> None:
+    """A new token is to be handed on to a program that does not take it."""
+    await deck.press("T", "ctrl+o", "down")
+    await deck.paste("sh -c 'echo no key for vf/nic0; exit 1'")
+    await deck.press("enter")
+    await deck.until(lambda: "no key for" in deck.text)
+
+
+async def handed_on(deck: Deck, _: SimulatedHost) -> None:
+    """A new token was handed to a program."""
+    await deck.press("T", "ctrl+o", "down")
+    await deck.paste("head -c 36")
+    await deck.press("enter")
+    await deck.until(lambda: deck.dialog == "TokenDialog")
+
+
+async def unseen_set(deck: Deck, _: SimulatedHost) -> None:
+    """A token was set that nobody has seen."""
+    await to_accelerator(deck)
+    await deck.press("t", "g", "enter", "enter")
+    await deck.until(lambda: deck.dialog == "ConfirmDialog")
+    await deck.press("y")
+    await deck.until(lambda: "✓" in deck.line)
+
+
 async def leaving(deck: Deck, host: SimulatedHost) -> None:
     """Quit is pressed while the kernel waits."""
     await waiting(deck, host)
@@ -241,6 +266,9 @@ PICTURES = [
     *shots("set-token", token_typed, "TokenDialog", "token"),
     *shots("wrong-token", token_wrong, "TokenDialog"),
     *shots("rotate", keys("T"), "TokenDialog", "rotate"),
+    *shots("hand-on", handing_on, "HandOnDialog"),
+    *shots("handed-on", handed_on, "TokenDialog"),
+    *shots("token-known", after(unseen_set, "t"), "TokenDialog"),
     *shots("vfs", keys("v", "1", "2"), "NumvfsDialog", "vfs"),
     *shots("vfs-too-many", keys("v", "9", "9", "9", "enter"), "NumvfsDialog"),
     *shots("bind", keys("b"), "DriverDialog", "bind"),
@@ -250,6 +278,7 @@ PICTURES = [
     *shots("theme", keys("ctrl+t"), "ThemeDialog", "theme"),
     *shots("palette", palette, "CommandPalette", "palette"),
     *shots("leave", leaving, "LeaveDialog", "quit"),
+    *shots("leave-token", after(unseen_set, "q"), "LeaveDialog"),
     # confirmations
     *shots("confirm", keys("a"), "ConfirmDialog"),
     *shots("confirm-removal", keys("v", "1", "2", "enter"), "ConfirmDialog", sizes=SIZES[2:]),  # kept as the README shows it

@@ -24,6 +24,7 @@ from vfdeck.app.dashboard.dialogs.base import Page
 from vfdeck.app.dashboard.dialogs.check import CheckDialog, CheckPage, HostPage
 from vfdeck.app.dashboard.dialogs.confirm import ConfirmDialog
 from vfdeck.app.dashboard.dialogs.driver import DriverDialog
+from vfdeck.app.dashboard.dialogs.hand_on import HandOnDialog
 from vfdeck.app.dashboard.dialogs.leave import LeaveDialog
 from vfdeck.app.dashboard.dialogs.numvfs import Judged, NumvfsDialog
 from vfdeck.app.dashboard.dialogs.open import OpenDialog
@@ -32,6 +33,7 @@ from vfdeck.app.dashboard.dialogs.token import TokenDialog
 from vfdeck.backend.changes import Open, Plan, SetNumvfs, Step
 from vfdeck.backend.checks import Check, Report, Verdict
 from vfdeck.backend.text import printable
+from vfdeck.backend.token import Token
 from vfdeck.widgets.report import report
 from vfdeck.widgets.sections import Fact, Section
 from vfdeck.widgets.state import Tone
@@ -75,6 +77,7 @@ DIALOGS: dict[str, tuple[Callable[[str], Any], ...]] = {
     ),
     "confirm": (lambda text: ConfirmDialog(a_plan(text)), lambda text: ConfirmDialog(a_plan(text, text))),
     "driver": (lambda text: DriverDialog(pf_of(text), fleet(text)),),
+    "hand_on": (lambda text: HandOnDialog(Token.generate(), text, simulated=True),),
     "leave": (lambda text: LeaveDialog(sections(text)),),
     "numvfs": (judged,),
     "open": (lambda text: OpenDialog(pf_of(text), fleet(text), None),),

@@ -154,6 +154,11 @@ class TokenField(Vertical):
         return not self._input.password
 
     @property
+    def is_empty(self) -> bool:
+        """Whether nothing is typed or made."""
+        return not self._input.value.strip()
+
+    @property
     def unseen(self) -> bool:
         """Whether the token was made here and never shown, so that nobody can know it."""
         return self.token is not None and self.token == self._made
@@ -162,8 +167,12 @@ class TokenField(Vertical):
         """Show the token, or hide it again."""
         self._input.password = not self._input.password
         if self.revealed:
-            self._made = None
-            self._unseen.display = False
+            self.handed_on()
+
+    def handed_on(self) -> None:
+        """Somebody has the token now."""
+        self._made = None
+        self._unseen.display = False
 
     def demand(self) -> None:
         """A token is needed: say what is expected where there is nothing yet; a fault is named already."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple, TypeVar
 
 from textual.screen import ModalScreen, Screen
 
 from vfdeck.app.dashboard.actions import Action
+from vfdeck.app.dashboard.handed import HandedOn
 from vfdeck.app.dashboard.lookup import Lookup
 from vfdeck.app.dashboard.state import SessionTokens
 from vfdeck.app.keymap import USUAL, Keymap
@@ -45,6 +46,7 @@ class Desk:
     lookup: Lookup
     tokens: SessionTokens
     keys: Keymap = USUAL
+    handed: HandedOn = field(default_factory=HandedOn)
 
     def host_of(self, target: Target) -> Host:
         """Whose function it is."""

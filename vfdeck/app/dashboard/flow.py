@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from vfdeck.app.dashboard.actions import Action, its_pf
@@ -14,12 +15,13 @@ from vfdeck.app.dashboard.dialogs.confirm import ConfirmDialog, Consent
 from vfdeck.app.dashboard.dialogs.driver import DriverDialog
 from vfdeck.app.dashboard.dialogs.numvfs import Judged, NumvfsDialog
 from vfdeck.app.dashboard.dialogs.open import OpenDialog
-from vfdeck.app.dashboard.dialogs.token import TokenDialog
+from vfdeck.app.dashboard.dialogs.token import Known, TokenDialog
+from vfdeck.app.dashboard.handed import Handed
 from vfdeck.app.dashboard.lookup import NoAnswer
 from vfdeck.backend.changes import Change, OpenPath, Plan, SetNumvfs, SetToken, target_of
 from vfdeck.backend.checks import CanBind, CanEnable, CanOpen, Question, Report, WholeHost
 from vfdeck.backend.host import Host
-from vfdeck.backend.model import Role
+from vfdeck.backend.model import Function, Role, Snapshot
 from vfdeck.widgets.state import Tone
 
 #: Hands a confirmed change over; the answer is its number.
@@ -49,11 +51,17 @@ class Flow:
 
     async def _run(self, steps: Callable[[], Awaitable[None]]) -> None:
         try:
-            await steps()
-        except NoAnswer:
-            pass
+            with suppress(NoAnswer):
+                await steps()
+            await self._take_back()
         finally:
             self._is_asking = False
+
+    async def _take_back(self) -> None:
+        """What was handed on for a change that is not made counts for nothing."""
+        told = await self._desk.handed.take_back()
+        if told:
+            self._desk.line.hint(f"Nothing was set: {'; '.join(told)}", Tone.WARN)
 
     async def change(self, action: Action, target: Target) -> None:
         """Dialog, plan, confirmation; then the change goes to the performer."""
@@ -129,9 +137,7 @@ class Flow:
         dialog: object
         match action.dialog:
             case "token" | "rotate":
-                present = self._desk.tokens.of(snapshot.host.name, function.bdf)
-                rotate = action.dialog == "rotate"
-                dialog = TokenDialog(function, snapshot, rotate=rotate, present=present, seen=self._desk.tokens.seen)
+                dialog = self._token_dialog(function, snapshot, rotate=action.dialog == "rotate")
             case "numvfs":
                 dialog = NumvfsDialog(function, lambda count: self._judged(count, targets))
             case "driver":
@@ -143,6 +149,20 @@ class Flow:
         assert isinstance(dialog, Dialog)
         dialog.about(self._desk.named(snapshot.host.name, "").strip(), len(targets))
         return dialog
+
+    def _token_dialog(self, pf: Function, snapshot: Snapshot, *, rotate: bool) -> TokenDialog:
+        """The dialog for a token, with those of this session."""
+        tokens, handed_on = self._desk.tokens, self._desk.handed
+        present = tokens.of(snapshot.host.name, pf.bdf)
+        perhaps = tokens.possible(snapshot.host.name, pf.bdf)
+        session = [*([Known(present, True)] if present is not None else []), *(Known(token, False) for token in perhaps)]
+
+        def handed(one: Handed) -> None:
+            handed_on.add(one)
+            if any(one.token == known.token for known in session):
+                handed_on.keep(one.token)
+
+        return TokenDialog(pf, snapshot, rotate=rotate, session=session, seen=tokens.seen, handed=handed)
 
     def _judged(self, count: int, targets: Sequence[Target]) -> list[Judged]:
         """What a number of VFs would bring for each PF; reads files, so not for the screen's own thread."""

@@ -12,10 +12,12 @@ from vfdeck.app.dashboard.desk import Desk
 from vfdeck.app.dashboard.dialogs.result import ResultPage
 from vfdeck.app.dashboard.feed import ChangeDone, Performer
 from vfdeck.app.dashboard.past import Deed, Part, Past
+from vfdeck.app.dashboard.tokens_told import TokensTold
 from vfdeck.backend.changes import Change, Open, Outcome, Plan, SetToken, target_of
 from vfdeck.backend.host import Host
+from vfdeck.backend.lessons import may_have_set
 from vfdeck.backend.model import Job, Snapshot
-from vfdeck.backend.token import Token
+from vfdeck.backend.rotation import borrows_from
 from vfdeck.backend.undo import undoing
 from vfdeck.widgets.report import ReportView, must_be_told, report, verdict
 from vfdeck.widgets.rows import RowId
@@ -29,6 +31,7 @@ class Begun(NamedTuple):
     host: str
     change: Change
     title: str
+    borrows: bool  # by another program's descriptor, of which the kernel's answer may be about another PF
 
 
 class Result(NamedTuple):
@@ -40,7 +43,7 @@ class Result(NamedTuple):
 
 
 class Results:
-    """Keeps what is under way and what came last. `token_set` is told of tokens, `act` does an action to a row."""
+    """Keeps what is under way and what came last. `token_set` is told of hosts, `act` does an action to a row."""
 
     def __init__(
         self,
@@ -48,7 +51,7 @@ class Results:
         performer: Performer,
         last: ReportView,
         past: Past,
-        token_set: Callable[[str, SetToken], None],
+        token_set: Callable[[str], None],
         act: Callable[[RowId, str], None],
     ) -> None:
         self._desk = desk
@@ -57,6 +60,7 @@ class Results:
         self._past = past
         self._token_set = token_set
         self._act = act
+        self._told = TokensTold(desk)
         self._begun: dict[int, Begun] = {}
         self._batches: list[Batch] = []
         self._latest: Result | Batch | None = None
@@ -70,12 +74,19 @@ class Results:
         """
         item = Item(host, change, plan, target_of(change))
         deed, part = takes_back or (Deed(item.title), None)
+        self._confirmed(item)
         return self._submit(item, deed, part, plan)
+
+    def _confirmed(self, item: Item) -> None:
+        """A change will be begun, now or later."""
+        if isinstance(item.change, SetToken):
+            self._desk.handed.begun(item.change.token)
+            self._desk.tokens.begun(item.host.name, item.change)
 
     def _submit(self, item: Item, deed: Deed, taken: Part | None, confirmed: Plan | None = None) -> int:
         part = taken or self._part(item)
         number = self._performer.submit(item.host, item.change, confirmed)
-        self._begun[number] = Begun(item.host.name, item.change, item.title)
+        self._begun[number] = Begun(item.host.name, item.change, item.title, self._borrows(item))
         if part is not None:
             self._past.begun(number, deed, part, takes_back=taken is not None)
         self.show_jobs()
@@ -88,8 +99,14 @@ class Results:
         undo = undoing(item.change, before, self._desk.tokens.of(name, bdf)) if before is not None else None
         return Part(RowId(name, bdf), item.title, undo) if undo is not None else None
 
+    def _borrows(self, item: Item) -> bool:
+        before = self._desk.snapshot(item.host.name)
+        return isinstance(item.change, SetToken) and before is not None and bool(borrows_from(item.change, before))
+
     def begin(self, batch: Batch) -> None:
         """Begin a confirmed batch."""
+        for item in batch.waiting:
+            self._confirmed(item)
         self._batches.append(batch)
         self.go_on()
 
@@ -124,9 +141,27 @@ class Results:
         outcome = message.outcome
         if outcome is not None:
             self._keep_attempt(message.host, outcome)
+        if begun is not None and isinstance(begun.change, SetToken):
+            self._token_over(begun, begun.change, outcome)
+        if self._desk.handed.is_idle:
+            self._show_done(message, begun)
+        else:
+            self._desk.screen.run_worker(self._take_back_and_show(message, begun))
+
+    def _token_over(self, begun: Begun, change: SetToken, outcome: Outcome | None) -> None:
+        """Keep a token that is in force now, or may be: without it nobody could open a VF."""
         in_force = outcome is not None and outcome.ok and outcome.verified is not False
-        if begun is not None and in_force and isinstance(begun.change, SetToken):
-            self._token_set(message.host, begun.change)
+        perhaps = outcome is None or may_have_set(outcome, begun.borrows)
+        self._desk.tokens.over(begun.host, change, in_force, perhaps)
+        self._desk.handed.over(change.token, in_force or perhaps)
+        if in_force:
+            self._token_set(begun.host)
+
+    async def _take_back_and_show(self, message: ChangeDone, begun: Begun | None) -> None:
+        await self._desk.handed.take_back()
+        self._show_done(message, begun)
+
+    def _show_done(self, message: ChangeDone, begun: Begun | None) -> None:
         if batch := next((batch for batch in self._batches if message.number in batch.running), None):
             batch.take(message.number, message.outcome)
             self._show_batch(batch)
@@ -166,7 +201,7 @@ class Results:
         """A line for every outcome; a refusal opens its explanation, unless a dialog is open already."""
         self._latest = result
         text, tone = verdict(result.outcome, result.title)
-        text += f"; only this vfdeck knows #{unseen.fingerprint}" if (unseen := self._unseen(result)) else ""
+        text += self._told.in_line(result.host, result.outcome)
         mark = {Tone.GOOD: "✓", Tone.WARN: "!"}.get(tone, "✗")
         self._desk.line.show_last(f"{mark} {text}   e: more", tone)
         self._last.show_outcome(result.outcome, result.title)
@@ -195,14 +230,12 @@ class Results:
         text, tone, offered = "", Tone.WARN, list[Action]()
         if isinstance(latest, Batch):
             text, tone = latest.verdict()
-            sections = latest.report()
+            sections = [*self._told.of_many(outcome for _, outcome in latest.done), *latest.report()]
         elif latest is not None:
             text, tone = verdict(latest.outcome, latest.title)
             here, offered = self._here(latest)
-            sections = [*report(latest.outcome, here), *self._must_be_told(latest)]
-            if unseen := self._unseen(latest):
-                fact = Fact("", f"Only this vfdeck knows #{unseen.fingerprint}, until it ends. {self._way_to_show} it.", Tone.WARN)
-                sections.insert(0, Section("", (fact,)))
+            of_token = self._told.sections(latest.host, latest.outcome)
+            sections = [*of_token, *report(latest.outcome, here), *self._must_be_told(latest)]
         if before:
             head = [Section("Before that", (Fact("", text, tone),))] if text else []
             sections, text, tone = [*before, *head, *sections], title, Tone.WARN
@@ -214,14 +247,6 @@ class Results:
                 self._act(row_id, page.picked)
 
         self._desk.screen.app.push_screen(page, closed)
-
-    def _unseen(self, result: Result) -> Token | None:
-        """The token that a change has set and nobody has seen; None where there is none."""
-        change = result.outcome.change
-        tokens = self._desk.tokens
-        if not isinstance(change, SetToken) or tokens.of(result.host, change.pf) != change.token:
-            return None
-        return change.token if tokens.is_unseen(change.token) else None
 
     def _must_be_told(self, result: Result) -> list[Section]:
         """Who needs a token that was set."""
@@ -269,32 +294,14 @@ class Results:
         waiting = self._waiting()
         queued = sum(len(batch.waiting) for batch in self._batches)
         if not waiting and not queued:
-            return self._known_here_only()
+            return self._told.known_here_only()
         facts = [
             Fact("", "A call that waits in the kernel goes on there and ends when what it waits for lets go."),
             Fact("", "What is done stays done; later steps of such a change, and what has not begun, will not be done.", Tone.WARN),
             Fact("", "What vfdeck itself holds open is closed."),
         ]
         facts += [Fact("", f"Not begun yet: {plural(queued, 'change')}.", Tone.WARN)] if queued else []
-        return [*self._known_here_only(), Section("If you quit now", tuple(facts)), *waiting]
-
-    def _known_here_only(self) -> list[Section]:
-        """The tokens that would be lost with this vfdeck; empty where there are none."""
-        facts = [
-            Fact("", f"#{token.fingerprint} of {self._desk.named(row.host, row.bdf)}", Tone.WARN)
-            for row, token in self._desk.tokens.known_here_only()
-        ]
-        if not facts:
-            return []
-        last = Fact(
-            "", f"Nobody has seen {'it' if len(facts) == 1 else 'them'}. {self._way_to_show} it, so that it can be handed on."
-        )
-        return [Section("Known only to this vfdeck, and lost if you quit now", (*facts, last))]
-
-    @property
-    def _way_to_show(self) -> str:
-        """How the token in force of a PF is shown."""
-        return f"On the PF, {self._desk.keys.shown(BY_ID['token'])} and then ^t shows"
+        return [*self._told.known_here_only(), Section("If you quit now", tuple(facts)), *waiting]
 
 
 def _tone(reason: str) -> Tone:

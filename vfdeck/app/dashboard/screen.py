@@ -42,7 +42,6 @@ from vfdeck.app.dashboard.state import Fleet, SessionTokens, named
 from vfdeck.app.dashboard.taking_back import TakingBack
 from vfdeck.app.dashboard.touring import Tour, Touring
 from vfdeck.app.settings import USUAL, Reading
-from vfdeck.backend.changes import SetToken
 from vfdeck.backend.host import Host
 from vfdeck.backend.model import Function, Snapshot
 from vfdeck.widgets.bars import Banner, JobLine, Key, KeyBar, ViewLine
@@ -115,7 +114,7 @@ class Dashboard(Screen[None]):
         self._side = Side(self, self.keys, self._tabs, self._panel, self._scene, self._inspect)
         self._practising = Practising(self._desk, lesson)
         past = Past()
-        self._results = Results(self._desk, Performer(self.post_message), self._last, past, self._keep_token, self._act_on)
+        self._results = Results(self._desk, Performer(self.post_message), self._last, past, self._show_token, self._act_on)
         self._strip = TourStrip(id="tour")
         self._touring = Touring(self._desk, self._strip, tour)
         self._flow = Flow(self._desk, self._results.perform)
@@ -234,9 +233,8 @@ class Dashboard(Screen[None]):
         self._touring.done(message.outcome)
         self._show_selection()
 
-    def _keep_token(self, host: str, change: SetToken) -> None:
-        """Keep a token that was set, and show at once that it is."""
-        self._tokens.keep(host, change)
+    def _show_token(self, host: str) -> None:
+        """Show at once that a token was set."""
         snapshots = tuple(self._tokens.shown(host, s, 0.0) if s.host.name == host else s for s in self.fleet.snapshots)
         self.fleet = replace(self.fleet, snapshots=snapshots)
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import ClassVar
+from collections.abc import Callable, Sequence
+from typing import ClassVar, NamedTuple
 
 from rich.text import Text
 from textual import on
@@ -13,6 +13,8 @@ from textual.containers import Horizontal
 from textual.widgets import Button, Static
 
 from vfdeck.app.dashboard.dialogs.base import Dialog
+from vfdeck.app.dashboard.dialogs.hand_on import HandOnDialog
+from vfdeck.app.dashboard.handed import Handed
 from vfdeck.backend.changes import SetToken
 from vfdeck.backend.model import Function, Snapshot
 from vfdeck.backend.plan import plan
@@ -23,12 +25,20 @@ from vfdeck.widgets.token_facts import WAY_WORDS
 from vfdeck.widgets.token_field import TokenField
 
 
+class Known(NamedTuple):
+    """A token of a PF that was set in this session."""
+
+    token: Token
+    sure: bool  # it is in force; else it may be
+
+
 class TokenDialog(Dialog[SetToken]):
     """Asks for the token of a PF. The only place where a token can be read on the screen, and only when asked for."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("g", "generate", "Make one", show=False),
         Binding("ctrl+t", "show_present", "Show the one in force", show=False),
+        Binding("ctrl+o", "hand_on", "Hand it on", show=False),
     ]
 
     def __init__(
@@ -37,27 +47,35 @@ class TokenDialog(Dialog[SetToken]):
         snapshot: Snapshot,
         *,
         rotate: bool = False,
-        present: Token | None = None,
+        session: Sequence[Known] = (),
         seen: Callable[[Token], None] = lambda _: None,
+        handed: Callable[[Handed], None] = lambda _: None,
     ) -> None:
-        """`present` is the token in force, where it was set in this session; `seen` is told when it was shown."""
+        """`session`: the tokens of this session that are or may be in force. `seen` is told when one of them was shown, `handed`
+        when a token was handed on.
+        """
         super().__init__(f"{'Rotate' if rotate else 'Set'} the VF token of {pf.bdf}", f"{short_name(pf)} · PF on {pf.driver}")
         self._pf = pf
         self._rotate = rotate
         self._now = _now(pf, snapshot)
         self._by = by_group(snapshot.host)
         self._field = TokenField()
-        self._present = present
+        self._session = list(session)
         self._seen = seen
+        self._handed = handed
+        self._is_handing = False
+        self._simulated = snapshot.host.simulated
         self._shown = Static(markup=False, id="present")
+        self._where = Static(classes="verdict good", markup=False)
         self._warned: Token | None = None
 
     def body(self) -> ComposeResult:
         """What is known, the field, its buttons, and what the token is for."""
         for text, tone in self._now:
             yield Static(Text(text), classes=f"verdict {tone}", markup=False)
-        if self._present is not None:
-            yield Button("Show the one in force  ^t", id="show_present", compact=True)
+        if self._session:
+            which = "the one" if any(known.sure for known in self._session) else "the one that may be"
+            yield Button(f"Show {which} in force  ^t", id="show_present", compact=True)
             self._shown.display = False
             yield self._shown
         yield Static("New token", classes="label")
@@ -65,6 +83,9 @@ class TokenDialog(Dialog[SetToken]):
         with Horizontal(classes="row gap"):
             yield Button("Make one  g", id="generate", compact=True)
             yield Button("Show  ^r", id="reveal", compact=True)
+            yield Button("Hand on  ^o", id="hand_on", compact=True)
+        self._where.display = False
+        yield self._where
         if not any(tone is Tone.BAD for _, tone in self._now):  # else there is nothing to hand on, and no room to spare
             yield Static(
                 f"Whoever opens a VF of this PF{self._by} from now on must give it. Hand it on before you go on: it can be shown"
@@ -114,13 +135,53 @@ class TokenDialog(Dialog[SetToken]):
         self._field.generate()
 
     def action_show_present(self) -> None:
-        """Show the token in force, where it was set in this session, or hide it again."""
-        if self._present is None:
+        """Show the tokens of this session that are or may be in force, or hide them again."""
+        if not self._session:
             self.hint("not set in this session")
             return
         self._shown.display = not self._shown.display
-        self._shown.update(Text(self._present.reveal_text() if self._shown.display else ""))
-        self._seen(self._present)
+        lines = [f"{known.token.reveal_text()}{'' if known.sure else '  may be in force'}" for known in self._session]
+        self._shown.update(Text("\n".join(lines) if self._shown.display else ""))
+        for known in self._session:
+            self._seen(known.token)
+
+    @on(Button.Pressed, "#hand_on")
+    def _hand_on_pressed(self, event: Button.Pressed) -> None:
+        event.stop()
+        self.action_hand_on()
+
+    def action_hand_on(self) -> None:
+        """Hand on the token in the field; where there is none, one of this session."""
+        new = self._field.token
+        if new is None and self._field.is_empty and self._session:
+            known = self._session[0]
+            self._session.append(self._session.pop(0))  # the next time another one
+            self._ask_where(known.token, "in force" if known.sure else "may be in force")
+        elif new is not None:
+            self._ask_where(new, "not set yet: taken back if it is not set after all")
+        else:
+            self._field.demand()
+
+    def _ask_where(self, token: Token, what: str) -> None:
+        def done(handed: Handed | None) -> None:
+            self._is_handing = False
+            if handed is not None:
+                self._take_handed(handed)
+
+        if not self._is_handing:  # a second key may come before the dialog
+            self._is_handing = True
+            self.app.push_screen(HandOnDialog(token, f"{what} · {self._pf.bdf}", simulated=self._simulated), done)
+
+    def _take_handed(self, handed: Handed) -> None:
+        """A token was handed on: say where it is."""
+        self._handed(handed)
+        if handed.token == self._field.token:
+            self._field.handed_on()
+        else:
+            self._seen(handed.token)
+        self._where.display = True
+        self._where.update(Text(f"#{handed.token.fingerprint} {handed.where}"))
+        self.hint("")
 
     @property
     def made_unseen(self) -> bool:
