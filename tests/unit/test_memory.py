@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import pwd
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -154,3 +155,18 @@ def test_a_home_that_does_not_answer_stops_nothing(
     assert bool(seen.tokens[IDLE].events) == bool(change)
     assert len(folder.lines("audit.jsonl")) == (2 if change else 0)
     host.close()
+
+
+def test_a_home_that_does_not_answer_does_not_hold_up_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    gate = threading.Event()
+
+    def silent(_: str) -> bool:
+        gate.wait()
+        return True
+
+    monkeypatch.setattr("vfdeck.backend.state_folder._belongs_to_root", silent)
+    monkeypatch.setattr("vfdeck.backend.state_folder._home_of", lambda uid: "/the/home/of/root")
+    monkeypatch.setattr("vfdeck.backend.memory.NOTE_PATIENCE", 0.01)
+    memory = Memory(cast("Any", Self(0, "")), {"HOME": "/net/gone"})
+    gate.set()
+    assert memory.place == "/the/home/of/root/.local/state/vfdeck"

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from vfdeck.backend.errands import silence
+from vfdeck.backend.errands import Errands, silence
 from vfdeck.backend.journal import NOTE_PATIENCE, Journal
 from vfdeck.backend.kernel import Kernel
 from vfdeck.backend.life import Life
@@ -45,8 +45,7 @@ class Memory:
     def __init__(self, kernel: Kernel, environment: Mapping[str, str], peer: Peer | None = None) -> None:
         """`peer`: who asks for everything that is done, where that is another process (an agent's)."""
         self._kernel = kernel
-        place = default_path(environment, kernel.euid)
-        self._folder = None if place is None else StateFolder(place)
+        self._folder = folder_of(environment, kernel.euid)
         self._uid = kernel.euid
         self._peer = peer
         self._ssh = printable(environment.get("SSH_CONNECTION", ""), 128)
@@ -57,6 +56,11 @@ class Memory:
         folder = None if kernel.simulated else default_folder(environment, kernel.euid)
         self._turns = Turns(folder) if folder else None
         self.journal = Journal(self._folder, self._boot, _machine(kernel) or self._host, self.user, Life(kernel))
+
+    @property
+    def place(self) -> str:
+        """The path of the folder; "" where there is none."""
+        return "" if self._folder is None else self._folder.path
 
     def audit(self) -> AuditTrail:
         """A new audit trail; imported for the first change."""
@@ -112,6 +116,20 @@ def peer_of(fd: int) -> Peer | None:
     except OSError:
         return None
     return Peer(pid, uid)
+
+
+def folder_of(environment: Mapping[str, str], euid: int) -> StateFolder | None:
+    """The state folder; None without a home.
+
+    Root looks whose the home in the environment is, which may lie on a server that is gone: where that does not answer in time, it
+    is not taken for root's, and root's own counts.
+    """
+    found: list[str | None] = []
+    errands = Errands()
+    job = errands.send(lambda: found.append(default_path(environment, euid)))
+    if not errands.wait(job, NOTE_PATIENCE):
+        found.append(default_path({}, euid))
+    return None if found[0] is None else StateFolder(found[0])
 
 
 def _sudo(environment: Mapping[str, str]) -> str:

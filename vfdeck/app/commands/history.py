@@ -15,7 +15,8 @@ from vfdeck.app.failure import Failure
 from vfdeck.backend.errands import silence
 from vfdeck.backend.history import Done, History, read
 from vfdeck.backend.journal import NOTE_PATIENCE
-from vfdeck.backend.state_folder import StateFolder, default_path
+from vfdeck.backend.memory import folder_of
+from vfdeck.backend.state_folder import StateFolder
 from vfdeck.backend.text import printable
 
 VERSION = 1
@@ -28,10 +29,10 @@ def run(options: argparse.Namespace) -> int:
     asked = {hosts.address(text) for text in options.bdfs}
     if options.last is not None and options.last < 1:
         raise Failure(failure.USAGE, f"--last {options.last}: expected a number above 0")
-    place = default_path(os.environ, os.geteuid())
-    if place is None:
+    folder = folder_of(os.environ, os.geteuid())
+    if folder is None:
         raise Failure(failure.NO_INPUT, "there is no home directory, and so no history; expected $HOME or $XDG_STATE_HOME")
-    found = _read(StateFolder(place))
+    found, place = _read(folder), folder.path
     fitting = [one for one in found.changes if (not asked or one.function in asked) and not (options.failed and one.ok)]
     told = fitting[-options.last :] if options.last else fitting
     if options.json:
