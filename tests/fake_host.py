@@ -11,7 +11,7 @@ from tests import values
 from vfdeck.backend.changes import Change, Explanation, Open, Outcome, Plan, SetNumvfs, SetToken, Step, target_of
 from vfdeck.backend.checks import Question, Report
 from vfdeck.backend.details import Details, Part
-from vfdeck.backend.kernel import LogLine, Stage
+from vfdeck.backend.kernel import LogLine, Stage, Uevent
 from vfdeck.backend.model import Function, Job, Problem, Snapshot, TokenState
 
 NIC = "0000:3b:00.0"
@@ -63,6 +63,8 @@ class FakeHost:
         self.known: dict[str, Details] = {}
         self.looked_up: list[tuple[str, frozenset[Part]]] = []
         self._changed = threading.Event()
+        self.events: list[Uevent] = []
+        self.lines: list[LogLine] | None = None
 
     def show(self, view: Snapshot) -> None:
         """Let the host look like this from now on, and wake who waits for changes."""
@@ -116,13 +118,18 @@ class FakeHost:
         self._changed.clear()
         return changed
 
+    def heard(self) -> tuple[Uevent, ...]:
+        """What a test put there."""
+        taken, self.events = tuple(self.events), []
+        return taken
+
     def jobs(self) -> tuple[Job, ...]:
         """None."""
         return ()
 
     def log(self) -> list[LogLine] | None:
-        """No log."""
-        return None
+        """What a test put there; by default it may not be read."""
+        return self.lines
 
     def close(self) -> None:
         """Count it and let go of what waits."""

@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from vfdeck.backend.kernel import LogLine, Uevent
+from vfdeck.backend.kernel import LOST, LogLine, Uevent
 from vfdeck.backend.linux import klog, uevents
 from vfdeck.backend.linux.kernel import LinuxKernel
-from vfdeck.backend.linux.uevents import LOST, NetlinkSource, PollingSource, open_source, to_uevent
+from vfdeck.backend.linux.uevents import NetlinkSource, PollingSource, open_source, to_uevent
 
 RECORDS = (
     b"6,100,2500000,-;vfio-pci 0000:01:10.0: VF token required to access device\n SUBSYSTEM=pci\n DEVICE=+pci:0000:01:10.0\n"

@@ -209,6 +209,13 @@ async def unseen_set(deck: Deck, _: SimulatedHost) -> None:
     await deck.until(lambda: "✓" in deck.line)
 
 
+async def eventful(deck: Deck, host: SimulatedHost) -> None:
+    """Autoprobe was turned off, then a VF opened without its token."""
+    await probed(deck, host)
+    host.advance(3)
+    await refused_beside(deck, host)
+
+
 async def leaving(deck: Deck, host: SimulatedHost) -> None:
     """Quit is pressed while the kernel waits."""
     await waiting(deck, host)
@@ -245,6 +252,7 @@ PICTURES = [
     *shots("ladder-refused", refused_ladder),
     *shots("holders", keys("4", "d"), does="panel_holders", sizes=SIZES[1:]),
     *(Picture("holders", size, keys("4"), does="panel_holders") for size in ((40, 12), (250, 80))),
+    *shots("events", after(eventful, "5"), does="panel_events"),
     *shots("folded", keys("minus"), does="fold_all"),
     *shots("unfolded", keys("plus"), does="unfold_all"),
     *shots("found", keys("slash", *"qemu"), does="search"),

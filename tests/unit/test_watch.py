@@ -13,13 +13,14 @@ from vfdeck.app import failure
 from vfdeck.app.cli import main
 from vfdeck.app.commands import following, hosts, watch
 from vfdeck.backend.model import Job, JobState, Problem, Snapshot
+from vfdeck.widgets.happened import happenings
 
 PF, VF = values.PF, values.vf_address()
 BEFORE = values.snapshot(*values.make_fleet(5), values.make_plain())
 
 
 def told(after: Snapshot, before: Snapshot = BEFORE) -> list[tuple[str, str]]:
-    return [(change.subject, change.text) for change in watch.changes(before, after)]
+    return [(change.subject, change.text) for change in happenings(before, after)]
 
 
 def test_nothing_happened() -> None:

@@ -30,8 +30,10 @@ from vfdeck.app.dashboard.dialogs.numvfs import Judged, NumvfsDialog
 from vfdeck.app.dashboard.dialogs.open import OpenDialog
 from vfdeck.app.dashboard.dialogs.result import ResultPage
 from vfdeck.app.dashboard.dialogs.token import TokenDialog
+from vfdeck.app.dashboard.feed import UeventsHeard
 from vfdeck.backend.changes import Open, Plan, SetNumvfs, Step
 from vfdeck.backend.checks import Check, Report, Verdict
+from vfdeck.backend.kernel import LogLine, Uevent
 from vfdeck.backend.text import printable
 from vfdeck.backend.token import Token
 from vfdeck.widgets.report import report
@@ -91,7 +93,7 @@ SCREEN, PANEL, DIALOG, NONE = "screen", "panel", "dialog", "none"
 WIDGETS = {
     **dict.fromkeys(("bars", "branches", "cells", "changed", "columns", "fleet_tree", "news", "painting", "rows"), SCREEN),
     **dict.fromkeys(("filtering", "query", "searching", "slices", "sorting", "state", "tree_view"), SCREEN),
-    **dict.fromkeys(("device_facts", "facts", "holder_facts", "holder_words", "host_facts"), PANEL),
+    **dict.fromkeys(("device_facts", "event_facts", "facts", "happened", "holder_facts", "holder_words", "host_facts"), PANEL),
     **dict.fromkeys(("open_facts", "panel_view", "section_view", "sections", "token_facts"), PANEL),
     **dict.fromkeys(("choices", "report"), DIALOG),
     "tabs": NONE,  # titles of panels
@@ -137,8 +139,11 @@ async def test_screen_and_panels(text: str, size: tuple[int, int]) -> None:
     view = fleet(text)
     host = FakeHost(dataclasses.replace(view, host=dataclasses.replace(view.host, name=text)))
     host.name = text
+    host.lines = [LogLine(1.0, printable(f"{values.PF} {text}"), time=values.NOON)]
     async with running(host, size=size) as deck:
-        for key in ("plus", "down", "2", "3", "4", "up", "slash", "x", "escape", "s"):
+        heard = Uevent(text, text, text, values.PF, text, values.NOON)
+        deck.main.post_message(UeventsHeard(text, (heard, Uevent(text, text, text, "", text))))
+        for key in ("plus", "down", "2", "3", "4", "5", "r", "up", "slash", "x", "escape", "s"):
             await deck.press(key)
             is_sane(deck)
         assert deck.app.is_running

@@ -7,7 +7,7 @@ carries it out and answers with an `Outcome`, which holds the kernel's refusal a
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from vfdeck.backend.kernel import Stage, errno_name
 from vfdeck.backend.model import Certainty
@@ -249,6 +249,10 @@ class Outcome:
     waited: bool = False  # a call of it was seen to wait in the kernel for another program
     #: whether a token was the right one; None: not asked, or it could not be told, and then the explanation says why
     verified: bool | None = None
+    #: what it consists of, in order; the first of them are `done`. Empty where it was not attempted
+    steps: tuple[Step, ...] = field(default=(), compare=False)
+    #: when it was over, in seconds since the epoch by the host's clock; 0: not told
+    ended: float = field(default=0.0, compare=False)
 
     @property
     def ok(self) -> bool:

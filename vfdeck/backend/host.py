@@ -8,7 +8,7 @@ from typing import Protocol
 from vfdeck.backend.changes import Change, Outcome, Plan
 from vfdeck.backend.checks import Question, Report
 from vfdeck.backend.details import Details, Part
-from vfdeck.backend.kernel import LogLine
+from vfdeck.backend.kernel import LogLine, Uevent
 from vfdeck.backend.model import Job, Snapshot
 
 
@@ -40,6 +40,12 @@ class Host(Protocol):
 
     def wait_for_change(self, seconds: float) -> bool:
         """Wait until something changed (True) or the time is over (False); with 0 seconds never wait."""
+
+    def heard(self) -> tuple[Uevent, ...]:
+        """The uevents that `wait_for_change` met since this was asked last, oldest first, each once; never waits.
+
+        Only so many are kept; `LOST` stands for those that are missing, `DEAF` says once that none can be heard.
+        """
 
     def jobs(self) -> tuple[Job, ...]:
         """The changes under way; never waits."""

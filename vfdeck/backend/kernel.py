@@ -164,21 +164,35 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class LogLine:
-    """A line of the kernel log. `seconds` is time since boot; `text` has passed `vfdeck.backend.text.printable`."""
+    """A line of the kernel log. `seconds` is time since boot; `text` has passed `vfdeck.backend.text.printable`.
+
+    `time` is seconds since the epoch, by the host's clock; None where it is not known.
+    """
 
     seconds: float
     text: str
+    time: float | None = field(default=None, compare=False)
+
+
+#: `Uevent.action` when events came faster than they were read and some are lost: look at everything afresh.
+LOST = "lost"
+#: `Uevent.action` where none can be heard: only looking tells.
+DEAF = "deaf"
 
 
 @dataclass(frozen=True, slots=True)
 class Uevent:
-    """A uevent of the kernel: action, subsystem and device path, and the BDF when the path holds one."""
+    """A uevent of the kernel: action, subsystem and device path, and the BDF when the path holds one.
+
+    `time` is when it was heard, in seconds since the epoch by the host's clock. `LOST` and `DEAF` tell of other events.
+    """
 
     action: str
     subsystem: str
     devpath: str
     bdf: str
     driver: str
+    time: float = field(default=0.0, compare=False)
 
 
 class UeventSource(Protocol):

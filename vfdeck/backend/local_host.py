@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import dataclasses
 import threading
+from collections import deque
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from vfdeck.backend.holders import Arrivals, holders
-from vfdeck.backend.kernel import Kernel, LogLine, UeventSource
+from vfdeck.backend.kernel import DEAF, LOST, Kernel, LogLine, Uevent, UeventSource
 from vfdeck.backend.knowledge import TokenWatch
 from vfdeck.backend.model import Job, Lack, Problem, Scores, Snapshot
 from vfdeck.backend.pci_ids import Ids, Names
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
 #: By how many seconds a picture may miss a program that has long been running when it opens its first device (`Kernel.open_files`),
 #: and by how many a change may, before it is made and while it waits.
 LATE, LATE_FOR_CHANGES = 10.0, 1.0
+#: Uevents that are kept for who asks what was heard.
+HEARD = 2000
 
 
 class LocalHost:
@@ -57,6 +61,7 @@ class LocalHost:
         self._watch = TokenWatch(memory.journal if memory else None, self._binding)
         self._arrivals = Arrivals()
         self._uevents: UeventSource | None = None  # from the first time that somebody waits
+        self._heard: deque[Uevent] = deque()
         self._performer: Performer | None = None
         self._probed: tuple[tuple[str, bool], ...] | None = None  # from the first look that has a node to ask at
         self._lock = threading.Lock()
@@ -137,7 +142,22 @@ class LocalHost:
                 return False
             if self._uevents is None:
                 self._uevents = self.kernel.uevents()
-        return bool(self._uevents.wait(seconds)) and not self._closed
+                if not self._uevents.live:
+                    self._heard.append(Uevent(DEAF, "", "", "", "", self.kernel.clock()))
+        events = self._uevents.wait(seconds)
+        self._heard.extend(events)
+        while len(self._heard) > HEARD:  # the newest are the ones that are kept
+            lost = self._heard.popleft()
+            self._heard[0] = Uevent(LOST, "", "", "", "", lost.time)
+        return bool(events) and not self._closed
+
+    def heard(self) -> tuple[Uevent, ...]:
+        """See `Host.heard`."""
+        taken = []
+        with suppress(IndexError):
+            while True:
+                taken.append(self._heard.popleft())
+        return tuple(taken)
 
     def log(self) -> list[LogLine] | None:
         """See `Host.log`."""

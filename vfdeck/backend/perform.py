@@ -154,9 +154,10 @@ class Performer:
     def perform(self, change: Change, confirmed: Plan | None = None) -> Outcome:
         """See `Host.perform`. What the plan finds impossible is not tried, nor what is no longer what was confirmed."""
         try:
-            return self._in_turn(change, confirmed)
+            outcome = self._in_turn(change, confirmed)
         except Taken as taken:
-            return _not_attempted(change, f"{taken}; try again when that is over")
+            outcome = _not_attempted(change, f"{taken}; try again when that is over")
+        return dataclasses.replace(outcome, ended=self.kernel.clock())
 
     def _in_turn(self, change: Change, confirmed: Plan | None) -> Outcome:
         with self._queued(change):
@@ -176,7 +177,9 @@ class Performer:
 
     def _compared(self, outcome: Outcome, planned: Plan, number: int) -> Outcome:
         """The outcome beside what was expected; counted."""
-        compared = dataclasses.replace(outcome, predicted=planned.predicted, waited=number in self._waited)
+        compared = dataclasses.replace(
+            outcome, predicted=planned.predicted, waited=number in self._waited, steps=planned.steps if outcome.attempted else ()
+        )
         if planned.predicted is not None:
             with self._state:
                 self._scores = self._scores.plus(planned.predicted.certainty, compared.as_predicted)

@@ -307,6 +307,7 @@ ACTIONS: tuple[Action, ...] = (
     _panel("token", "2", "Token", "What is known of the PF's token, how it can be set now, and whom that touches."),
     _panel("open", "3", "Open", "What has to be opened on the way to the device, and what is in the way."),
     _panel("holders", "4", "Holders", "Which programs hold it, how that is known, and since when."),
+    _panel("events", "5", "Events", "What happened to it and its family: uevents, the kernel's log, changes seen, and your own."),
     Action(
         "next_panel",
         "right_square_bracket",

@@ -19,6 +19,7 @@ from textual.message import Message
 
 from vfdeck.backend.changes import Change, Close, Outcome, Plan, target_of
 from vfdeck.backend.host import Host
+from vfdeck.backend.kernel import Uevent
 from vfdeck.backend.model import Snapshot
 from vfdeck.backend.sharing import Sharing
 
@@ -47,6 +48,15 @@ class HostFailed(Message):
         super().__init__()
         self.host = host
         self.what = what
+
+
+class UeventsHeard(Message):
+    """Uevents of a host, oldest first."""
+
+    def __init__(self, host: str, events: tuple[Uevent, ...]) -> None:
+        super().__init__()
+        self.host = host
+        self.events = events
 
 
 class ChangeBegun(Message):
@@ -175,7 +185,10 @@ class Feed:
             self._stopped.wait(seconds)
             return False
         try:
-            if host.wait_for_change(seconds):
+            changed = host.wait_for_change(seconds)
+            if events := host.heard():
+                self._say(UeventsHeard(host.name, events))
+            if changed:
                 return True
             if host.tells_all and not host.jobs():
                 return host.name == self._attended and time.monotonic() - begun >= self._calm

@@ -12,7 +12,8 @@ from vfdeck.app.dashboard.actions import BY_ID, Action, its_pf
 from vfdeck.backend.changes import Open, Outcome
 from vfdeck.backend.details import Details, Part
 from vfdeck.backend.facts import group_members
-from vfdeck.backend.model import Function, Snapshot
+from vfdeck.backend.model import Function, Role, Snapshot
+from vfdeck.widgets.event_facts import Events, event_sections
 from vfdeck.widgets.facts import group_facts, guard_facts, held_facts, row_facts
 from vfdeck.widgets.holder_facts import holder_sections
 from vfdeck.widgets.open_facts import open_sections
@@ -34,6 +35,7 @@ class Scene:
     notes: tuple[Fact, ...] = ()
     details: Details | None = None  # what was looked up of the function
     attempt: Open | Outcome | None = None  # to open it: under way, or what came of the last one
+    events: Callable[[], Events] = Events  # what happened to it, its family, or the host
 
     @property
     def function(self) -> Function | None:
@@ -45,7 +47,7 @@ class Scene:
 class Panel:
     """A panel. `short` is its title where room is scarce; `split`: its sections may stand in two columns.
 
-    `parts`: what is looked up for it once the cursor rests on a function.
+    `parts`: what is looked up for it once the cursor rests on a function; `log`: the host's kernel log is.
     """
 
     id: str
@@ -53,6 +55,7 @@ class Panel:
     sections: Callable[[Scene], list[Section]]
     split: bool = False
     parts: frozenset[Part] = frozenset()
+    log: bool = False
 
     @property
     def action(self) -> Action:
@@ -104,9 +107,20 @@ def _holders(function: Function, snapshot: Snapshot, scene: Scene) -> list[Secti
     return [Section("Holders of ", () if snapshot.holders_of(function.bdf) else tuple(held)), *told]
 
 
+def _events(scene: Scene) -> list[Section]:
+    """What happened to the function and its family, or to the host."""
+    if scene.row_id is None or scene.snapshot is None:
+        return []
+    function = scene.function
+    about = f"{role_text(function)} {function.bdf}" if function is not None else scene.row_id.bdf or scene.snapshot.host.name
+    family = {Role.PF: " and its VFs", Role.VF: " and its PF"}.get(function.role, "") if function is not None else ""
+    return event_sections(f"{about}{family}", scene.events())
+
+
 PANELS: tuple[Panel, ...] = (
     Panel("device", "Dev", _device, split=True, parts=frozenset({Part.RESETS, Part.LASTING, Part.VPD})),
     Panel("token", "Tok", lambda scene: _about(scene, _token), parts=frozenset({Part.LEAKS})),
     Panel("open", "Open", lambda scene: _about(scene, _open), parts=frozenset({Part.OPENING})),
     Panel("holders", "Hold", lambda scene: _about(scene, _holders)),
+    Panel("events", "Ev", _events, log=True),
 )

@@ -12,6 +12,7 @@ from vfdeck.app.dashboard.desk import Desk
 from vfdeck.app.dashboard.dialogs.result import ResultPage
 from vfdeck.app.dashboard.feed import ChangeDone, Performer
 from vfdeck.app.dashboard.past import Deed, Part, Past
+from vfdeck.app.dashboard.timeline import Timeline
 from vfdeck.app.dashboard.tokens_told import TokensTold
 from vfdeck.backend.changes import Change, Open, Outcome, Plan, SetToken, target_of
 from vfdeck.backend.host import Host
@@ -51,6 +52,7 @@ class Results:
         performer: Performer,
         last: ReportView,
         past: Past,
+        timeline: Timeline,
         token_set: Callable[[str], None],
         act: Callable[[RowId, str], None],
     ) -> None:
@@ -58,6 +60,7 @@ class Results:
         self._performer = performer
         self._last = last
         self._past = past
+        self._timeline = timeline
         self._token_set = token_set
         self._act = act
         self._told = TokensTold(desk)
@@ -141,6 +144,8 @@ class Results:
         outcome = message.outcome
         if outcome is not None:
             self._keep_attempt(message.host, outcome)
+            latest = self._desk.snapshot(message.host)
+            self._timeline.done(message.host, begun.title if begun else "", outcome, latest.taken if latest is not None else 0.0)
         if begun is not None and isinstance(begun.change, SetToken):
             self._token_over(begun, begun.change, outcome)
         if self._desk.handed.is_idle:

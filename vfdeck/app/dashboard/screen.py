@@ -26,10 +26,11 @@ from vfdeck.app.dashboard.collecting import OFTEN, Collecting
 from vfdeck.app.dashboard.commands import Commands
 from vfdeck.app.dashboard.desk import Desk, Target
 from vfdeck.app.dashboard.dialogs.base import LEAST, TOO_SMALL
-from vfdeck.app.dashboard.feed import ChangeBegun, ChangeDone, Feed, HostFailed, Performer, SnapshotReady
+from vfdeck.app.dashboard.feed import ChangeBegun, ChangeDone, Feed, HostFailed, Performer, SnapshotReady, UeventsHeard
 from vfdeck.app.dashboard.finding import Finder
 from vfdeck.app.dashboard.flow import Flow
 from vfdeck.app.dashboard.inspecting import Inspector
+from vfdeck.app.dashboard.kernel_lines import KernelLines
 from vfdeck.app.dashboard.lesson import Lesson
 from vfdeck.app.dashboard.lookup import Lookup
 from vfdeck.app.dashboard.pages import empty_sections
@@ -40,11 +41,13 @@ from vfdeck.app.dashboard.results import Results
 from vfdeck.app.dashboard.side import Side
 from vfdeck.app.dashboard.state import Fleet, SessionTokens, named
 from vfdeck.app.dashboard.taking_back import TakingBack
+from vfdeck.app.dashboard.timeline import Timeline
 from vfdeck.app.dashboard.touring import Tour, Touring
 from vfdeck.app.settings import USUAL, Reading
 from vfdeck.backend.host import Host
 from vfdeck.backend.model import Function, Snapshot
 from vfdeck.widgets.bars import Banner, JobLine, Key, KeyBar, ViewLine
+from vfdeck.widgets.event_facts import Events
 from vfdeck.widgets.fleet_tree import FleetTree
 from vfdeck.widgets.panel_view import PanelView
 from vfdeck.widgets.query import QueryBar
@@ -110,11 +113,15 @@ class Dashboard(Screen[None]):
         self._finder = Finder(self._tree, self._query, self._line, self._keys, self._view, self._snapshots, self.keys)
         self._lookup = Lookup(self._line)
         self._desk = Desk(self, self._hosts, self._snapshots, self._tree, self._line, self._lookup, self._tokens, self.keys)
+        self._timeline = Timeline()
+        self._kernel_lines = KernelLines(self._show_selection)
         self._inspector = Inspector(self, self._show_selection, lambda text: self._line.hint(text, Tone.BAD))
         self._side = Side(self, self.keys, self._tabs, self._panel, self._scene, self._inspect)
         self._practising = Practising(self._desk, lesson)
         past = Past()
-        self._results = Results(self._desk, Performer(self.post_message), self._last, past, self._show_token, self._act_on)
+        self._results = Results(
+            self._desk, Performer(self.post_message), self._last, past, self._timeline, self._show_token, self._act_on
+        )
         self._strip = TourStrip(id="tour")
         self._touring = Touring(self._desk, self._strip, tour)
         self._flow = Flow(self._desk, self._results.perform)
@@ -202,6 +209,9 @@ class Dashboard(Screen[None]):
             host: self._tokens.shown(host, named(message.snapshot, host), message.begun) for host, message in self._fresh.items()
         }
         self._fresh = {}
+        known = {snapshot.host.name: snapshot for snapshot in self.fleet.snapshots}
+        for host, snapshot in fresh.items():
+            self._timeline.looked(known.get(host), snapshot)
         self.fleet = self.fleet.with_snapshots(fresh, list(self._hosts))
         if len(self.fleet.snapshots) == len(self._hosts):
             self._spare_keys()
@@ -213,6 +223,12 @@ class Dashboard(Screen[None]):
         """A large fleet was read: let no key wait for Python's collector."""
         if self._collecting.read(self.fleet.snapshots):
             self.set_interval(OFTEN, self._collecting.calm)
+
+    @on(UeventsHeard)
+    def _uevents_heard(self, message: UeventsHeard) -> None:
+        self._timeline.heard(message.host, message.events)
+        if self._side.chosen.log:
+            self._side.show()
 
     @on(HostFailed)
     def _host_failed(self, message: HostFailed) -> None:
@@ -293,12 +309,24 @@ class Dashboard(Screen[None]):
         """What the panel is made from."""
         row_id = self._tree.row_id
         attempt = self._results.attempt(row_id) if row_id is not None else None
-        return Scene(row_id, self._desk.selected()[1], tuple(self._notes()), self._inspector.of(row_id), attempt)
+        snapshot = self._desk.selected()[1]
+        return Scene(row_id, snapshot, tuple(self._notes()), self._inspector.of(row_id), attempt, partial(self._events, snapshot))
+
+    def _events(self, snapshot: Snapshot | None) -> Events:
+        """What happened to the row, as far as it could be heard, seen and read."""
+        row_id = self._tree.row_id
+        if row_id is None:
+            return Events()
+        entries = self._timeline.of(row_id, snapshot, self._kernel_lines.of(row_id.host))
+        deaf = "no uevents can be heard here: what changes is found by looking" if self._timeline.is_deaf(row_id.host) else ""
+        return Events(tuple(entries), tuple(note for note in (deaf, self._kernel_lines.note(row_id.host)) if note))
 
     def _inspect(self, panel: Panel) -> None:
         """Have looked up what the panel shows of a function beyond its snapshot, if it can be seen."""
         row_id, (function, snapshot) = self._tree.row_id, self._desk.selected()
         is_hidden = self.has_class("-low") and not self._side.is_full
+        if row_id is not None and panel.log and not is_hidden:
+            self._kernel_lines.want(self._hosts[row_id.host])
         if row_id is None or function is None or snapshot is None or is_hidden:
             self._inspector.rest()
         else:
@@ -307,7 +335,7 @@ class Dashboard(Screen[None]):
     @property
     def is_inspecting(self) -> bool:
         """Whether something is being looked up for the panel."""
-        return self._inspector.is_busy
+        return self._inspector.is_busy or self._kernel_lines.is_busy
 
     def _notes(self) -> list[Fact]:
         """What the row itself has to say: for whom it stands, and what changed a moment ago."""

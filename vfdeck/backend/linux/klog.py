@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import threading
+import time
 import weakref
 from collections import deque
 from collections.abc import Callable
@@ -38,7 +39,9 @@ class KernelLog:
                 if self._fd is None:
                     self._fd = self._opener()
                     weakref.finalize(self, os.close, self._fd)
-                self._lines.extend(_parse(_records(self._fd)))
+                records = _records(self._fd)
+                # as dmesg -T: the log's clock stands still while the machine sleeps, so lines from before that seem later
+                self._lines.extend(_parse(records, time.time() - time.monotonic()))
             except OSError:
                 return None
             return list(self._lines)
@@ -62,8 +65,10 @@ def _records(fd: int) -> bytes:
     return b"".join(parts)
 
 
-def _parse(data: bytes) -> list[LogLine]:
+def _parse(data: bytes, boot: float) -> list[LogLine]:
     """Records to lines. Only the kernel's own (facility 0) count: programs may write here too, but under other facilities.
+
+    `boot` is when the machine started, in seconds since the epoch.
 
     A record is `PRIORITY,SEQUENCE,MICROSECONDS,FLAGS[,...];TEXT`; lines that begin with a space are its properties.
     """
@@ -75,5 +80,6 @@ def _parse(data: bytes) -> list[LogLine]:
         fields = head.split(b",")
         with suppress(ValueError, IndexError):
             if int(fields[0]) >> 3 == 0:
-                lines.append(LogLine(int(fields[2]) / 1e6, printable(text)))
+                seconds = int(fields[2]) / 1e6
+                lines.append(LogLine(seconds, printable(text), boot + seconds))
     return lines

@@ -15,12 +15,10 @@ from contextlib import suppress
 from typing import Any
 
 from vfdeck.backend.bdf import BDF
-from vfdeck.backend.kernel import Uevent, UeventSource
+from vfdeck.backend.kernel import LOST, Uevent, UeventSource
 from vfdeck.backend.text import printable
 
 SUBSYSTEMS = ("pci", "vfio", "vfio-dev")
-#: `Uevent.action` when events came faster than they were read and some are lost: look at everything afresh.
-LOST = "lost"
 
 # Enabling thousands of VFs makes a burst of tens of thousands of events; bytes.
 _BUFFER = 64 << 20
@@ -120,7 +118,7 @@ class NetlinkSource:
                 events.append(to_uevent(device.properties))
         except (OSError, ValueError, MemoryError, OverflowError):
             # ENOBUFS: the socket's buffer was full and events were dropped
-            events.append(Uevent(LOST, "", "", "", ""))
+            events.append(Uevent(LOST, "", "", "", "", time.time()))
         return events
 
 
@@ -134,4 +132,5 @@ def to_uevent(properties: Any) -> Uevent:
         devpath=devpath,
         bdf=found[-1] if found else "",
         driver=printable(properties.get("DRIVER") or ""),
+        time=time.time(),
     )

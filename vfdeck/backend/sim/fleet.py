@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from vfdeck.backend.changes import Change, Outcome, Plan
     from vfdeck.backend.checks import Question, Report
     from vfdeck.backend.details import Details, Part
-    from vfdeck.backend.kernel import Kernel, LogLine
+    from vfdeck.backend.kernel import Kernel, LogLine, Uevent
     from vfdeck.backend.model import Job, Snapshot, TokenKnowledge
 
 
@@ -113,6 +113,10 @@ class FleetHost:
         if seconds > 0:
             self._closed.wait(seconds)
         return False
+
+    def heard(self) -> tuple[Uevent, ...]:
+        """See `Host.heard`."""
+        return self._kept.heard() if self._kept is not None else ()
 
     def jobs(self) -> tuple[Job, ...]:
         """See `Host.jobs`."""

@@ -21,8 +21,9 @@ class _Site:
 
 @dataclass(slots=True)
 class KernelLog:
-    """Lines since boot. `caused` holds every line that was meant to be printed, the suppressed ones too."""
+    """Lines since `boot`, in seconds since the epoch. `caused`: every line that was meant to be printed, the suppressed too."""
 
+    boot: float = 0.0
     lines: list[LogLine] = field(default_factory=list)
     caused: list[str] = field(default_factory=list)
     _sites: dict[str, _Site] = field(default_factory=dict)
@@ -30,14 +31,17 @@ class KernelLog:
     def add(self, now: float, text: str) -> None:
         """Print a line. `now` is seconds since boot."""
         self.caused.append(text)
-        self.lines.append(LogLine(now, text))
+        self._print(now, text)
+
+    def _print(self, now: float, text: str) -> None:
+        self.lines.append(LogLine(now, text, self.boot + now))
 
     def add_limited(self, now: float, text: str, site: str, function: str) -> None:
         """Print a line of a rate-limited site; `function` is what the kernel names when it tells of suppressed lines."""
         limit = self._sites.setdefault(site, _Site())
         if limit.began is None or now > limit.began + INTERVAL:
             if limit.missed:
-                self.lines.append(LogLine(now, f"{function}: {limit.missed} callbacks suppressed"))
+                self._print(now, f"{function}: {limit.missed} callbacks suppressed")
             limit.began, limit.printed, limit.missed = now, 0, 0
         if limit.printed < BURST:
             limit.printed += 1

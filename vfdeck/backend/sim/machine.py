@@ -128,7 +128,7 @@ class Machine:
             "noiommu": False,
             "unsafe_interrupts": False,
         }
-        self.log = KernelLog()
+        self.log = KernelLog(start - BOOT_SECONDS)
         self.processes: dict[int, ProcessRecord] = {}
         self.jobs: list[Job] = []
         self.generation = 0  # grows with every call that may have changed something
@@ -161,11 +161,11 @@ class Machine:
             return
         path = f"/devices/pci{function.bdf[:7]}/{function.bdf}" + (f"/{name}" if name else "")
         driver = function.driver or "" if subsystem == "pci" and action != "unbind" else ""
-        self._tell(Uevent(action, subsystem, path, function.bdf, driver))
+        self._tell(Uevent(action, subsystem, path, function.bdf, driver, self.now))
 
     def group_uevent(self, action: str, group: Group) -> None:
         """Tell the listeners that a group has come to vfio or left it: no function is named."""
-        self._tell(Uevent(action, "vfio", f"/devices/virtual/vfio/{group.node}", "", ""))
+        self._tell(Uevent(action, "vfio", f"/devices/virtual/vfio/{group.node}", "", "", self.now))
 
     def _tell(self, event: Uevent) -> None:
         for listener in list(self.listeners):

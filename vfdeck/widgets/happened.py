@@ -1,0 +1,81 @@
+"""What happened between two looks at a host, in sentences: the words of `vfdeck watch` and of the time line. No Textual in here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from vfdeck.backend.model import Function, Job, Snapshot
+from vfdeck.widgets.changed import Difference, differences
+from vfdeck.widgets.columns import TREE
+from vfdeck.widgets.state import plural, role_text
+
+#: So many VFs of one PF to which the same happened are one line.
+MANY = 3
+
+
+class Happening(NamedTuple):
+    """What is new of a host: about `functions` (none: the host itself), in words, and as columns with what they said before."""
+
+    functions: tuple[str, ...]
+    subject: str
+    text: str
+    columns: tuple[Difference, ...] = ()
+
+
+def happenings(before: Snapshot, after: Snapshot) -> Iterator[Happening]:
+    """What is different in `after`, in the order of the functions; then what is different of the host."""
+    happened: dict[tuple[str, str], list[Function]] = {}
+    columns: dict[str, tuple[Difference, ...]] = {}
+    for bdf in sorted(before.functions.keys() - after.functions.keys()):
+        gone = before.functions[bdf]
+        happened.setdefault((gone.physfn or bdf, "gone"), []).append(gone)
+    for bdf, different in sorted(differences(before, after).items()):
+        function = after.functions[bdf]
+        text = "; ".join(_words(each) for each in different)
+        columns[text] = different
+        happened.setdefault((function.physfn or bdf, text), []).append(function)
+    for (_, text), functions in happened.items():
+        together = [functions] if len(functions) >= MANY else [[function] for function in functions]
+        for about in together:
+            yield Happening(tuple(f.bdf for f in about), _subject(about), text, columns.get(text, ()))
+    yield from _of_the_host(before, after)
+
+
+def _subject(functions: Sequence[Function]) -> str:
+    first, last = functions[0], functions[-1]
+    if len(functions) == 1:
+        return f"{first.bdf} ({role_text(first)}{f' of {first.physfn}' if first.physfn else ''})"
+    return f"{len(functions)} VFs of {first.physfn}, {first.bdf} to {last.bdf}"
+
+
+def _words(different: Difference) -> str:
+    if different.column == TREE:
+        return different.after
+    now, was = (_spoken(different.column, text) for text in (different.after, different.before))
+    return f"{different.column} is now {now}, was {was}"
+
+
+def _spoken(column: str, text: str) -> str:
+    """A cell's text, the state without its letter."""
+    return (text[2:] if column == "state" else text) or "none"
+
+
+def _of_the_host(before: Snapshot, after: Snapshot) -> Iterator[Happening]:
+    """Problems that came and went, and changes of vfdeck's own that began to wait."""
+    for problem in after.problems:
+        if problem not in before.problems:
+            yield Happening((), "problem", f"{problem.path}: {problem.what}")
+    for problem in before.problems:
+        if problem not in after.problems:
+            yield Happening((), "no longer a problem", f"{problem.path}: {problem.what}")
+    waited = {_waiting(job) for job in before.jobs}
+    for job in after.jobs:
+        if job.waits_for and _waiting(job) not in waited:
+            yield Happening((job.target,), job.title, f"waits for {job.waits_for}")
+    if after.unseen != before.unseen:
+        yield Happening((), "", f"{plural(after.unseen, 'program')} cannot be looked at, was {before.unseen}")
+
+
+def _waiting(job: Job) -> tuple[int, str]:
+    return job.number, job.waits_for
