@@ -253,6 +253,7 @@ PICTURES = [
     *shots("holders", keys("4", "d"), does="panel_holders", sizes=SIZES[1:]),
     *(Picture("holders", size, keys("4"), does="panel_holders") for size in ((40, 12), (250, 80))),
     *shots("events", after(eventful, "5"), does="panel_events"),
+    *shots("shell", after(eventful, "6"), does="panel_shell"),
     *shots("folded", keys("minus"), does="fold_all"),
     *shots("unfolded", keys("plus"), does="unfold_all"),
     *shots("found", keys("slash", *"qemu"), does="search"),

@@ -94,7 +94,7 @@ WIDGETS = {
     **dict.fromkeys(("bars", "branches", "cells", "changed", "columns", "fleet_tree", "news", "painting", "rows"), SCREEN),
     **dict.fromkeys(("filtering", "query", "searching", "slices", "sorting", "state", "tree_view"), SCREEN),
     **dict.fromkeys(("device_facts", "event_facts", "facts", "happened", "holder_facts", "holder_words", "host_facts"), PANEL),
-    **dict.fromkeys(("open_facts", "panel_view", "section_view", "sections", "token_facts"), PANEL),
+    **dict.fromkeys(("open_facts", "panel_view", "section_view", "sections", "shell_facts", "token_facts"), PANEL),
     **dict.fromkeys(("choices", "report"), DIALOG),
     "tabs": NONE,  # titles of panels
     "token_field": NONE,  # what is typed is not repeated
@@ -143,7 +143,9 @@ async def test_screen_and_panels(text: str, size: tuple[int, int]) -> None:
     async with running(host, size=size) as deck:
         heard = Uevent(text, text, text, values.PF, text, values.NOON)
         deck.main.post_message(UeventsHeard(text, (heard, Uevent(text, text, text, "", text))))
-        for key in ("plus", "down", "2", "3", "4", "5", "r", "up", "slash", "x", "escape", "s"):
+        deck.main._transcript.begun(1, text, text, (Step(text, text), Step(text, "")), values.NOON)
+        deck.main._transcript.done(1, outcome(Open(values.PF), text))
+        for key in ("plus", "down", "2", "3", "4", "5", "r", "6", "up", "slash", "x", "escape", "s"):
             await deck.press(key)
             is_sane(deck)
         assert deck.app.is_running

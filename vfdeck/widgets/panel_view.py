@@ -27,12 +27,18 @@ class PanelView(SectionView):
         self._split()
         super().on_resize(event)
 
-    def show_panel(self, about: object, sections: Iterable[Section], *, split: bool = False) -> None:
-        """Show the sections of a panel; `about` says which panel of what it is, `split` whether it may have two columns."""
+    def show_panel(self, about: object, sections: Iterable[Section], *, split: bool = False, end: bool = False) -> None:
+        """Show the sections of a panel; `about` says which panel of what it is, `split` whether it may have two columns.
+
+        With `end` it is shown from its end, and goes on there while nobody scrolls away from it.
+        """
         fresh = about != self._about
+        follow = end and (fresh or self.is_vertical_scroll_end)
         self._about, self._may_split = about, split
         self._split()
-        self.show(sections, top=fresh)
+        self.show(sections, top=fresh and not end)
+        if follow:
+            self.scroll_end(animate=False)
 
     def _split(self) -> None:
         """Two columns where it is wide and low."""

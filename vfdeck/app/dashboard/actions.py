@@ -308,6 +308,7 @@ ACTIONS: tuple[Action, ...] = (
     _panel("open", "3", "Open", "What has to be opened on the way to the device, and what is in the way."),
     _panel("holders", "4", "Holders", "Which programs hold it, how that is known, and since when."),
     _panel("events", "5", "Events", "What happened to it and its family: uevents, the kernel's log, changes seen, and your own."),
+    _panel("shell", "6", "Shell", "What was done here, as the shell commands that would do the same, the newest last."),
     Action(
         "next_panel",
         "right_square_bracket",

@@ -19,6 +19,7 @@ from vfdeck.widgets.holder_facts import holder_sections
 from vfdeck.widgets.open_facts import open_sections
 from vfdeck.widgets.rows import RowId
 from vfdeck.widgets.sections import Fact, Section
+from vfdeck.widgets.shell_facts import Ran, shell_sections
 from vfdeck.widgets.state import Tone, index_of, role_text
 from vfdeck.widgets.token_facts import token_sections
 
@@ -36,6 +37,8 @@ class Scene:
     details: Details | None = None  # what was looked up of the function
     attempt: Open | Outcome | None = None  # to open it: under way, or what came of the last one
     events: Callable[[], Events] = Events  # what happened to it, its family, or the host
+    ran: tuple[Ran, ...] = ()  # what was changed in this run, on any host
+    several: bool = False  # whether there are several hosts
 
     @property
     def function(self) -> Function | None:
@@ -48,6 +51,7 @@ class Panel:
     """A panel. `short` is its title where room is scarce; `split`: its sections may stand in two columns.
 
     `parts`: what is looked up for it once the cursor rests on a function; `log`: the host's kernel log is.
+    `end`: its end is what matters.
     """
 
     id: str
@@ -56,6 +60,7 @@ class Panel:
     split: bool = False
     parts: frozenset[Part] = frozenset()
     log: bool = False
+    end: bool = False
 
     @property
     def action(self) -> Action:
@@ -123,4 +128,5 @@ PANELS: tuple[Panel, ...] = (
     Panel("open", "Open", lambda scene: _about(scene, _open), parts=frozenset({Part.OPENING})),
     Panel("holders", "Hold", lambda scene: _about(scene, _holders)),
     Panel("events", "Ev", _events, log=True),
+    Panel("shell", "Sh", lambda scene: shell_sections(scene.ran, scene.several), end=True),
 )

@@ -14,6 +14,7 @@ from vfdeck.app.dashboard.feed import ChangeDone, Performer
 from vfdeck.app.dashboard.past import Deed, Part, Past
 from vfdeck.app.dashboard.timeline import Timeline
 from vfdeck.app.dashboard.tokens_told import TokensTold
+from vfdeck.app.dashboard.transcript import Transcript
 from vfdeck.backend.changes import Change, Open, Outcome, Plan, SetToken, target_of
 from vfdeck.backend.host import Host
 from vfdeck.backend.lessons import may_have_set
@@ -43,6 +44,14 @@ class Result(NamedTuple):
     title: str
 
 
+class Record(NamedTuple):
+    """Where what is done is written down."""
+
+    past: Past
+    timeline: Timeline
+    transcript: Transcript
+
+
 class Results:
     """Keeps what is under way and what came last. `token_set` is told of hosts, `act` does an action to a row."""
 
@@ -51,16 +60,14 @@ class Results:
         desk: Desk,
         performer: Performer,
         last: ReportView,
-        past: Past,
-        timeline: Timeline,
+        record: Record,
         token_set: Callable[[str], None],
         act: Callable[[RowId, str], None],
     ) -> None:
         self._desk = desk
         self._performer = performer
         self._last = last
-        self._past = past
-        self._timeline = timeline
+        self._past, self._timeline, self._transcript = record
         self._token_set = token_set
         self._act = act
         self._told = TokensTold(desk)
@@ -90,10 +97,16 @@ class Results:
         part = taken or self._part(item)
         number = self._performer.submit(item.host, item.change, confirmed)
         self._begun[number] = Begun(item.host.name, item.change, item.title, self._borrows(item))
+        self._transcript.begun(number, item.host.name, item.title, item.plan.steps, self._now(item.host.name))
         if part is not None:
             self._past.begun(number, deed, part, takes_back=taken is not None)
         self.show_jobs()
         return number
+
+    def _now(self, host: str) -> float:
+        """A host's time, as last seen."""
+        latest = self._desk.snapshot(host)
+        return latest.taken if latest is not None else 0.0
 
     def _part(self, item: Item) -> Part | None:
         """What would take a change back, by how its host looks before it; None where it leaves nothing to take back."""
@@ -140,12 +153,12 @@ class Results:
         """Show what came of a change."""
         begun = self._begun.pop(message.number, None)
         self._past.done(message.number, message.outcome)
+        self._transcript.done(message.number, message.outcome, message.failure)
         self.show_jobs()
         outcome = message.outcome
         if outcome is not None:
             self._keep_attempt(message.host, outcome)
-            latest = self._desk.snapshot(message.host)
-            self._timeline.done(message.host, begun.title if begun else "", outcome, latest.taken if latest is not None else 0.0)
+            self._timeline.done(message.host, begun.title if begun else "", outcome, self._now(message.host))
         if begun is not None and isinstance(begun.change, SetToken):
             self._token_over(begun, begun.change, outcome)
         if self._desk.handed.is_idle:

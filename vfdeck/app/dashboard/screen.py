@@ -37,12 +37,13 @@ from vfdeck.app.dashboard.pages import empty_sections
 from vfdeck.app.dashboard.panels import Panel, Scene
 from vfdeck.app.dashboard.past import Past
 from vfdeck.app.dashboard.practising import Practising
-from vfdeck.app.dashboard.results import Results
+from vfdeck.app.dashboard.results import Record, Results
 from vfdeck.app.dashboard.side import Side
 from vfdeck.app.dashboard.state import Fleet, SessionTokens, named
 from vfdeck.app.dashboard.taking_back import TakingBack
 from vfdeck.app.dashboard.timeline import Timeline
 from vfdeck.app.dashboard.touring import Tour, Touring
+from vfdeck.app.dashboard.transcript import Transcript
 from vfdeck.app.settings import USUAL, Reading
 from vfdeck.backend.host import Host
 from vfdeck.backend.model import Function, Snapshot
@@ -113,15 +114,14 @@ class Dashboard(Screen[None]):
         self._finder = Finder(self._tree, self._query, self._line, self._keys, self._view, self._snapshots, self.keys)
         self._lookup = Lookup(self._line)
         self._desk = Desk(self, self._hosts, self._snapshots, self._tree, self._line, self._lookup, self._tokens, self.keys)
-        self._timeline = Timeline()
+        self._timeline, self._transcript = Timeline(), Transcript()
         self._kernel_lines = KernelLines(self._show_selection)
         self._inspector = Inspector(self, self._show_selection, lambda text: self._line.hint(text, Tone.BAD))
         self._side = Side(self, self.keys, self._tabs, self._panel, self._scene, self._inspect)
         self._practising = Practising(self._desk, lesson)
         past = Past()
-        self._results = Results(
-            self._desk, Performer(self.post_message), self._last, past, self._timeline, self._show_token, self._act_on
-        )
+        record = Record(past, self._timeline, self._transcript)
+        self._results = Results(self._desk, Performer(self.post_message), self._last, record, self._show_token, self._act_on)
         self._strip = TourStrip(id="tour")
         self._touring = Touring(self._desk, self._strip, tour)
         self._flow = Flow(self._desk, self._results.perform)
@@ -239,6 +239,7 @@ class Dashboard(Screen[None]):
     def _change_begun(self) -> None:
         """A change that waits shows among the host's jobs."""
         self._results.show_jobs()
+        self._side.show()
 
     @on(ChangeDone)
     def _change_done(self, message: ChangeDone) -> None:
@@ -310,7 +311,16 @@ class Dashboard(Screen[None]):
         row_id = self._tree.row_id
         attempt = self._results.attempt(row_id) if row_id is not None else None
         snapshot = self._desk.selected()[1]
-        return Scene(row_id, snapshot, tuple(self._notes()), self._inspector.of(row_id), attempt, partial(self._events, snapshot))
+        return Scene(
+            row_id,
+            snapshot,
+            tuple(self._notes()),
+            self._inspector.of(row_id),
+            attempt,
+            partial(self._events, snapshot),
+            self._transcript.ran,
+            len(self._hosts) > 1,
+        )
 
     def _events(self, snapshot: Snapshot | None) -> Events:
         """What happened to the row, as far as it could be heard, seen and read."""

@@ -36,7 +36,8 @@ class Side:
         """Show the chosen panel as things are now."""
         scene, panel = self._scene(), self.chosen
         self._tabs.show([Tab(p.id, self._keys.shown(p.action), p.action.label, p.short) for p in PANELS], panel.id)
-        self._view.show_panel((panel.id, scene.row_id), panel.sections(scene), split=panel.split)
+        about = (panel.id,) if panel.end else (panel.id, scene.row_id)  # the one is about no row
+        self._view.show_panel(about, panel.sections(scene), split=panel.split, end=panel.end)
         self._look_up(panel)
 
     def choose(self, id: str) -> None:
