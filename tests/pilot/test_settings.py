@@ -6,12 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.fake_host import FakeHost
+from tests.fake_host import NIC, FakeHost
 from tests.pilot.driving import running
 from vfdeck.app.dashboard.actions import ACTIONS
 from vfdeck.app.dashboard.app import DashboardApp, run
 from vfdeck.app.settings import understand
+from vfdeck.backend.changes import UnbindDriver
 from vfdeck.widgets.bars import KeyBar
+from vfdeck.widgets.panel_view import PanelView
+from vfdeck.widgets.section_view import SectionView
 
 
 async def test_it_begins_with_order_and_filter() -> None:
@@ -73,6 +76,105 @@ async def test_every_action_can_have_another_key() -> None:
         found = {key: active.binding.action for key, active in deck.main.active_bindings.items()}
         assert {found.get(key) for key in chosen.values()} == {f"act('{action}')" for action in chosen}
         assert not {"t", "v", "q", "question_mark"} & set(found)
+
+
+async def test_columns_are_as_they_were_listed() -> None:
+    async with running(size=(160, 30), reading=understand("columns = ['numa', 'token', 'state']", "S")) as deck:
+        head = deck.text.splitlines()[1]
+        assert head.split()[:4] == ["function", "NUMA", "token", "state"], head
+        assert "driver" not in head
+
+
+@pytest.mark.parametrize(
+    ("details", "width", "beside", "shown"),
+    [
+        ("auto", 109, False, True),
+        ("auto", 110, True, True),
+        ("beside", 79, False, True),
+        ("beside", 80, True, True),
+        ("below", 200, False, True),
+        ("hidden", 200, False, False),
+    ],
+)
+async def test_the_panel_stands_where_it_is_wanted(details: str, width: int, beside: bool, shown: bool) -> None:
+    async with running(size=(width, 40), reading=understand(f"details = '{details}'", "S")) as deck:
+        panel = deck.main.query_one(PanelView)
+        assert panel.is_on_screen == shown
+        if shown:
+            assert (panel.region.x > deck.tree.region.x) == beside
+            assert panel.size.height >= 8
+        await deck.press("1")
+        assert panel.is_on_screen
+        await deck.press("escape")
+        assert panel.is_on_screen == shown
+        assert deck.tree.has_focus
+
+
+async def test_keys_of_a_keymap_move_scroll_and_leave() -> None:
+    async with running(reading=understand('keymap = "emacs"', "S")) as deck:
+        await deck.press("home")
+        first = deck.tree.row_id
+        await deck.press("ctrl+n")
+        assert deck.tree.row_id != first
+        await deck.press("ctrl+p")
+        assert deck.dialog == ""
+        assert deck.tree.row_id == first
+        await deck.press("alt+e")
+        assert deck.tree.cursor == len(deck.tree.rows) - 1
+        await deck.press("question_mark")
+        view = deck.app.screen.query_one(SectionView)
+        await deck.press("ctrl+n", "ctrl+n")
+        await deck.until(lambda: view.scroll_offset.y == 2)
+        await deck.press("ctrl+g")
+        assert deck.dialog == ""
+        await deck.press("ctrl+s", "v", "ctrl+g")
+        assert deck.tree.has_focus
+        await deck.press("alt+x")
+        assert type(deck.app.screen).__name__ == "CommandPalette"
+
+
+async def test_help_tells_the_keymaps_own_moves() -> None:
+    async with running(reading=understand('keymap = "vim"', "S")) as deck:
+        await deck.press("question_mark")
+        page = " ".join(deck.page.split())
+        assert "ctrl+f ctrl+d a page down" in page
+        assert "keymap vim" in page
+
+
+async def test_u_takes_back_and_does_not_unbind_with_the_keymap_vim() -> None:
+    async with running(reading=understand('keymap = "vim"', "S")) as deck:
+        await deck.press("u")
+        assert deck.dialog == ""
+        assert "Undo:" in deck.line
+        await deck.press("U")
+        assert deck.dialog == "ConfirmDialog"
+
+
+async def test_consent_is_typed_for_everything_where_that_is_wanted() -> None:
+    for confirm in ("loss", "always"):
+        async with running(reading=understand(f'confirm = "{confirm}"', "S")) as deck:
+            await deck.press("a")
+            assert deck.dialog == "ConfirmDialog"
+            typed = "Type 0000:" in deck.text
+            assert typed == (confirm == "always")
+            await deck.press("y")
+            assert (deck.dialog == "ConfirmDialog") == typed
+
+
+async def test_consent_is_typed_where_something_goes_away_and_that_is_wanted() -> None:
+    host = FakeHost()
+    host.plans[UnbindDriver] = {"destructive": True, "warnings": ("qemu loses its VF",)}
+    async with running(host, reading=understand('confirm = "loss"', "S")) as deck:
+        await deck.press("u")
+        assert "to do it all the same:" in deck.text
+        await deck.press("Y", "enter")
+        assert deck.dialog == "ConfirmDialog"
+        assert host.performed == []
+        await deck.press("backspace")
+        await deck.paste(NIC)
+        await deck.press("enter")
+        await deck.until(lambda: host.performed)
+        assert host.performed == [UnbindDriver(NIC)]
 
 
 async def test_faults_are_told_in_a_line_and_on_a_page() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import tomllib
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from vfdeck.app import cli, settings
 from vfdeck.app.dashboard.actions import ACTIONS, BY_ID
+from vfdeck.app.keymap import ready
 from vfdeck.app.settings import Settings, understand
 from vfdeck.widgets.columns import hideable
 
@@ -22,6 +24,10 @@ interval = 5
 sort = "users"
 filter = "driver:vfio-pci"
 hide = ["numa", "link"]
+columns = ["token", "numa", "state"]
+details = "below"
+confirm = "always"
+keymap = "vim"
 flash = 0.5
 mouse = false
 [keys]
@@ -39,14 +45,42 @@ def test_everything_can_be_set() -> None:
     reading = understand(ALL, "S")
     assert reading.faults == ()
     assert reading.settings == Settings(
-        "light", 5.0, "users", "driver:vfio-pci", ("numa", "link"), 0.5, False, reading.settings.keys
+        theme="light",
+        interval=5.0,
+        sort="users",
+        filter="driver:vfio-pci",
+        columns=("token", "numa", "state"),
+        hide=("numa", "link"),
+        details="below",
+        confirm="always",
+        keymap="vim",
+        flash=0.5,
+        mouse=False,
+        keys=reading.settings.keys,
     )
-    assert reading.settings.keys.changed == {"token": ("f2", "ctrl+k"), "quit": ("Q",)}
-    assert reading.lines["flash"] == 6
-    assert reading.lines["keys.quit"] == 10
+    assert reading.settings.keys == ready()["vim"].with_keys({"token": ("f2", "ctrl+k"), "quit": ("Q",)})
+    assert reading.settings.hidden == set(hideable()) - {"token", "state"}
+    assert reading.lines["flash"] == 10
+    assert reading.lines["keys.quit"] == 14
+    assert "keys.undo" not in reading.lines
+
+
+def test_own_keys_go_on_top_of_a_keymap_wherever_it_is_named() -> None:
+    reading = understand('keys.undo = "f9"\nkeys.rotate = "u"\nkeymap = "vim"\n', "S")
+    assert reading.faults == ()  # the u of vim's undo was given up
+    assert reading.settings.keys.changed["undo"] == ("f9",)
+    assert reading.settings.keys.changed["unbind"] == ("U",)
+    assert said('keymap = "vim"\nkeys.token = "ctrl+f"') == ["S:2: keys.token: ctrl+f moves in the tree (keymap vim)"]
+    assert understand("keys.token = 'ctrl+f'", "S").faults == ()
+
+
+def test_no_setting_lets_a_severe_change_pass_with_a_key() -> None:
+    assert settings.CONFIRM[0] == Settings().confirm == "severe"  # the least that can be set
+    assert said('confirm = "no"') == ["S:1: confirm: 'no': expected one of severe, loss, always"]
 
 
 def test_the_schema_and_the_settings_are_one() -> None:
+    assert [setting.name for setting in settings.SCHEMA] == [field.name for field in fields(Settings)][:-1]
     assert {name: getattr(Settings(), name) for name in settings.BY_NAME} == {s.name: s.usual for s in settings.SCHEMA}
 
 
@@ -65,6 +99,9 @@ def test_the_schema_and_the_settings_are_one() -> None:
             'hide = ["nmua"]',
             "S:1: hide: 'nmua' is none of COLUMNS (did you mean numa?)",
         ),
+        ("columns = ['tree']", "S:1: columns: 'tree' is none of COLUMNS"),
+        ('details = "left"', "S:1: details: 'left': expected one of auto, beside, below, hidden"),
+        ('keymap = "vi"', f"S:1: keymap: 'vi': expected one of {', '.join(ready())} (did you mean vim?)"),
         ("hide = [[]]", "S:1: hide: [] is none of COLUMNS"),
         ('hide = "numa"', 'S:1: hide: \'numa\': expected a list of columns, such as ["numa", "link"]'),
         ("mouse = [\n1]", "S:1: mouse: expected true or false"),
@@ -187,6 +224,16 @@ def test_the_command_tells_what_comes_from_where(file: Path, capsys: pytest.Capt
     assert "muose: no such setting (did you mean mouse?)" in err
     assert "keys.quit: ? is the key of help" in err
     assert set(tomllib.loads(out)) == {*settings.BY_NAME, "keys"}
+
+
+def test_the_command_tells_which_keys_a_keymap_brought(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file.write_text('keymap = "htop"\n[keys]\nquit = "Q"\n')
+    assert cli.main(["settings"]) == 0
+    out = capsys.readouterr().out.splitlines()
+    assert 'keymap = "htop"'.ljust(40) + "  # line 1" in out
+    assert 'quit = ["Q"]'.ljust(40) + "  # line 3" in out
+    assert 'sort = ["f6", "s"]'.ljust(40) + "  # keymap htop" in out
+    assert 'token = ["t"]'.ljust(40) + "  # as usual" in out
 
 
 def test_checking_says_nothing_is_wrong(file: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -45,6 +45,10 @@ def test_columns_by_width() -> None:
         "what",
     ]
     assert not {"vfs", "what"} & {f.column.id for f in fit(78, hidden=frozenset({"name", "holder", "vfs"}))}
+    assert [f.column.id for f in fit(78, order=("what", "token", "holder"))][:3] == ["tree", "token", "what"]
+    wide = [f.column.id for f in fit(180, order=("holder", "numa", "state"))]
+    assert wide[:5] == ["tree", "holder", "numa", "state", "role"]
+    assert sorted(wide) == sorted(f.column.id for f in fit(180))
     assert fit(78, 13)[0].width == fit(78)[0].width + 1
     assert {"role", "group", "numa", "name", "holder"} <= {f.column.id for f in fit(140)}
 

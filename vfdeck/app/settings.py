@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import stat
+import textwrap
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -25,6 +26,10 @@ from vfdeck.widgets.sorting import Order
 #: A longer file, in bytes, is not read.
 LONGEST = 64 << 10
 KEYS = "keys"
+#: When the address must be typed before a change is made: see `dialogs/confirm.py`.
+CONFIRM = ("severe", "loss", "always")
+#: Where the panel stands.
+DETAILS = ("auto", "beside", "below", "hidden")
 
 
 class _Wrong(ValueError):
@@ -85,6 +90,8 @@ class Setting:
     check: Callable[[object], Any]
 
 
+_USUAL_KEYS = keymap.USUAL  # a field of Settings is called keymap, too
+KEYMAPS = "; ".join(f"{name} ({about})" for name, about in keymap.abouts().items()) + "."
 SCHEMA: tuple[Setting, ...] = (
     Setting("theme", themes.USUAL, f"Colours: {', '.join(themes.names())}.", _one_of(*themes.names())),
     Setting("interval", 2.0, "Seconds between two looks at a host, from 0.2 to 3600.", _seconds(0.2, 3600)),
@@ -95,7 +102,29 @@ SCHEMA: tuple[Setting, ...] = (
         _one_of(*(order.word for order in Order)),
     ),
     Setting("filter", "", 'What is shown to begin with, such as "driver:vfio-pci held:no"; "" for everything.', _filter),
+    Setting(
+        "columns",
+        (),
+        "Columns after the function's, in this order; [] for all as usual. Where room is short, some give way.",
+        _columns,
+    ),
     Setting("hide", (), f"Columns that are not shown, of {', '.join(hideable())}.", _columns),
+    Setting(
+        "details",
+        "auto",
+        "Where the panel stands: beside the tree (from 80 columns on), below it, auto (beside from 110 columns on), or hidden "
+        "until d or its number is pressed.",
+        _one_of(*DETAILS),
+    ),
+    Setting(
+        "confirm",
+        "severe",
+        "When the function's address must be typed before a change is made: severe (it cuts you off, or takes a mounted file "
+        "system away), loss (also where something in use, or that does not come back by itself, goes away), or always. "
+        "Every change is confirmed in any case, and what takes something away with its own key.",
+        _one_of(*CONFIRM),
+    ),
+    Setting("keymap", "default", "The keys to begin with: " + KEYMAPS, _one_of(*keymap.ready())),
     Setting("flash", 2.0, "Seconds for which what changed stands out, from 0 to 60.", _seconds(0, 60)),
     Setting("mouse", True, "Whether the mouse is used; without it the terminal's own selection works.", _switch),
 )
@@ -110,10 +139,19 @@ class Settings:
     interval: float = 2.0
     sort: str = Order.ADDRESS.word
     filter: str = ""
+    columns: tuple[str, ...] = ()
     hide: tuple[str, ...] = ()
+    details: str = "auto"
+    confirm: str = "severe"
+    keymap: str = "default"
     flash: float = 2.0
     mouse: bool = True
-    keys: Keymap = keymap.USUAL
+    keys: Keymap = _USUAL_KEYS
+
+    @property
+    def hidden(self) -> frozenset[str]:
+        """The columns that are not shown: those to hide, and where there is a list of columns, all that are not in it."""
+        return frozenset(self.hide) | (frozenset(hideable()) - set(self.columns) if self.columns else frozenset())
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +234,6 @@ def understand(text: str, path: str) -> Reading:
     values: dict[str, Any] = {}
     for name, value in data.items():
         if name == KEYS:
-            values[KEYS] = _keys(value, path, lines, faults)
             continue
         setting = BY_NAME.get(name)
         try:
@@ -206,13 +243,13 @@ def understand(text: str, path: str) -> Reading:
         except _Wrong as wrong:
             told = f"{value!a}: " if setting is not None and isinstance(value, str | int | float) else ""
             faults.append(Fault(path, lines.get(name, 0), name, f"{told}{wrong}"))
-    kept = {name: line for name, line in lines.items() if name in values or name.removeprefix("keys.") in _changed(values)}
+    begun = keymap.ready()[values.get("keymap", "default")]
+    chosen = _keys(data[KEYS], path, lines, faults, begun) if KEYS in data else {}
+    values[KEYS] = begun.with_keys(chosen)
+    own = {*values, *(f"{KEYS}.{action}" for action in chosen)}
+    kept = {name: line for name, line in lines.items() if name in own}
     faults.sort(key=lambda fault: (fault.line, fault.column))
     return Reading(Settings(**values), tuple(faults), path, kept, True)
-
-
-def _changed(values: Mapping[str, Any]) -> Mapping[str, object]:
-    return values[KEYS].changed if KEYS in values else {}
 
 
 def _parsed(text: str, path: str, faults: list[Fault]) -> tuple[str, dict[str, Any]]:
@@ -275,11 +312,11 @@ def _path(data: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(path)
 
 
-def _keys(value: object, path: str, lines: Mapping[str, int], faults: list[Fault]) -> Keymap:
-    """Other keys than the usual ones. An action with a fault keeps its usual keys."""
+def _keys(value: object, path: str, lines: Mapping[str, int], faults: list[Fault], begun: Keymap) -> dict[str, tuple[str, ...]]:
+    """Other keys than those of the keymap to begin with. An action with a fault keeps those."""
     if not isinstance(value, dict):
         faults.append(Fault(path, lines.get(KEYS, 0), KEYS, 'expected a table [keys] with lines such as token = ["t"]'))
-        return keymap.USUAL
+        return {}
     chosen: dict[str, tuple[str, ...]] = {}
     for action, keys in value.items():
         texts = [keys] if isinstance(keys, str) else keys
@@ -289,14 +326,14 @@ def _keys(value: object, path: str, lines: Mapping[str, int], faults: list[Fault
         elif not isinstance(texts, list) or not texts or not all(isinstance(key, str) for key in texts):
             what = 'expected a key, or a list of them such as ["t", "ctrl+t"]'
         else:
-            what = "; ".join(filter(None, map(keymap.fault, texts)))
+            what = "; ".join(filter(None, map(begun.fault, texts)))
         if what:
             faults.append(Fault(path, lines.get(f"keys.{action}", 0), f"keys.{action}", what))
         else:
             chosen[action] = tuple(dict.fromkeys(map(keymap.canonical, texts)))
-    wrong = keymap.clashes(chosen)
+    wrong = begun.clashes(chosen)
     faults += [Fault(path, lines.get(f"keys.{action}", 0), f"keys.{action}", what) for action, what in wrong.items()]
-    return Keymap({action: keys for action, keys in chosen.items() if action not in wrong})
+    return {action: keys for action, keys in chosen.items() if action not in wrong}
 
 
 # -- what is printed -----------------------------------------------------------------------------------------------------
@@ -313,10 +350,14 @@ def written(value: object) -> str:
     return f"[{', '.join(map(written, value))}]"
 
 
+def _comment(text: str) -> str:
+    return "".join(f"# {line}\n" for line in textwrap.wrap(text, 118, break_on_hyphens=False))
+
+
 def example() -> str:
     """A whole file with the usual values, each line of them a comment to begin with."""
     parts = ["# Settings of vfdeck. Take the # from a line to make it count; `vfdeck settings --check` tells what is wrong.\n"]
-    parts += [f"# {setting.about}\n#{setting.name} = {written(setting.usual)}\n" for setting in SCHEMA]
+    parts += [f"{_comment(setting.about)}#{setting.name} = {written(setting.usual)}\n" for setting in SCHEMA]
     parts.append(
         "# Keys of the dashboard, as on the keyboard (t, T, ?, f5, ctrl+t). Keys that move in the tree or answer\n"
         "# questions can not be given away.\n[keys]"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -156,22 +156,35 @@ def hideable() -> tuple[str, ...]:
     return tuple(name for name in _SETS[0] if name != TREE)
 
 
-def fit(width: int, longest: int = 12, needs: Needs = NOT_MEASURED, hidden: frozenset[str] = frozenset()) -> tuple[Fitted, ...]:
+def fit(
+    width: int,
+    longest: int = 12,
+    needs: Needs = NOT_MEASURED,
+    hidden: frozenset[str] = frozenset(),
+    order: Sequence[str] = (),
+) -> tuple[Fitted, ...]:
     """The columns for `width` cells, with one cell between them; what is left over goes to names and holders.
 
     `longest` is the length of the longest address. Columns that have nothing to say are left out, and those that are
-    `hidden`.
+    `hidden`. After the tree, the columns in `order` come first.
     """
     tree = 5 + (7 if width < SHORT_ADDRESS_BELOW and longest <= 12 else max(12, longest))
     unseen = hidden | {"what"} if hidden >= {"name", "holder"} else hidden
     for number, names in enumerate(_SETS):
         shown = [name for name in names if name not in unseen]
+        shown.sort(key=lambda name: _place(name, order))  # stable: what is not in `order` stays as it is
         columns = [_COLUMNS[name] for name in shown if needs.get(name, Need(1)).cells or _COLUMNS[name].least]
         widths = [tree if c.id == TREE else _least(c, needs, fair=number < _ESSENTIAL) for c in columns]
         spare = width - sum(widths) - _GAP * (len(columns) - 1)
         if spare >= 0:
             return tuple(Fitted(c, w) for c, w in zip(columns, _spread(columns, widths, spare, needs), strict=True))
     return (Fitted(_COLUMNS[TREE], max(1, width)),)
+
+
+def _place(name: str, order: Sequence[str]) -> int:
+    """Where a column stands: the tree first of all; "what" where the first of its parts does."""
+    parts = ("name", "holder") if name == "what" else (name,)
+    return -1 if name == TREE else min((order.index(part) for part in parts if part in order), default=len(order))
 
 
 def _least(column: Column, needs: Needs, *, fair: bool) -> int:

@@ -6,7 +6,7 @@ events.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import ClassVar, NamedTuple
 
@@ -40,20 +40,20 @@ class FleetTree(TreeView):
     """The tree of a fleet. Give it snapshots with `show`; it answers with `Highlighted`, `Selected` and `Searched`."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up,k", "move(-1)", "Up", show=False),
-        Binding("down,j", "move(1)", "Down", show=False),
-        Binding("pageup", "page(-1)", "Page up", show=False),
-        Binding("pagedown", "page(1)", "Page down", show=False),
-        Binding("home,g", "jump(0)", "First", show=False),
-        Binding("end,G", "jump(-1)", "Last", show=False),
-        Binding("left,h", "fold", "Fold, or go to the parent", show=False),
-        Binding("right,l", "unfold", "Unfold, or go to the first below", show=False),
-        Binding("enter", "select", "Fold or select", show=False),
-        Binding("space", "toggle_fold", "Fold or unfold", show=False),
-        Binding("J", "jump_branch(1)", "Next PF", show=False),
-        Binding("K", "jump_branch(-1)", "PF before", show=False),
-        Binding("right_curly_bracket", "jump_host(1)", "Next host", show=False),
-        Binding("left_curly_bracket", "jump_host(-1)", "Host before", show=False),
+        Binding("up,k", "move(-1)", "Up", id="move.up", show=False),
+        Binding("down,j", "move(1)", "Down", id="move.down", show=False),
+        Binding("pageup", "page(-1)", "Page up", id="move.page_up", show=False),
+        Binding("pagedown", "page(1)", "Page down", id="move.page_down", show=False),
+        Binding("home,g", "jump(0)", "First", id="move.first", show=False),
+        Binding("end,G", "jump(-1)", "Last", id="move.last", show=False),
+        Binding("left,h", "fold", "Fold, or go to the parent", id="move.left", show=False),
+        Binding("right,l", "unfold", "Unfold, or go to the first below", id="move.right", show=False),
+        Binding("enter", "select", "Fold or select", id="move.select", show=False),
+        Binding("space", "toggle_fold", "Fold or unfold", id="move.toggle", show=False),
+        Binding("J", "jump_branch(1)", "Next PF", id="move.next_pf", show=False),
+        Binding("K", "jump_branch(-1)", "PF before", id="move.previous_pf", show=False),
+        Binding("right_curly_bracket", "jump_host(1)", "Next host", id="move.next_host", show=False),
+        Binding("left_curly_bracket", "jump_host(-1)", "Host before", id="move.previous_host", show=False),
     ]
 
     class Selected(Message):
@@ -75,9 +75,15 @@ class FleetTree(TreeView):
         """Filter or order were applied, which in a large fleet takes a moment."""
 
     def __init__(
-        self, *, id: str | None = None, flash: float = 0.0, hosts_open: bool = True, hidden: frozenset[str] = frozenset()
+        self,
+        *,
+        id: str | None = None,
+        flash: float = 0.0,
+        hosts_open: bool = True,
+        hidden: frozenset[str] = frozenset(),
+        order: Sequence[str] = (),
     ) -> None:
-        super().__init__(id=id, flash=flash, hosts_open=hosts_open, hidden=hidden)
+        super().__init__(id=id, flash=flash, hosts_open=hosts_open, hidden=hidden, order=order)
         self._slices = Slices(self)
         self._opened: frozenset[RowId] = frozenset()  # what the search unfolded: hosts, PFs, and a VF of each run
 

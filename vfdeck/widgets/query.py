@@ -29,7 +29,7 @@ class QueryBar(Horizontal):
     }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "cancel", "Cancel", show=False),
+        Binding("escape", "cancel", "Cancel", id="leave.leave", show=False),
         Binding("tab", "complete", "Complete", show=False, priority=True),
         Binding("down", "step(1)", "Next", show=False),
         Binding("up", "step(-1)", "Before", show=False),

@@ -46,9 +46,12 @@ class SectionView(ScrollView, can_focus=True):
     }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("j", "scroll_down", "Down", show=False),
-        Binding("k", "scroll_up", "Up", show=False),
-        Binding("space", "page_down", "Page down", show=False),
+        Binding("j", "scroll_down", "Down", id="scroll.down", show=False),
+        Binding("k", "scroll_up", "Up", id="scroll.up", show=False),
+        Binding("space", "page_down", "Page down", id="scroll.page_down", show=False),
+        Binding("pageup", "page_up", "Page up", id="scroll.page_up", show=False),
+        Binding("home", "scroll_home", "Top", id="scroll.first", show=False),
+        Binding("end", "scroll_end", "Bottom", id="scroll.last", show=False),
     ]
 
     def __init__(self, sections: Iterable[Section] = (), *, label_width: int = 9, id: str | None = None) -> None:

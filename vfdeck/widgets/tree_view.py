@@ -83,7 +83,13 @@ class TreeView(ScrollView, can_focus=True):
             return isinstance(message, TreeView.Highlighted)
 
     def __init__(
-        self, *, id: str | None = None, flash: float = 0.0, hosts_open: bool = True, hidden: frozenset[str] = frozenset()
+        self,
+        *,
+        id: str | None = None,
+        flash: float = 0.0,
+        hosts_open: bool = True,
+        hidden: frozenset[str] = frozenset(),
+        order: Sequence[str] = (),
     ) -> None:
         super().__init__(id=id)
         self.folds = Folds(hosts_open=hosts_open)
@@ -96,8 +102,8 @@ class TreeView(ScrollView, can_focus=True):
         self._cursor_id: RowId | None = None
         self._cursor_parent: RowId | None = None
         self._wanted: RowId | None = None  # what the operator last went to; it may be out of sight for a while
-        self._hidden = hidden
-        self._columns: tuple[Fitted, ...] = fit(80, hidden=hidden)
+        self._hidden, self._order = hidden, order
+        self._columns: tuple[Fitted, ...] = fit(80, hidden=hidden, order=order)
         self._needs: Needs = NOT_MEASURED  # only ever more, so that columns do not dance when programs come and go
         self._painter = Painter(self)
 
@@ -203,7 +209,7 @@ class TreeView(ScrollView, can_focus=True):
 
     def _fit(self) -> None:
         """Choose the columns, and say how much there is to scroll."""
-        columns = fit(max(1, self.size.width - 1), self.rows.longest, self._needs, self._hidden)
+        columns = fit(max(1, self.size.width - 1), self.rows.longest, self._needs, self._hidden, self._order)
         if columns != self._columns:
             self._columns = columns
             self._painter.forget()

@@ -41,9 +41,10 @@ def _show(reading: settings.Reading) -> None:
     print("\n[keys]")
     for action in ACTIONS:
         keys = tuple(map(on_the_keyboard, reading.settings.keys.keys(action)))
-        _line(action.id, keys, reading.lines.get(f"keys.{action.id}"))
+        begun = f"keymap {reading.settings.keymap}" if action.id in reading.settings.keys.changed else "as usual"
+        _line(action.id, keys, reading.lines.get(f"keys.{action.id}"), begun)
 
 
-def _line(name: str, value: object, line: int | None) -> None:
+def _line(name: str, value: object, line: int | None, else_from: str = "as usual") -> None:
     text = without_tokens(printable(f"{name} = {settings.written(value)}"))
-    print(f"{text:<40}  # {'as usual' if line is None else f'line {line}'}")
+    print(f"{text:<40}  # {else_from if line is None else f'line {line}'}")

@@ -48,6 +48,8 @@ class DashboardApp(App[None], inherit_bindings=False):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+q", "quit", "Quit", show=False, priority=True),
         Binding("ctrl+c", "copy_or_hint", "Copy", show=False),
+        # Textual would else add one that goes before all others, and that no keymap changes
+        Binding("ctrl+p", "command_palette", "Palette", id="act.palette", show=False),
         Binding("tab", "app.focus_next", "Next", show=False),
         Binding("shift+tab", "app.focus_previous", "Previous", show=False),
     ]

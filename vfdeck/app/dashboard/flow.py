@@ -34,11 +34,12 @@ def with_notes(plan: Plan, notes: tuple[str, ...]) -> Plan:
 
 
 class Flow:
-    """Asks, one thing at a time."""
+    """Asks, one thing at a time. `confirm` says when consent must be typed: `settings.CONFIRM`."""
 
-    def __init__(self, desk: Desk, perform: Perform) -> None:
+    def __init__(self, desk: Desk, perform: Perform, confirm: str = "severe") -> None:
         self._desk = desk
         self._perform = perform
+        self._confirm = confirm
         self._is_asking = False
 
     def begin(self, steps: Callable[[], Awaitable[None]]) -> None:
@@ -104,7 +105,7 @@ class Flow:
         which `make` is about that part. Raises NoAnswer.
         """
         shown = plan = first if first is not None else await self._desk.lookup.make(what, make)
-        while (consent := await self._desk.ask(ConfirmDialog(shown, fewer))) and not plan.impossible:
+        while (consent := await self._desk.ask(ConfirmDialog(shown, fewer, self._confirm))) and not plan.impossible:
             if consent is Consent.FEWER:
                 fewer = ""
                 narrow()

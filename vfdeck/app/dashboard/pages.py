@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from vfdeck.app.commands.documents import sections as entry_parts
 from vfdeck.app.dashboard.actions import ACTIONS, BY_ID
-from vfdeck.app.keymap import USUAL, Keymap
+from vfdeck.app.keymap import USUAL, Keymap, on_the_keyboard
 from vfdeck.backend.catalogue import entry, fill
 from vfdeck.backend.host import Host
 from vfdeck.backend.model import Snapshot
@@ -22,6 +22,18 @@ _TREE_KEYS = (
     ("J K { }", "to the next PF, the PF before; to the host before, the next host"),
     ("Tab", "to the panel and back, to scroll it"),
 )
+
+_MOVES = {
+    "up": "up",
+    "down": "down",
+    "left": "fold",
+    "right": "unfold",
+    "page_up": "a page up",
+    "page_down": "a page down",
+    "first": "to the first",
+    "last": "to the last",
+    "leave": "leave a dialog, as Esc does",
+}
 
 #: Width of the labels of a catalogue's entry.
 ENTRY_LABELS = len("Mistaken for")
@@ -43,7 +55,7 @@ def help_sections(on_tour: bool = False, keys: Keymap = USUAL) -> list[Section]:
     states = tuple(Fact(f"{s.letter} {s.word}", s.meaning, s.tone) for s in State)
     return [
         Section("Changes: each is planned and confirmed before it is done", changes),
-        Section("Moving in the tree", tuple(Fact(key, text) for key, text in _TREE_KEYS)),
+        Section("Moving in the tree", (*(Fact(key, text) for key, text in _TREE_KEYS), *_more_moves(keys))),
         Section("Panels: what stands beside or below the tree", panels),
         Section("Everything else", others),
         Section("States", states),
@@ -65,6 +77,14 @@ def help_sections(on_tour: bool = False, keys: Keymap = USUAL) -> list[Section]:
             ),
         ),
     ]
+
+
+def _more_moves(keys: Keymap) -> Iterator[Fact]:
+    """What a ready-made keymap adds."""
+    if keys.moves:
+        yield Fact("", f"and with the keymap {keys.name}, which the settings chose:")
+    for move, more in keys.moves.items():
+        yield Fact("", f"{' '.join(map(on_the_keyboard, more))}  {_MOVES[move]}", Tone.DIM)
 
 
 def life_sections(hosts: Iterable[Host]) -> list[Section]:

@@ -62,6 +62,8 @@ from vfdeck.widgets.tour_strip import TourStrip
 
 #: Of more hosts than `FEW`, what comes in so many seconds is shown at once.
 FEW, GATHER = 16, 0.25
+#: Columns from which on the panel stands beside the tree, by what the settings want.
+_BESIDE = {"auto": 110, "beside": 80}
 #: Actions that need a tree, or what stands beside it.
 _OF_THE_TREE = ("fold_all", "unfold_all", "search", "filter", "mark", "sort", "next", "previous")
 _OF_THE_SIDE = ("details", "next_panel", "previous_panel", *(action.id for action in ACTIONS if action.panel))
@@ -71,10 +73,9 @@ class Dashboard(Screen[None]):
     """The fleet, a panel beside or below it, and the keys."""
 
     AUTO_FOCUS = "#tree"
-    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (110, "-wide")]  # noqa: RUF012  (Textual's own annotation is no ClassVar)
     BINDINGS: ClassVar[list[BindingType]] = [
         *(Binding(action.keys, f"act('{action.id}')", action.title, id=f"act.{action.id}", show=False) for action in ACTIONS),
-        Binding("escape", "back", "Back", show=False),
+        Binding("escape", "back", "Back", id="leave.leave", show=False),
     ]
 
     fleet: reactive[Fleet] = reactive(Fleet())
@@ -105,7 +106,11 @@ class Dashboard(Screen[None]):
         # kept, not looked for: a message may come when they are not there yet, or no more
         self._banner = Banner(problems_key=self.keys.shown(BY_ID["problems"]))
         self._tree = FleetTree(
-            id="tree", flash=settings.flash if follow else 0.0, hosts_open=len(hosts) <= FEW, hidden=frozenset(settings.hide)
+            id="tree",
+            flash=settings.flash if follow else 0.0,
+            hosts_open=len(hosts) <= FEW,
+            hidden=settings.hidden,
+            order=settings.columns,
         )
         self._tabs, self._panel = TabLine(id="tabs"), PanelView(id="panel")
         self._last, self._empty = ReportView(id="last"), SectionView(id="empty", label_width=3)
@@ -124,7 +129,7 @@ class Dashboard(Screen[None]):
         self._results = Results(self._desk, Performer(self.post_message), self._last, record, self._show_token, self._act_on)
         self._strip = TourStrip(id="tour")
         self._touring = Touring(self._desk, self._strip, tour)
-        self._flow = Flow(self._desk, self._results.perform)
+        self._flow = Flow(self._desk, self._results.perform, settings.confirm)
         self._batches = BatchFlow(self._desk, self._flow, self._begin_batch)
         self._taking_back = TakingBack(self._desk, self._flow, self._batches, self._results, past)
         self._commands = Commands(
@@ -179,7 +184,10 @@ class Dashboard(Screen[None]):
 
     def on_resize(self) -> None:
         """Make do with a low or a tiny terminal."""
-        self.set_class(self.size.height < 20, "-low")
+        details = self._reading.settings.details
+        self.set_class(self.size.width >= _BESIDE.get(details, self.size.width + 1), "-wide")
+        self.set_class(details == "hidden" or self.size.height < 20, "-low")
+        self.set_class(details == "below" and self.size.height >= 36, "-high")
         self.set_class(self.size.height < 16, "-flat")
         self.set_class(self.size.width < LEAST[0] or self.size.height < LEAST[1], "-tiny")
 

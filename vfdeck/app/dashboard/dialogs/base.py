@@ -53,7 +53,7 @@ class Dialog(ModalScreen[Result | None], Generic[Result]):
     CSS_PATH = "dialogs.tcss"
     AUTO_FOCUS = ""
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "cancel", "Cancel", show=False),
+        Binding("escape", "cancel", "Cancel", id="leave.leave", show=False),
         Binding("enter", "enter", "Accept", show=False),
         Binding("pageup", "turn_body(-1)", "Up", show=False),
         Binding("pagedown", "turn_body(1)", "Down", show=False),

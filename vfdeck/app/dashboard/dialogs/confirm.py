@@ -48,7 +48,8 @@ class ConfirmDialog(Dialog[Consent]):
     """Shows a plan and asks whether it shall be done. `fewer` offers a smaller one: what a button says for that.
 
     What takes something away needs a key of its own (`Y`), and the focus rests on Cancel. What cuts off the operator or takes the
-    root file system away needs the function's address typed.
+    root file system away needs the function's address typed; with `confirm` "loss" also what takes anything away, with "always"
+    every plan. Where it is of many functions, that is the address of the first.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -64,12 +65,14 @@ class ConfirmDialog(Dialog[Consent]):
         Binding("end", "turn('end')", "Bottom", show=False, priority=True),
     ]
 
-    def __init__(self, plan: Plan, fewer: str = "") -> None:
+    def __init__(self, plan: Plan, fewer: str = "", confirm: str = "severe") -> None:
         untold = plan.destructive and not plan.warnings
         super().__init__(plan.title, plan.severe or ("takes something away that does not come back by itself" if untold else ""))
         self._plan = plan
-        self._fewer = Button(f"{fewer}  v", id="fewer", compact=True) if fewer else None
-        self._wanted = target_of(plan.change) if plan.severe and not plan.impossible else ""
+        typed = plan.severe or confirm == "always" or (confirm == "loss" and plan.destructive)
+        self._wanted = target_of(plan.change) if typed and not plan.impossible else ""
+        key = "" if self._wanted else "  v"  # which the field would take
+        self._fewer = Button(f"{fewer}{key}", id="fewer", compact=True) if fewer else None
         self._typed = Input(id="consent", max_length=32, select_on_focus=False)
         self._typed.cursor_blink = False
         self._text = SectionView(plan_sections(plan), label_width=2, id="plan")
@@ -77,13 +80,14 @@ class ConfirmDialog(Dialog[Consent]):
         if plan.impossible:
             self._cancel.label = "Close  Esc"
         self._accept.label = "Do it  ⏎" if self._wanted else "Do it  Y" if plan.destructive else "Do it  y"
-        self._accept.variant = "error" if plan.destructive or self._wanted else "primary"
+        self._accept.variant = "error" if plan.destructive or plan.severe else "primary"
 
     def body(self) -> ComposeResult:
         """The plan, and a field for what must be typed."""
         yield self._text
         if self._wanted:
-            yield Static(f"Type {self._wanted} to do it all the same:", classes="label", markup=False)
+            still = " all the same" if self._plan.destructive or self._plan.severe else ""
+            yield Static(f"Type {self._wanted} to do it{still}:", classes="label", markup=False)
             yield self._typed
 
     def buttons(self) -> ComposeResult:
@@ -97,7 +101,7 @@ class ConfirmDialog(Dialog[Consent]):
 
     def on_mount(self) -> None:
         """Rest on Cancel where something goes away, on the field where something must be typed."""
-        self.set_class(self._plan.destructive or bool(self._wanted), "-destructive")
+        self.set_class(self._plan.destructive or bool(self._plan.severe), "-destructive")
         self.watch(self._text, "show_vertical_scrollbar", self._tell_more)
         if self._wanted:
             self.allow(False)
