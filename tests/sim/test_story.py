@@ -125,3 +125,13 @@ def test_a_slip_is_named_in_one_line(slip: Callable[[Table], object], message: s
     assert "\n" not in str(raised.value)
     with pytest.raises(BrokenStory):
         Scenario(table, 0)
+
+
+def test_where_it_is_still_nothing_happens_but_what_is_done() -> None:
+    for name in ("default", "datacentre"):
+        for host in scenario.load_all(name, lives=False, still=True):
+            before = host.snapshot()
+            host.advance(600)
+            after = host.snapshot()
+            assert (after.functions, after.holders, after.tokens) == (before.functions, before.holders, before.tokens)
+            host.close()

@@ -168,6 +168,8 @@ def test_no_standard_output_at_all(root: str) -> None:
         (["tree", "--jsn"], "unrecognized arguments: --jsn"),
         (["tree", "--js"], "unrecognized arguments: --js"),
         (["demo", "--seed", "x"], "argument --seed: invalid int value: 'x'"),
+        (["demo", "--still", "--tour"], "--still goes with --scenario"),
+        (["demo", "--still", "--fault", "A14"], "--still goes with --scenario"),
         (["replay"], "the following arguments are required: TRACE"),
         (["tree", "--root", "/", "--demo"], "not allowed with argument"),
         (["tree", "\x1b[31m\nx"], "unrecognized arguments: ␛[31m␊x"),

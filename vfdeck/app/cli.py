@@ -80,6 +80,7 @@ def parser() -> argparse.ArgumentParser:
         help="seven short lessons on VF tokens, from this one on (1)",
     )
     demo.add_argument("--seed", metavar="N", type=int, default=0, help="what chance is drawn from (0)")
+    demo.add_argument("--still", action="store_true", help="nothing happens by itself: no program comes or goes")
     _add_theme(demo, default=argparse.SUPPRESS)
     demo.set_defaults(command="demo")
 

@@ -66,9 +66,10 @@ class _Sums:
     problems: int = 0
     warning: str = ""  # what the kernel itself does not enforce; of several hosts, what most suffer from
     simulated: bool = False
+    lives: bool = False
 
 
-def _sums(snapshots: Sequence[Snapshot], simulated: bool, hosts: int) -> _Sums:
+def _sums(snapshots: Sequence[Snapshot], simulated: bool, hosts: int, lives: bool) -> _Sums:
     """Sum hosts up. Of a host that looks as before nothing is counted again."""
     indexes = [index_of(snapshot) for snapshot in snapshots]
     users = [index.all_users for index in indexes]
@@ -85,6 +86,7 @@ def _sums(snapshots: Sequence[Snapshot], simulated: bool, hosts: int) -> _Sums:
         problems=sum(len(snapshot.problems) for snapshot in snapshots),
         warning=warning,
         simulated=simulated,
+        lives=lives,
     )
 
 
@@ -100,9 +102,10 @@ class Banner(Line):
         self._sums = _Sums()
         self._problems_key = problems_key
 
-    def show(self, snapshots: Sequence[Snapshot], simulated: bool, hosts: int = 0) -> None:
-        """Show the sums of those hosts that were read so far, of `hosts`; `simulated` puts the DEMO badge there from the start."""
-        sums = _sums(snapshots, simulated, max(hosts, len(snapshots)))
+    def show(self, snapshots: Sequence[Snapshot], simulated: bool, hosts: int = 0, *, lives: bool = False) -> None:
+        """Show the sums of those hosts that were read so far, of `hosts`; `simulated` puts the DEMO badge there from the start,
+        which tells where one `lives`: where programs come and go by themselves."""
+        sums = _sums(snapshots, simulated, max(hosts, len(snapshots)), lives)
         if sums != self._sums:
             self._sums = sums
             self.refresh()
@@ -122,7 +125,8 @@ class Banner(Line):
         sums = self._sums
         pieces: list[tuple[str, str]] = [("vfdeck", Tone.STRONG)]
         if sums.simulated:
-            pieces += [(" ", Tone.PLAIN), (" DEMO " if level else " DEMO · simulated hardware ", "badge")]
+            what = " · simulated, and alive" if sums.lives else " · simulated hardware"
+            pieces += [(" ", Tone.PLAIN), (f" DEMO{what if level == 0 else ''} ", "badge")]
         if 0 < sums.read < sums.hosts:
             words = f"  {sums.read:,} of {sums.hosts:,}"
             pieces.append((words if level > 2 else f"{words} hosts read", Tone.OWN))

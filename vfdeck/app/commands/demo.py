@@ -12,6 +12,8 @@ from vfdeck.backend.text import printable
 
 def run(options: argparse.Namespace) -> int:
     """Show simulated hosts, or list the faults."""
+    if options.still and (options.fault is not None or options.tour is not None):
+        raise Failure(failure.USAGE, "--still goes with --scenario: with --fault and --tour nothing happens by itself anyway")
     if options.fault == "list":
         return _list_faults()
     if options.fault is not None:
@@ -20,7 +22,7 @@ def run(options: argparse.Namespace) -> int:
     if options.tour is not None:
         return _give_tour(options.tour, options.seed, theme)
     dashboard.demand_terminal("vfdeck tree --demo")
-    return dashboard.show(hosts.simulated_fleet(options.scenario, options.seed), theme=theme)
+    return dashboard.show(hosts.simulated_fleet(options.scenario, options.seed, still=options.still), theme=theme)
 
 
 def _list_faults() -> int:

@@ -75,12 +75,15 @@ def simulated(name: str, seed: int, *, realtime: bool = False) -> SimulatedHost:
         return scenario.load(name, seed, realtime=realtime)
 
 
-def simulated_fleet(name: str, seed: int) -> tuple[SimulatedHost | FleetHost, ...]:
-    """Every host of a scenario, with clocks that run and stories that are told. Raises Failure where no scenario has that name."""
+def simulated_fleet(name: str, seed: int, *, still: bool = False) -> tuple[SimulatedHost | FleetHost, ...]:
+    """Every host of a scenario, with clocks that run and stories that are told; `still`: where nothing happens by itself.
+
+    Raises Failure where no scenario has that name.
+    """
     with _known_scenario(name):
         from vfdeck.backend.sim import scenario
 
-        return scenario.load_all(name, seed, realtime=True, lives=True)
+        return scenario.load_all(name, seed, realtime=True, lives=not still, still=still)
 
 
 def looked_at(options: argparse.Namespace) -> Sequence[LocalHost | FleetHost]:

@@ -35,6 +35,9 @@ _MOVES = {
     "leave": "leave a dialog, as Esc does",
 }
 
+#: How to have a demo that does not live.
+STILL = "vfdeck demo --still begins one in which nothing happens but what you do"
+
 #: Width of the labels of a catalogue's entry.
 ENTRY_LABELS = len("Mistaken for")
 
@@ -90,11 +93,15 @@ def _more_moves(keys: Keymap) -> Iterator[Fact]:
 def life_sections(hosts: Iterable[Host]) -> list[Section]:
     """What goes on by itself on the hosts of a demo, each story once with its hosts; nothing where there is none."""
     where: dict[str, list[str]] = {}
+    hosts = tuple(hosts)
     for host in hosts:
         for story in getattr(host, "stories", ()):  # which only a simulated one has
             where.setdefault(story, []).append(host.name)
     facts = [Fact("", f"{', '.join(names)}: {story}") for story, names in where.items()]
-    return [Section("This demo lives: what goes on by itself, again and again", tuple(facts))] if facts else []
+    others = [host.name for host in hosts if getattr(host, "lives", False) and not getattr(host, "stories", ())]
+    facts += [Fact("", f"{', '.join(others)}: programs open and close VFs in the first minutes")] if others else []
+    facts += [Fact("", STILL, Tone.DIM)] if facts else []
+    return [Section("This demo lives: what goes on by itself", tuple(facts))] if facts else []
 
 
 def entry_sections(ids: Iterable[str]) -> list[Section]:

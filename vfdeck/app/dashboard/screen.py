@@ -33,7 +33,7 @@ from vfdeck.app.dashboard.inspecting import Inspector
 from vfdeck.app.dashboard.kernel_lines import KernelLines
 from vfdeck.app.dashboard.lesson import Lesson
 from vfdeck.app.dashboard.lookup import Lookup
-from vfdeck.app.dashboard.pages import empty_sections
+from vfdeck.app.dashboard.pages import STILL, empty_sections
 from vfdeck.app.dashboard.panels import Panel, Scene
 from vfdeck.app.dashboard.past import Past
 from vfdeck.app.dashboard.practising import Practising
@@ -96,6 +96,7 @@ class Dashboard(Screen[None]):
         self.keys = settings.keys
         self._reading = reading
         self._hosts = {host.name: host for host in hosts}
+        self._lives = any(getattr(host, "lives", False) for host in hosts)  # which only a simulated one may
         self._feed = Feed(hosts, self.post_message, interval)
         self._collecting = Collecting()
         self._follow = follow
@@ -172,6 +173,10 @@ class Dashboard(Screen[None]):
             notes.append(more)
         if notes:
             self._line.hint("; ".join(notes), Tone.WARN)
+        elif self._lives:
+            self._line.hint(
+                f"This demo lives: programs come and go by themselves ({self.keys.shown(BY_ID['help'])} tells). {STILL}"
+            )
         if len(self._hosts) > FEW:  # first of all there should be a screen
             self.call_after_refresh(self._feed.start, self._follow)
         else:
@@ -277,7 +282,8 @@ class Dashboard(Screen[None]):
 
     def _show_fleet(self, fleet: Fleet) -> None:
         """Hand the state to the widgets."""
-        self._banner.show(fleet.snapshots, any(host.simulated for host in self._hosts.values()), len(self._hosts))
+        hosts = self._hosts.values()
+        self._banner.show(fleet.snapshots, any(host.simulated for host in hosts), len(hosts), lives=self._lives)
         place = self._tree.row_id
         self._tree.show(fleet.snapshots)
         self._was_moved = self._tree.row_id != place  # which is told in a message

@@ -51,6 +51,7 @@ class VfioDevice:
     open_count: int = 0
     files: int = 0  # open files, nodes of its own that are not bound among them: what unregistering waits for
     hidden: bool = False  # unregistering: no new fd
+    channel: int | None = None  # the program that wants to be asked to let go (VFIO_PCI_REQ_IRQ_INDEX has an eventfd)
 
 
 @dataclass(slots=True)

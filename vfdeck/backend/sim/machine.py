@@ -131,6 +131,7 @@ class Machine:
         self.log = KernelLog(start - BOOT_SECONDS)
         self.processes: dict[int, ProcessRecord] = {}
         self.jobs: list[Job] = []
+        self.asked: list[tuple[str, int]] = []  # functions, and programs that the kernel has asked to let go of them
         self.generation = 0  # grows with every call that may have changed something
         self.faults: dict[str, list[Fault]] = {}
         self.around = Surroundings()

@@ -4,6 +4,9 @@ Same scenario, same seed, same second: the same picture. A scenario is one host,
 `scenarios/hosts`, each with a name and, where it says so, a kernel of its own: `datacentre` is the fleet, `datacentre/net-01` a
 member. An entry with a `count` stands for so many members; a later entry of the same name replaces one of them. The hosts of a
 large fleet are made when they are looked at (`vfdeck.backend.sim.fleet`).
+
+A `[[program]]` that `lets_go` = N has the kernel ask it to, as QEMU does, and closes what is asked for N seconds later. One without
+cannot be asked, and lets go when it closes or ends.
 """
 
 from __future__ import annotations
@@ -69,11 +72,13 @@ def names() -> dict[str, str]:
     return {name: _table(name)["title"] for name in sorted(_names())}
 
 
-def load(name: str = "default", seed: int = 0, *, realtime: bool = False, lives: bool = False) -> SimulatedHost:
+def load(
+    name: str = "default", seed: int = 0, *, realtime: bool = False, lives: bool = False, still: bool = False
+) -> SimulatedHost:
     """A host as the scenario tells it, at its first second; `fault:A14` is a fault to practise on (`vfdeck.backend.sim.faults`).
 
     With `realtime` its clock runs by itself, for people; otherwise it moves by `advance` only, for tests and pictures. Where it
-    `lives`, its stories are told (`vfdeck.backend.sim.story`).
+    `lives`, its stories are told (`vfdeck.backend.sim.story`); where it is `still`, nothing happens later by itself.
 
     Raises:
         UnknownScenario: no scenario has this name, or it is a fleet, of which one member has to be named.
@@ -89,27 +94,29 @@ def load(name: str = "default", seed: int = 0, *, realtime: bool = False, lives:
     if wanted not in members:
         wrong = f'there is no host "{wanted}" in {fleet}' if slash else f"{fleet} has {len(members)} hosts"
         raise UnknownScenario(f"{wrong}; expected one of {_listed(f'{fleet}/{member}' for member in members)}")
-    scenario = Scenario(members[wanted], seed + list(members).index(wanted), lives=lives)
+    table = _stilled(members[wanted]) if still else members[wanted]
+    scenario = Scenario(table, seed + list(members).index(wanted), lives=lives)
     return SimulatedHost(scenario, realtime=realtime, reached=reached(name, seed))
 
 
 def load_all(
-    name: str = "default", seed: int = 0, *, realtime: bool = False, lives: bool = False
+    name: str = "default", seed: int = 0, *, realtime: bool = False, lives: bool = False, still: bool = False
 ) -> tuple[SimulatedHost | FleetHost, ...]:
     """Every host of a scenario, as `load` gives one; of more than `FEW`, each is made when it is needed.
 
-    Where it `lives`, stories are told on its hosts (`vfdeck.backend.sim.story`), unless they are more than `FEW`.
+    Where it `lives`, stories are told on its hosts (`vfdeck.backend.sim.story`), unless they are more than `FEW`. Where it is
+    `still`, nothing happens that nobody does: programs do no more than they had done at its first second, and let go when asked.
 
     Raises:
         UnknownScenario: no scenario has this name.
     """
     if name.startswith(FAULT) or "/" in name:
-        return (load(name, seed, realtime=realtime, lives=lives),)
+        return (load(name, seed, realtime=realtime, lives=lives, still=still),)
     if name not in _names():
         raise _unknown(name)
-    members = _members(name)
+    members = {member: _stilled(table) if still else table for member, table in _members(name).items()}
     if len(members) == 1:
-        return (load(name, seed, realtime=realtime, lives=lives),)
+        return (load(name, seed, realtime=realtime, lives=lives, still=still),)
     numbered = [(table, seed + n, reached(f"{name}/{member}", seed)) for n, (member, table) in enumerate(members.items())]
     if len(members) > FEW:
         from vfdeck.backend.sim.fleet import FleetHost
@@ -121,6 +128,11 @@ def load_all(
 def reached(name: str, seed: int) -> str:
     """The options that lead a command of vfdeck to the host, or the hosts, that `load` or `load_all` give for these."""
     return f"--demo {name}{f' --seed {seed}' if seed else ''}"
+
+
+def _stilled(table: Table) -> Table:
+    """The table without what happens after the first second."""
+    return table | {"event": [event for event in table.get("event", ()) if not event.get("at")]}
 
 
 def _practice(name: str, seed: int, *, realtime: bool) -> SimulatedHost:
@@ -217,10 +229,10 @@ class Scenario:
         for entry in table.get("function", ()):
             self._settle(entry)
         self._events: list[Table] = sorted(table.get("event", ()), key=lambda event: event.get("at", 0))
-        self.advance(0)
         self._stories = story.Stories(table.get("story", ()) if lives else (), seed)
         self._programs = {entry["pid"]: entry for told in self._stories.told for entry in told.get("program", ())}
         self._programs |= {entry["pid"]: entry for entry in table.get("program", ())}
+        self.advance(0)
         for event in self._stories.first():
             bisect.insort(self._events, event, key=lambda each: each.get("at", 0))
         self.machine.log.lines.clear()
@@ -230,6 +242,7 @@ class Scenario:
         machine = self.machine
         until = machine.now + seconds
         happened = False
+        self._answer_requests()
         while self._events and machine.start + self._events[0].get("at", 0) <= until:
             event = self._events.pop(0)
             machine.now = max(machine.now, machine.start + event.get("at", 0))
@@ -237,9 +250,18 @@ class Scenario:
                 self._stories.again(event["story"], self._events)
                 continue
             self.happen(event)
+            self._answer_requests()
             happened = True
         machine.now = until
         return happened
+
+    def _answer_requests(self) -> None:
+        """Programs that the kernel has asked to let go will."""
+        machine, asked = self.machine, self.machine.asked
+        machine.asked = []
+        for bdf, pid in asked:
+            at = machine.now - machine.start + self._programs[pid]["lets_go"]
+            bisect.insort(self._events, {"do": "close", "program": pid, "bdf": bdf, "at": at}, key=lambda each: each.get("at", 0))
 
     @property
     def about(self) -> tuple[str, ...]:
@@ -327,7 +349,11 @@ class Scenario:
 
     def _open(self, actor: Actor, event: Table) -> OpenDevice:
         text = self.token(event["token"]).reveal_text() if "token" in event else None
-        return actor.program.open_by_group(event["bdf"], format_argument(event["bdf"], text))
+        opened = actor.program.open_by_group(event["bdf"], format_argument(event["bdf"], text))
+        device = self.machine.function_named(event["bdf"]).vfio
+        if device is not None and "lets_go" in self._programs[event["program"]]:
+            device.channel = event["program"]
+        return opened
 
 
 def _machine(table: Table, seed: int) -> Machine:
@@ -385,6 +411,11 @@ class SimulatedHost(LocalHost):
         self._moved = time.monotonic()
         self._looked = scenario.machine.generation
         scenario.machine.realtime = realtime
+
+    @property
+    def lives(self) -> bool:
+        """Whether anything goes on here by itself while somebody looks."""
+        return bool(self.stories) or (self._realtime and self.scenario.is_eventful)
 
     @property
     def stories(self) -> tuple[str, ...]:

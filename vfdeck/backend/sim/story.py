@@ -47,6 +47,9 @@ def check(table: Table) -> None:
     """Raise BrokenStory for a story, or an event, of a scenario that cannot be told."""
     where = table["host"]["name"]
     known = {entry["pid"] for entry in table.get("program", ())}
+    for program in (*table.get("program", ()), *(each for told in table.get("story", ()) for each in told.get("program", ()))):
+        if not _is_time(program.get("lets_go", 0)):
+            raise BrokenStory(f"{where}, program {program['pid']}: lets_go = {program['lets_go']!r}: expected seconds, 0 or more")
     for number, event in enumerate(table.get("event", ()), 1):
         _check_event(f"{where}, event {number}", event, "at", known)
     for number, story in enumerate(table.get("story", ()), 1):

@@ -55,8 +55,7 @@ def unregister(machine: Machine, function: Function) -> Task:
     assert device is not None
     if machine.profile.has("hide_first"):
         _hide(machine, function, device)
-    if device.files:
-        machine.info(f"{function.log_prefix}No device request channel registered, blocked until released by user")
+    _ask(machine, function, device)
     while device.files:
         yield
     if not device.hidden:
@@ -65,6 +64,15 @@ def unregister(machine: Machine, function: Function) -> Task:
     machine.vfio_indexes.discard(device.index)
     if function.group is not None and not function.group.vfio_functions:
         _remove_group(machine, function.group)
+
+
+def _ask(machine: Machine, function: Function, device: VfioDevice) -> None:
+    """Ask who uses a function to let go, once (vfio_pci_core_request); the kernel asks again every 10 s."""
+    if device.files and device.channel is None:
+        machine.info(f"{function.log_prefix}No device request channel registered, blocked until released by user")
+    elif device.files and device.channel is not None:
+        machine.info(f"{function.log_prefix}Relaying device request to user (#0)")
+        machine.asked.append((function.bdf, device.channel))
 
 
 def _remove_group(machine: Machine, group: Group) -> None:
@@ -153,6 +161,7 @@ def _close_device(machine: Machine, file: DeviceFile) -> None:
     assert device is not None
     device.open_count -= 1
     if device.open_count == 0:
+        device.channel = None  # vfio_pci_core_close_device puts the eventfd
         record = _guard(machine, function)
         if function.role is Role.VF and record is not None:
             record.users -= 1
