@@ -32,7 +32,7 @@ def test_a_vf_is_opened_and_its_pf_counts_it() -> None:
     of_the_vf = dict(told(held))[f"{VF} (VF 0 of {PF})"]
     assert "state is now in use, was ready" in of_the_vf
     assert "qemu-system-x86" in of_the_vf
-    assert "users is now 1, was 0" in dict(told(held))[f"{PF} (PF)"]
+    assert "the number of users is now 1, was 0" in dict(told(held))[f"{PF} (PF)"]
 
 
 def test_many_alike_are_one_line() -> None:
@@ -49,6 +49,7 @@ def test_problems_and_waiting_changes_are_told_once() -> None:
     assert ("problem", "/sys/x: not a number") in told(after)
     assert (f"{PF}: 5 -> 0 VFs", "waits for qemu (4242), which holds it") in told(after)
     assert not told(after, after)
+    assert (f"{PF}: 5 -> 0 VFs", "no longer waits for qemu (4242), which holds it") in told(BEFORE, after)
     assert ("no longer a problem", "/sys/x: not a number") in told(BEFORE, after)
 
 
@@ -64,6 +65,33 @@ def test_a_line_for_each_change(capsys: pytest.CaptureFixture[str]) -> None:
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [line["functions"] for line in lines] == [[PF], [VF]]
     assert lines[0]["columns"]["users"] == ["0", "1"]
+
+
+def test_numbers_are_said_as_one_says_them() -> None:
+    fewer = values.snapshot(*values.make_fleet(1), values.make_plain())
+    assert "the number of VFs is now 1 of 8, was 5 of 8" in dict(told(fewer))[f"{PF} (PF)"]
+    held = dataclasses.replace(BEFORE, holders=(values.make_holder(VF, 4242, "qemu-system-x86"),), unseen=1)
+    assert "the number of users is now at least 1, was 0" in dict(told(held))[f"{PF} (PF)"]
+
+
+def test_plain_what_there_is_has_no_columns_and_no_signs(capsys: pytest.CaptureFixture[str]) -> None:
+    held = dataclasses.replace(BEFORE, holders=(values.make_holder(VF, 4242, "qemu-system-x86"),), unseen=1)
+    watch.tell([held], as_json=False)
+    columns = capsys.readouterr().out
+    watch.tell([held], as_json=False, plain=True)
+    plain = capsys.readouterr().out
+    assert plain.isascii()
+    assert "  " not in plain
+    assert f"\n{PF}, PF, vfio-pci, 5 of 8 VFs, group 10, " in plain
+    assert f"\n{values.vf_address(PF, 1)} to {values.vf_address(PF, 4)}, VF 1 to 4, vfio-pci, " in plain
+    assert len(plain.splitlines()) == len(columns.splitlines())
+    assert "… " in columns
+    assert watch.spoken("  PF  users ≥2  held by x (1)") == "PF, users at least 2, held by x (1)"
+
+
+def test_plain_is_no_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["watch", "--plain", "--json"]) == failure.USAGE
+    assert "not allowed with argument" in capsys.readouterr().err
 
 
 def test_interrupted_it_closes_the_host(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -179,7 +179,9 @@ def add_watch(commands: Any) -> None:
         help="what changes on a host, in plain sentences: for screen readers and logs",
         description="Prints what there is, then a line for each change, until interrupted. Nothing is ever redrawn.",
     )
-    watch.add_argument("--json", action="store_true", help="only the changes, a JSON object on each line")
+    form = watch.add_mutually_exclusive_group()
+    form.add_argument("--plain", action="store_true", help="for screen readers: what there is in sentences, too, without columns")
+    form.add_argument("--json", action="store_true", help="only the changes, a JSON object on each line")
     _place(watch)
     watch.set_defaults(command="watch")
 

@@ -13,6 +13,9 @@ from vfdeck.widgets.state import plural, role_text
 #: So many VFs of one PF to which the same happened are one line.
 MANY = 3
 
+#: What columns are called in a sentence, with the verb.
+_CALLED = {"vfs": "the number of VFs is", "users": "the number of users is", "group": "the IOMMU group is"}
+
 
 class Happening(NamedTuple):
     """What is new of a host: about `functions` (none: the host itself), in words, and as columns with what they said before."""
@@ -53,12 +56,18 @@ def _words(different: Difference) -> str:
     if different.column == TREE:
         return different.after
     now, was = (_spoken(different.column, text) for text in (different.after, different.before))
-    return f"{different.column} is now {now}, was {was}"
+    return f"{_CALLED.get(different.column, f'{different.column} is')} now {now}, was {was}"
 
 
 def _spoken(column: str, text: str) -> str:
-    """A cell's text, the state without its letter."""
-    return (text[2:] if column == "state" else text) or "none"
+    """A cell's text as one says it: the state without its letter, "2/16" as "2 of 16"."""
+    if column == "state":
+        text = text[2:]
+    elif column == "vfs":
+        text = text.replace("/", " of ")
+    elif column == "users":
+        text = text.replace("≥", "at least ")
+    return text or "none"
 
 
 def _of_the_host(before: Snapshot, after: Snapshot) -> Iterator[Happening]:
@@ -69,6 +78,10 @@ def _of_the_host(before: Snapshot, after: Snapshot) -> Iterator[Happening]:
     for problem in before.problems:
         if problem not in after.problems:
             yield Happening((), "no longer a problem", f"{problem.path}: {problem.what}")
+    still = {_waiting(job) for job in after.jobs}
+    for job in before.jobs:
+        if job.waits_for and _waiting(job) not in still:
+            yield Happening((job.target,), job.title, f"no longer waits for {job.waits_for}")
     waited = {_waiting(job) for job in before.jobs}
     for job in after.jobs:
         if job.waits_for and _waiting(job) not in waited:
