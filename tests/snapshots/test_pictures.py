@@ -7,7 +7,9 @@ and every action is in the table, or has a reason to be missing.
 
 from __future__ import annotations
 
+import errno
 import importlib
+import os
 import pkgutil
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
@@ -23,9 +25,14 @@ from vfdeck.app.dashboard import themes
 from vfdeck.app.dashboard.actions import ACTIONS
 from vfdeck.app.dashboard.app import DashboardApp
 from vfdeck.app.dashboard.dialogs.base import Dialog
+from vfdeck.app.dashboard.lesson import Lesson
 from vfdeck.app.dashboard.screen import Dashboard
+from vfdeck.app.settings import understand
 from vfdeck.backend.sim import scenario
+from vfdeck.backend.sim.faults.host import PracticeHost
+from vfdeck.backend.sim.kernel import SimulatedKernel
 from vfdeck.backend.sim.scenario import SimulatedHost
+from vfdeck.backend.sim.surroundings import Credentials
 from vfdeck.backend.token import Token
 
 #: syrupy expects the test's name in the file's; ours are for people
@@ -59,6 +66,7 @@ class Picture:
     second: float = 20.0
     theme: str = themes.USUAL
     no_color: bool = False
+    settings: str = ""  # the text of the file
 
     @property
     def id(self) -> str:
@@ -148,14 +156,15 @@ async def token_set(deck: Deck, _: SimulatedHost) -> None:
 
 
 async def waiting(deck: Deck, host: SimulatedHost) -> None:
-    """VFs are taken away while a machine holds one: the kernel waits, and the dashboard says for whom."""
+    """VFs are taken away while two machines hold one each: the first lets go when asked, for the other one the kernel waits."""
     await deck.press("v", "0", "enter")
     await deck.until(lambda: deck.dialog == "ConfirmDialog")
     await deck.press("Y")
     await deck.until(lambda: any(job.waits_for for job in host.snapshot().jobs))
     host.advance(12)
+    await deck.until(lambda: all("(4242)" not in job.waits_for for job in host.snapshot().jobs))
     await deck.press("r")
-    await deck.until(lambda: "12 s" in deck.line)
+    await deck.until(lambda: "12 s" in deck.line and "(4391)" in deck.line)
 
 
 async def palette(deck: Deck, _: SimulatedHost) -> None:
@@ -216,6 +225,25 @@ async def eventful(deck: Deck, host: SimulatedHost) -> None:
     await refused_beside(deck, host)
 
 
+async def unreadable(deck: Deck, host: SimulatedHost) -> None:
+    """A card answers no more, a file holds nonsense, and the programs of others cannot be looked at; the settings have faults."""
+    card, said = "/sys/bus/pci/devices/0000:81:00.0/", {"sriov_offset": b"0x\x1b[31m!\n"}
+    read = host.kernel.read
+
+    def fails(path: str, *more: Any) -> bytes:
+        name = path.removeprefix(card)
+        if path.startswith(card) and name in ("numa_node", "current_link_speed"):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return said[name] if name in said and path.startswith(card) else read(path, *more)
+
+    host.kernel.read = fails  # type: ignore[method-assign]
+    assert isinstance(host.kernel, SimulatedKernel)
+    host.kernel.process.credentials = Credentials(uid=1000)
+    await deck.press("r")
+    await deck.until(lambda: deck.main.fleet.snapshots[0].problems)
+    await deck.press("p")
+
+
 async def leaving(deck: Deck, host: SimulatedHost) -> None:
     """Quit is pressed while the kernel waits."""
     await waiting(deck, host)
@@ -237,6 +265,10 @@ def themed(name: str) -> list[Picture]:
 MARKS = ("m", "down", "down", "down", "m")
 #: To the first of six VFs that are alike.
 FREE_VF = ("down", "down", "down", "right")
+
+#: Settings with faults, and those that change what is to be seen.
+FAULTY = 'theme = "drak"\nkeymap = "vim"\n[keys]\ntoken = "u"\n'
+OTHERWISE = 'keymap = "htop"\ncolumns = ["holder", "state", "token", "driver"]\ndetails = "below"\n'
 
 REMOVAL = keys("v", "0", "enter")
 PICTURES = [
@@ -303,7 +335,9 @@ PICTURES = [
     *shots("checked", keys("w", "8", "enter"), "CheckPage"),
     *shots("checked-host", keys("home", "w"), "HostPage", scenario="broken"),
     *shots("catalogue", keys("home", "w", "e"), "Page", scenario="broken"),
-    *shots("problems", keys("p"), "Page", "problems", scenario="broken"),
+    *(Picture("problems", size, unreadable, "Page", "problems", settings=FAULTY) for size in SIZES),
+    *shots("practice", keys(), "Page", scenario="fault:A14"),
+    *(Picture("settings", size, keys(), settings=OTHERWISE) for size in SIZES),
     *shots("help", keys("question_mark"), "Page", "help"),
     # fewer colours: the words and their places are those of the pictures above
     Picture("16-colours", (80, 24), keys(), theme=themes.TERMINALS),
@@ -373,7 +407,9 @@ def test_picture(snap_compare: SnapCompare, picture: Picture, monkeypatch: pytes
     host = scenario.load(picture.scenario, seed=1)
     if picture.second:
         host.advance(picture.second)
-    app = DashboardApp([host], theme=picture.theme, follow=False)
+    lesson = Lesson.of(host.exercise) if isinstance(host, PracticeHost) else None
+    reading = understand(picture.settings, "~/.config/vfdeck/settings.toml")
+    app = DashboardApp([host], theme=picture.theme, follow=False, lesson=lesson, reading=reading)
 
     async def come(pilot: Pilot[Any]) -> None:
         deck = Deck(app, pilot)
