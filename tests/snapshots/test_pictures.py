@@ -286,6 +286,7 @@ PICTURES = [
     *(Picture("holders", size, keys("4"), does="panel_holders") for size in ((40, 12), (250, 80))),
     *shots("events", after(eventful, "5"), does="panel_events"),
     *shots("shell", after(eventful, "6"), does="panel_shell"),
+    *shots("copied", after(probed, "C"), does="copy", sizes=SMALL),  # a line
     *shots("folded", keys("minus"), does="fold_all"),
     *shots("unfolded", keys("plus"), does="unfold_all"),
     *shots("found", keys("slash", *"qemu"), does="search"),

@@ -17,7 +17,7 @@ from vfdeck.backend.kernel import Stage
 from vfdeck.backend.sim import scenario
 from vfdeck.backend.text import printable
 from vfdeck.widgets.sections import plain_text
-from vfdeck.widgets.shell_facts import SHOWN, Ran, plan_lines, ran_lines, script, shell_sections
+from vfdeck.widgets.shell_facts import SHOWN, Ran, copied, plan_lines, ran_lines, script, shell_sections
 
 PF = values.PF
 CHANGE = SetNumvfs(PF, 8)
@@ -77,7 +77,7 @@ def test_the_panel_has_the_newest_last_and_not_too_many() -> None:
 def test_only_so_many_changes_are_kept() -> None:
     kept = Transcript(kept=2)
     for number in range(3):
-        kept.begun(number, "h", f"change {number}", STEPS, 0.0)
+        kept.begun(number, Ran("h", f"change {number}", STEPS, 0.0))
     kept.done(0, Outcome(CHANGE))
     kept.done(2, Outcome(CHANGE))
     assert [(ran.title, ran.outcome is not None) for ran in kept.ran] == [("change 1", False), ("change 2", True)]
@@ -102,8 +102,8 @@ def test_a_script_says_when_and_where_and_runs() -> None:
 @given(st.text(max_size=80).map(printable), st.text(max_size=80).map(printable))
 def test_no_foreign_text_gets_out_of_its_comment(title: str, said: str) -> None:
     steps = (Step(title, ""), Step(said, f"# {said}"))
-    ran = Ran(printable(said), title, steps, values.NOON, Outcome(CHANGE, errno.EIO, Stage.FILE, said, (title,), steps=steps))
-    body = script([ran], "x", values.NOON).splitlines()[4:]
+    outcome = Outcome(CHANGE, errno.EIO, Stage.FILE, said, (title,), steps=steps)
+    body = script([Ran(printable(said), title, steps, values.NOON, outcome)], "x", values.NOON).splitlines()[4:]
     assert all(not line or line.startswith("#") for line in body)
 
 
@@ -115,3 +115,20 @@ def test_a_plan_of_a_simulated_host_is_shell(count: int) -> None:
     found = plan_lines(plan.title, plan.steps)
     assert f"echo {count} > /sys/bus/pci/devices/{pf.bdf}/sriov_numvfs" in found
     assert is_shell("\n".join(found))
+
+
+def test_the_latest_is_everything_that_was_confirmed_together() -> None:
+    assert not Transcript().latest
+    kept = Transcript()
+    one, two = object(), object()
+    for number, deed in enumerate((one, two, two)):
+        kept.begun(number, Ran("h", f"change {number}", STEPS, 0.0, deed=deed))
+    assert [ran.title for ran in kept.latest] == ["change 1", "change 2"]
+    outcome = Outcome(CHANGE)
+    kept.done(0, outcome)
+    assert [ran.title for ran in kept.of(outcome)] == ["change 0"]
+
+
+def test_what_is_said_of_a_copy() -> None:
+    assert copied("# a\necho 0\necho 1").startswith("2 commands sent")
+    assert copied("# a").startswith("comments only")

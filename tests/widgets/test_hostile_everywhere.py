@@ -38,6 +38,7 @@ from vfdeck.backend.text import printable
 from vfdeck.backend.token import Token
 from vfdeck.widgets.report import report
 from vfdeck.widgets.sections import Fact, Section
+from vfdeck.widgets.shell_facts import Ran
 from vfdeck.widgets.state import Tone
 
 SIZES = ((40, 12), (160, 48))
@@ -143,7 +144,7 @@ async def test_screen_and_panels(text: str, size: tuple[int, int]) -> None:
     async with running(host, size=size) as deck:
         heard = Uevent(text, text, text, values.PF, text, values.NOON)
         deck.main.post_message(UeventsHeard(text, (heard, Uevent(text, text, text, "", text))))
-        deck.main._transcript.begun(1, text, text, (Step(text, text), Step(text, "")), values.NOON)
+        deck.main._transcript.begun(1, Ran(text, text, (Step(text, text), Step(text, "")), values.NOON))
         deck.main._transcript.done(1, outcome(Open(values.PF), text))
         for key in ("plus", "down", "2", "3", "4", "5", "r", "6", "up", "slash", "x", "escape", "s"):
             await deck.press(key)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from vfdeck.backend.changes import Outcome, Step
 from vfdeck.widgets.holder_words import clock
@@ -32,6 +32,8 @@ class Ran:
     time: float
     outcome: Outcome | None = None
     failure: str = ""
+    #: what it belongs to: changes that were confirmed together have the same
+    deed: object = field(default=None, compare=False, repr=False)
 
     @property
     def taken(self) -> tuple[Step, ...]:
@@ -82,6 +84,19 @@ def ran_lines(ran: Ran, several: bool = False) -> Iterator[tuple[str, Tone]]:
         how = "waits still" if number == 0 and outcome is not None and outcome.blocked else how
         yield f"# {how}: {command(step).removeprefix('# ')}", Tone.DIM
     yield f"# {text}", tone
+
+
+def ran_text(ran: Iterable[Ran], several: bool = False) -> str:
+    """Changes as text to be copied."""
+    return "\n".join(text for each in ran for text, _ in ran_lines(each, several))
+
+
+def copied(text: str) -> str:
+    """What is said of a text that was sent to the clipboard. Whether the terminal took it, it does not tell."""
+    lines = text.splitlines()
+    count = sum(not line.startswith("#") for line in lines)
+    what = plural(count, "command") if count else "comments only, as no command was done or could do it,"
+    return f"{what} sent to the terminal's clipboard (OSC 52)"
 
 
 def shell_sections(ran: Sequence[Ran], several: bool = False) -> list[Section]:

@@ -338,6 +338,15 @@ ACTIONS: tuple[Action, ...] = (
         command="result",
     ),
     Action(
+        "copy",
+        "C",
+        "Copy",
+        "Copy as shell",
+        "Send the shell commands of the plan or the result that is shown, else of the last change, to the terminal's clipboard.",
+        command="copy",
+        in_bar=False,
+    ),
+    Action(
         "problems",
         "p",
         "Problems",

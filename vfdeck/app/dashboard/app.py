@@ -85,6 +85,7 @@ class DashboardApp(App[None], inherit_bindings=False):
         if tour is not None:
             self.add_mode(self._lesson_mode, self.get_default_screen)
         self.told: Told | None = None  # by the tour
+        self.copy_keys = reading.settings.keys.keys(BY_ID["copy"])  # in dialogs, which are no part of the registry
         self.features -= {"devtools"}  # the console gets every message in clear, keys of a token among them
 
     def get_theme(self, theme_name: str) -> Theme | None:

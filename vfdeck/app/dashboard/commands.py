@@ -19,6 +19,7 @@ from vfdeck.app.dashboard.taking_back import TakingBack
 from vfdeck.app.dashboard.touring import Touring
 from vfdeck.app.settings import Fault
 from vfdeck.widgets.sections import Fact, Section
+from vfdeck.widgets.shell_facts import copied
 from vfdeck.widgets.state import Tone
 
 
@@ -124,6 +125,12 @@ class Commands:
     def result(self) -> None:
         """What waits, and what came of the last change."""
         self._results.show()
+
+    def copy(self) -> None:
+        """What was changed last, as shell."""
+        text = self._results.shell
+        self._screen.app.copy_to_clipboard(text)
+        self._line.hint(copied(text))
 
     def problems(self) -> None:
         """What could not be read."""

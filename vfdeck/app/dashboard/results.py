@@ -24,6 +24,7 @@ from vfdeck.backend.undo import undoing
 from vfdeck.widgets.report import ReportView, must_be_told, report, verdict
 from vfdeck.widgets.rows import RowId
 from vfdeck.widgets.sections import Fact, Section
+from vfdeck.widgets.shell_facts import Ran, ran_text
 from vfdeck.widgets.state import Tone, duration, index_of, plural
 
 
@@ -96,8 +97,9 @@ class Results:
     def _submit(self, item: Item, deed: Deed, taken: Part | None, confirmed: Plan | None = None) -> int:
         part = taken or self._part(item)
         number = self._performer.submit(item.host, item.change, confirmed)
-        self._begun[number] = Begun(item.host.name, item.change, item.title, self._borrows(item))
-        self._transcript.begun(number, item.host.name, item.title, item.plan.steps, self._now(item.host.name))
+        name = item.host.name
+        self._begun[number] = Begun(name, item.change, item.title, self._borrows(item))
+        self._transcript.begun(number, Ran(name, item.title, item.plan.steps, self._now(name), deed=deed))
         if part is not None:
             self._past.begun(number, deed, part, takes_back=taken is not None)
         self.show_jobs()
@@ -227,6 +229,11 @@ class Results:
         if tone is not Tone.GOOD and self._desk.is_on_top:
             self._show_latest(result)
 
+    @property
+    def shell(self) -> str:
+        """What was begun last as shell; "" where nothing was."""
+        return ran_text(self._transcript.latest, len(self._desk.hosts) > 1)
+
     # -- pages --------------------------------------------------------------------------------------------------------
     @property
     def why_none(self) -> str:
@@ -257,7 +264,8 @@ class Results:
         if before:
             head = [Section("Before that", (Fact("", text, tone),))] if text else []
             sections, text, tone = [*before, *head, *sections], title, Tone.WARN
-        page = ResultPage(text, sections, tone, offered, self._desk.keys)
+        done = self._transcript.of(latest.deed if isinstance(latest, Batch) else latest.outcome) if latest is not None else ()
+        page = ResultPage(text, sections, tone, offered, self._desk.keys, ran_text(done, len(self._desk.hosts) > 1))
         row_id = RowId(latest.host, target_of(latest.outcome.change)) if isinstance(latest, Result) else None
 
         def closed(_: bool | None) -> None:

@@ -445,6 +445,8 @@ class Dashboard(Screen[None]):
         """Why an action is not possible now; "" where it is."""
         if action.id == "result" and (reason := self._results.why_none):
             return reason
+        if action.id == "copy" and not self._transcript.ran:
+            return "nothing was changed yet"
         if action.id == "undo" and (reason := self._taking_back.why_none):
             return reason
         if action.on_tour:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import replace
 
-from vfdeck.backend.changes import Outcome, Step
+from vfdeck.backend.changes import Outcome
 from vfdeck.widgets.shell_facts import Ran
 
 #: Changes that are kept.
@@ -24,9 +24,18 @@ class Transcript:
         """Every change, in the order in which they were begun."""
         return tuple(self._ran.values())
 
-    def begun(self, number: int, host: str, title: str, steps: tuple[Step, ...], now: float) -> None:
-        """A change was handed to the performer, which numbers them; `now` is its host's time as last seen."""
-        self._ran[number] = Ran(host, title, steps, now)
+    @property
+    def latest(self) -> tuple[Ran, ...]:
+        """What was begun last: one change, or those that were confirmed together."""
+        return self.of(next(reversed(self._ran.values())).deed) if self._ran else ()
+
+    def of(self, what: object) -> tuple[Ran, ...]:
+        """The changes of a deed, or the one that an outcome came of."""
+        return tuple(ran for ran in self._ran.values() if ran.deed is what or ran.outcome is what)
+
+    def begun(self, number: int, ran: Ran) -> None:
+        """A change was handed to the performer, which numbers them."""
+        self._ran[number] = ran
         while len(self._ran) > self._kept:
             self._ran.popitem(last=False)
 

@@ -17,6 +17,7 @@ from textual.widgets import Button, Static
 
 from vfdeck.widgets.section_view import SectionView
 from vfdeck.widgets.sections import Section
+from vfdeck.widgets.shell_facts import copied
 from vfdeck.widgets.state import Tone
 from vfdeck.widgets.tour_strip import CoachLine, Told
 
@@ -116,6 +117,18 @@ class Dialog(ModalScreen[Result | None], Generic[Result]):
         told = getattr(self.app, "told", None)
         self.coach(told if isinstance(told, Told) else None)
 
+    @property
+    def shell(self) -> str:
+        """What is shown as shell commands, to be copied; "" where it is none."""
+        return ""
+
+    def on_key(self, event: events.Key) -> None:
+        """Copy what is shown. Textual calls this beside the subclass's own."""
+        if self.shell and event.key in getattr(self.app, "copy_keys", ()):
+            event.stop()
+            self.app.copy_to_clipboard(self.shell)
+            self.hint(copied(self.shell))
+
     def coach(self, told: Told | None) -> None:
         """Say what a tour wants to be pressed; None: there is no tour."""
         self._coach.show(told)
@@ -206,7 +219,7 @@ class Page(Dialog[bool]):
         self, title: str, sections: Sequence[Section], *, label_width: int = 9, tone: Tone = Tone.PLAIN, keys: str = ""
     ) -> None:
         super().__init__(title)
-        self._keys = f"↑ ↓ scroll   {keys}".rstrip()
+        self._hint.update(f"↑ ↓ scroll   {keys}".rstrip())
         self._title.add_class(str(tone))
         self._text = SectionView(tuple(sections), label_width=label_width, id="page")
 
@@ -216,7 +229,7 @@ class Page(Dialog[bool]):
 
     def buttons(self) -> ComposeResult:
         """One to close."""
-        yield Static(self._keys, id="hint", markup=False)
+        yield self._hint
         yield Button("Close  Esc", id="cancel", compact=True)
 
     def on_mount(self) -> None:

@@ -14,6 +14,7 @@ from vfdeck.app.dashboard.dialogs.base import Dialog
 from vfdeck.backend.changes import Plan, target_of
 from vfdeck.widgets.section_view import SectionView
 from vfdeck.widgets.sections import Fact, Section
+from vfdeck.widgets.shell_facts import plan_lines
 from vfdeck.widgets.state import Tone
 
 
@@ -109,6 +110,11 @@ class ConfirmDialog(Dialog[Consent]):
             return
         safe = self._plan.destructive or bool(self._plan.impossible)
         (self._cancel if safe else self._accept).focus()
+
+    @property
+    def shell(self) -> str:
+        """The plan's commands."""
+        return "\n".join(plan_lines(self._plan.title, self._plan.steps)) if self._plan.steps else ""
 
     def _tell_more(self, more: bool) -> None:
         """Say that the plan is longer than what can be seen of it."""
