@@ -141,3 +141,24 @@ def test_a_pipe_without_a_writer(tmp_path: Path, control: str) -> None:
     said, _ = process.communicate(timeout=60)
     assert process.returncode == 0
     assert said.startswith("right: ")
+
+
+@pytest.mark.parametrize("kind", ["token", "current", "to"])
+def test_what_a_slow_command_is_waited_for(kind: str, tmp_path: Path, control: str) -> None:
+    """It ends when the test lets it, which is when what it is waited for has been said."""
+    gate = tmp_path / "gate"
+    os.mkfifo(gate, 0o600)
+    slow = f"sh -c 'read _ <{gate}; cat {control}'"
+    taking = f"sh -c 'read _ <{gate}; cat >/dev/null'"
+    arguments, what = {
+        "token": (("verify", VF, "--token-command", slow), "to print a token"),
+        "current": (("rotate", FREE, "--yes", "--out", str(tmp_path / "new"), "--current-token-command", slow), "to print a token"),
+        "to": (("rotate", FREE, "--yes", "--to-command", taking), "to take the token"),
+    }[kind]
+    command = [*PYTHON, "token", *arguments, "--demo"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=ENVIRONMENT, text=True)
+    assert process.stderr is not None
+    assert process.stderr.readline() == f"waiting for sh {what}; Ctrl-C ends it\n"
+    gate.write_text("go\n")
+    process.communicate(timeout=60)
+    assert process.returncode == 0

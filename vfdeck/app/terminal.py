@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+import sys
 import termios
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
 from vfdeck.app import failure
+
+#: How long something may take before it is said what is waited for, seconds.
+PATIENCE = 0.5
 
 
 @contextmanager
@@ -26,6 +31,24 @@ def terminal_kept(what: str) -> Iterator[None]:
                 with suppress(termios.error):
                     termios.tcsetattr(fd, termios.TCSADRAIN, before)
             raise failure.interrupted(what) from None
+
+
+@contextmanager
+def told_of_waiting(what: str) -> Iterator[None]:
+    """Where what is done meanwhile takes long, say on standard error what is waited for."""
+
+    def tell() -> None:
+        with suppress(OSError, ValueError):
+            print(f"waiting for {what}; Ctrl-C ends it", file=sys.stderr, flush=True)
+
+    late = threading.Timer(PATIENCE, tell)
+    late.daemon = True
+    late.start()
+    try:
+        yield
+    finally:
+        late.cancel()
+        late.join()
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from typing import Protocol
 from vfdeck.app import failure
 from vfdeck.app.failure import Failure
 from vfdeck.app.files import demand_new, new_file
-from vfdeck.app.terminal import terminal_kept
+from vfdeck.app.terminal import terminal_kept, told_of_waiting
 from vfdeck.app.token_sources import ended, words
 from vfdeck.backend.text import printable
 from vfdeck.backend.token import Token
@@ -159,7 +159,8 @@ def _beside_us(arguments: list[str], stdin: int) -> tuple[int, str]:
     """Run a program that may use the terminal. Its output goes to standard error: what vfdeck prints itself may be meant for a
     program.
     """
-    with terminal_kept(_NOT_SET), subprocess.Popen(arguments, stdin=stdin, stdout=2) as process:
+    waiting = told_of_waiting(f"{printable(arguments[0])} to take the token")
+    with terminal_kept(_NOT_SET), waiting, subprocess.Popen(arguments, stdin=stdin, stdout=2) as process:
         try:
             return process.wait(), ""
         except BaseException:

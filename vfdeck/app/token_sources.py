@@ -16,14 +16,12 @@ import sys
 
 from vfdeck.app import failure
 from vfdeck.app.failure import Failure
-from vfdeck.app.terminal import terminal_kept
+from vfdeck.app.terminal import terminal_kept, told_of_waiting
 from vfdeck.backend.text import printable
 from vfdeck.backend.token import Token, TokenError
 
 #: Bytes that are read at most: a token's line has 46 of them in its longest spelling.
 _ENOUGH = 4096
-#: How long a pipe may be silent before it is said what is waited for, milliseconds.
-_PATIENCE = 500
 _NOT_READ = "no token was read"
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
@@ -101,11 +99,8 @@ def _wait_for_writer(fd: int, path: str) -> None:
     """Wait until somebody has written to a pipe; who waits for long is told what for. Raises Failure where it was interrupted."""
     waiting = select.poll()
     waiting.register(fd, select.POLLIN)
-    with terminal_kept(_NOT_READ):
-        if not waiting.poll(_PATIENCE):
-            line = f"waiting for somebody to write a token into {printable(path)}; Ctrl-C ends it"
-            print(line, file=sys.stderr, flush=True)
-            waiting.poll()
+    with terminal_kept(_NOT_READ), told_of_waiting(f"somebody to write a token into {printable(path)}"):
+        waiting.poll()
     os.set_blocking(fd, True)
 
 
@@ -163,7 +158,7 @@ def _from_stdin() -> bytes:
 def _from_command(arguments: list[str]) -> bytes:
     name = printable(arguments[0])
     try:
-        with terminal_kept(_NOT_READ):
+        with terminal_kept(_NOT_READ), told_of_waiting(f"{name} to print a token"):
             done = subprocess.run(arguments, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=False)
     except (OSError, ValueError) as error:
         reason = (error.strerror if isinstance(error, OSError) else None) or "not a command"
