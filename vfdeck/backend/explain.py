@@ -91,6 +91,7 @@ def _explanation(found: Entry, known: dict[str, str], facts: Facts, findings: li
     log = facts.log
     line = _line(found, log)
     quoted = [f'The kernel log has: "{line}"'] if line else []
+    against = _once(text for f in standing if not f.verdict for text in f.speaks_against)
     return Explanation(
         entry=found.id,
         title=fill(found.title, prose),
@@ -98,11 +99,11 @@ def _explanation(found: Entry, known: dict[str, str], facts: Facts, findings: li
         why=fill(found.why, prose),
         check=_led(found.check, known, facts),
         do=_led(found.do, known, facts),
-        actions=found.actions,
+        actions=found.actions if not against else (),  # what speaks against the cause speaks against its cure
         mistaken_for=found.mistaken_for,
         log=line or (" / ".join(log) if found.id == "unknown" else ""),
         evidence_for=_once([*(text for f in standing for text in f.speaks_for), *quoted]),
-        evidence_against=_once(text for f in standing if not f.verdict for text in f.speaks_against),
+        evidence_against=against,
         evidence_open=_once(text for f in standing for text in f.unchecked),
     )
 

@@ -187,7 +187,9 @@ def _group_mode(ask: Ask, _: OpenAct) -> Prediction | None:
 
 
 def _node_mode(ask: Ask, stage: Stage) -> Prediction | None:
-    """Mode and owner of the node, where they were read; then the right that a missing IOMMU demands (C5)."""
+    """The node is there, with this mode and owner, where they were read; then the right that a missing IOMMU demands (C5)."""
+    if ask.seen.node_missing:
+        return no(errno.ENOENT, stage, Certainty.INFERRED)
     admitted = ask.seen.admits(ask.seen.node)
     if not (ask.snapshot.host.privileged if admitted is None else admitted):
         return no(errno.EACCES, stage, Certainty.INFERRED)

@@ -20,6 +20,7 @@ from vfdeck.backend.changes import (
     SetNumvfs,
     SetToken,
     UnbindDriver,
+    VerifyToken,
     target_of,
 )
 from vfdeck.backend.evidence import (
@@ -70,9 +71,14 @@ class Seen:
     regions: tuple[str, ...] | Unread = NOT_LOOKED  # the group's reserved ones
 
     @property
+    def node_missing(self) -> bool:
+        """Whether the group's or the function's node is known not to be there, as in a container that was not given it."""
+        return _missing(self.node)
+
+    @property
     def beside_missing(self) -> bool:
-        """Whether the node is known not to be there."""
-        return isinstance(self.beside, Unread) and self.beside.why.endswith(": ENOENT")
+        """Whether the node beside it is known not to be there."""
+        return _missing(self.beside)
 
     def admits(self, node: FileStat | Unread) -> bool | None:
         """Whether mode and owner of a node let this program in; None where that is not known."""
@@ -93,6 +99,10 @@ class Seen:
     def tied(self) -> bool:
         """Whether firmware is known to have tied memory to the group (iommu.c, IOMMU_RESV_DIRECT)."""
         return "direct" in (known(self.regions) or ())
+
+
+def _missing(node: FileStat | Unread) -> bool:
+    return isinstance(node, Unread) and node.why.endswith(": ENOENT")
 
 
 #: Nobody looked.
@@ -119,9 +129,9 @@ def look_beside(kernel: Kernel, change: Change, snapshot: Snapshot) -> Seen:
         file = f"{DEVICES}/{function.bdf}/reset"
         files = tuple(_files(kernel, change, function))
         return Seen(sysfs=mount_options(kernel, "/sys"), rights=rights(kernel), files=files, resettable=exists(kernel, file))
-    if not isinstance(change, Open | SetToken):
+    if not isinstance(change, Open | SetToken | VerifyToken):
         return NOT_SEEN
-    path = change.path if isinstance(change, Open) else OpenPath.GROUP
+    path = change.path if isinstance(change, Open | VerifyToken) else OpenPath.GROUP
     without = function.iommu_group is None or function.noiommu
     own = f"/dev/vfio/devices/{function.cdev}" if function.cdev else None
     node = group_node(function) if path is OpenPath.GROUP else own
