@@ -14,7 +14,7 @@ import pytest
 from tests import values
 from tests.fabricate import Fake, build, with_vfs
 from vfdeck.app.cli import main
-from vfdeck.app.commands import holders, hosts
+from vfdeck.app.commands import holders, hosts, output
 from vfdeck.backend.model import Certainty, Snapshot
 
 PF, VF = values.PF, values.vf_address()
@@ -200,3 +200,23 @@ def test_a_tree_without_processes_tells_nothing_of_holders(
     assert validated(capsys.readouterr().out)["certainty"] == "at least"
     assert main(["token", "scan", "--root", str(tmp_path)]) == 77
     assert "not read: command line of every program" in capsys.readouterr().out
+
+
+def test_a_narrow_terminal_breaks_lines_between_words(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    on(monkeypatch, HELD, HELD)
+    main(["holders"])
+    wide = capsys.readouterr().out
+    monkeypatch.setattr(output, "width", lambda: 60)
+    main(["holders"])
+    narrow = capsys.readouterr().out
+    assert max(map(len, narrow.splitlines())) <= 60
+    assert narrow.split() == wide.split()
+    assert "user libvirt-qemu" in narrow
+    assert "docker 4f1c2d3e5a6b" in narrow
+
+
+def test_a_part_that_is_wider_than_the_terminal_is_broken_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(output, "width", lambda: 20)
+    assert output.fitted("a  one two three four five") == ["a  one two three", "    four five"]
+    monkeypatch.setattr(output, "width", lambda: None)
+    assert output.fitted("x " * 100) == ["x " * 100]

@@ -119,3 +119,10 @@ def test_a_path_that_cannot_be_shown_goes_into_no_command(capsys: pytest.Capture
 
 def test_a_vf_whose_pf_is_not_known() -> None:
     assert token_file(dataclasses.replace(VF, physfn=None)) == "/run/PF.token"
+
+
+def test_capitals_name_the_same_program(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["recipe", "03:02.1", "qemu", "--demo"]) == 0
+    small = capsys.readouterr().out
+    assert main(["recipe", "03:02.1", "QEMU", "--demo"]) == 0
+    assert capsys.readouterr().out == small

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from tests.unit.test_cli import complaint, vfdeck
 from vfdeck.app import argv, token_delivery, token_sources
+from vfdeck.app.cli import main
 from vfdeck.app.failure import Failure
 from vfdeck.backend.token import Token
 
@@ -351,3 +352,30 @@ def test_a_file_that_was_changed_is_not_removed(tmp_path: Path) -> None:
     path.write_text(f"{SECRET[::-1]}\n")
     assert "not removed" in to.withdraw()
     assert path.exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "arguments"),
+    [
+        ("--out", ["token", "rotate", "0000:03:00.0", "--yes"]),
+        ("--token-file", ["token", "set", "0000:03:00.0", "--yes"]),
+        ("--token-file", ["token", "verify", "0000:03:02.1"]),
+        ("--token-file", ["open", "0000:03:02.1", "--yes"]),
+        ("--token-file", ["recipe", "0000:03:02.1"]),
+        ("--current-token-file", ["token", "rotate", "0000:03:00.0", "--out", "x"]),
+        ("--root", ["holders"]),
+        ("--bundle", ["explain", "EIO"]),
+        ("--token-command", ["token", "set", "0000:03:00.0"]),
+        ("--to-command", ["token", "rotate", "0000:03:00.0", "--yes"]),
+        ("--current-token-command", ["token", "rotate", "0000:03:00.0", "--yes", "--out", "x"]),
+    ],
+)
+def test_an_empty_name_is_refused_before_anything_is_asked(
+    option: str, arguments: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    place = [] if option == "--root" else ["--demo"]
+    assert main([*arguments, option, "", *place]) == 64
+    said = capsys.readouterr()
+    assert (said.out, said.err.count("\n"), option in said.err, "empty" in said.err) == ("", 1, True, True)
+    assert not list(tmp_path.iterdir())

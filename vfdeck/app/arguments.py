@@ -122,7 +122,7 @@ def add_recipe(commands: Any) -> None:
     )
     recipe.add_argument("bdf", metavar="VF", help="a VF's address, e.g. 0000:03:02.1")
     recipe.add_argument("program", metavar="PROGRAM", nargs="?", help="qemu, dpdk, spdk, libvfn or libvirt only")
-    recipe.add_argument("--token-file", metavar="FILE", help="where the recipes say that the token is (/run/PF.token)")
+    recipe.add_argument("--token-file", metavar="FILE", type=path, help="where the recipes say that the token is (/run/PF.token)")
     recipe.add_argument("--json", action="store_true", help="JSON as described by vfdeck/backend/schema/recipes-v1.json")
     _place(recipe)
     recipe.set_defaults(command="recipe")
@@ -204,10 +204,17 @@ def add_history(commands: Any) -> None:
 
 
 # -- options that several have -------------------------------------------------------------------------------------------
+def path(text: str) -> str:
+    """What names a file or directory, as it is: at least something. Raises what argparse takes for a wrong argument."""
+    if not text:
+        raise argparse.ArgumentTypeError("it is empty; expected a path")
+    return text
+
+
 def _sources(parser: argparse.ArgumentParser) -> Any:
     """Where a token comes from; never from the command line itself."""
     source = parser.add_argument_group("the token").add_mutually_exclusive_group()
-    source.add_argument("--token-file", metavar="FILE", help="the first line of a file that nobody else can read")
+    source.add_argument("--token-file", metavar="FILE", type=path, help="the first line of a file that nobody else can read")
     source.add_argument("--token-stdin", action="store_true", help="the first line of standard input; typed unseen on a terminal")
     source.add_argument("--token-command", metavar="CMD", help="the first line that a command prints, e.g. 'pass show vf/03'")
     return source
@@ -216,7 +223,7 @@ def _sources(parser: argparse.ArgumentParser) -> Any:
 def _deliveries(parser: argparse.ArgumentParser) -> None:
     """Where a token goes that is made here."""
     to = parser.add_argument_group("where a token goes that is made").add_mutually_exclusive_group()
-    to.add_argument("--out", metavar="FILE", help="to a new file, for its owner's eyes")
+    to.add_argument("--out", metavar="FILE", type=path, help="to a new file, for its owner's eyes")
     to.add_argument("--to-command", metavar="CMD", help="to a command's standard input, e.g. 'pass insert -m vf/03'")
     to.add_argument("--show", action="store_true", help="to the screen, once")
 
@@ -230,7 +237,7 @@ def _way(parser: argparse.ArgumentParser) -> None:
     )
     group = parser.add_argument_group("the token in force", "Needed where VFs are in use and no program has the PF open.")
     current = group.add_mutually_exclusive_group()
-    current.add_argument("--current-token-file", metavar="FILE", help="as --token-file of `vfdeck token set`")
+    current.add_argument("--current-token-file", metavar="FILE", type=path, help="as --token-file of `vfdeck token set`")
     current.add_argument("--current-token-stdin", action="store_true", help="the first line of standard input")
     current.add_argument("--current-token-command", metavar="CMD", help="the first line that CMD prints; run without a shell")
 
@@ -249,7 +256,9 @@ def _where(parser: argparse.ArgumentParser) -> None:
 def _place(parser: argparse.ArgumentParser) -> None:
     """For commands that only look: at a tree of files, too."""
     place = parser.add_mutually_exclusive_group()
-    place.add_argument("--root", metavar="DIR", default=argparse.SUPPRESS, help="read sys, proc and dev below DIR instead of /")
+    place.add_argument(
+        "--root", metavar="DIR", type=path, default=argparse.SUPPRESS, help="read sys, proc and dev below DIR instead of /"
+    )
     _demo(place, parser)
 
 

@@ -55,7 +55,9 @@ def parser() -> argparse.ArgumentParser:
         epilog="Without a command: the dashboard on this host. The exit status is that of sysexits.h.",
     )
     root.add_argument("--version", action="version", version=f"vfdeck {__version__}")
-    root.add_argument("--root", metavar="DIR", default="/", help="read sys, proc and dev below DIR instead of /")
+    root.add_argument(
+        "--root", metavar="DIR", type=arguments.path, default="/", help="read sys, proc and dev below DIR instead of /"
+    )
     _add_theme(root)
     root.set_defaults(command="dashboard")
     commands = root.add_subparsers(title="commands", metavar="COMMAND", parser_class=_Parser)
@@ -89,7 +91,13 @@ def parser() -> argparse.ArgumentParser:
     tree.add_argument("--filter", metavar="WORDS", help="only what is meant, e.g. 'driver:vfio-pci held:no'; as in the dashboard")
     tree.add_argument("--all", action="store_true", help="one line for every VF: do not fold VFs that look alike")
     source = tree.add_mutually_exclusive_group()
-    source.add_argument("--root", metavar="DIR", default=argparse.SUPPRESS, help="read sys, proc and dev below DIR instead of /")
+    source.add_argument(
+        "--root",
+        metavar="DIR",
+        type=arguments.path,
+        default=argparse.SUPPRESS,
+        help="read sys, proc and dev below DIR instead of /",
+    )
     source.add_argument("--demo", metavar="SCENARIO", nargs="?", const="default", help="a simulated host instead of this one")
     tree.add_argument("--seed", metavar="N", type=int, default=None, help="with --demo: what chance is drawn from (0)")
     tree.set_defaults(command="tree")
@@ -106,7 +114,13 @@ def parser() -> argparse.ArgumentParser:
     holders.add_argument("--json", action="store_true", help="JSON as described by vfdeck/backend/schema/holders-v1.json")
     holders.add_argument("--watch", action="store_true", help="print changes as they happen, until interrupted")
     place = holders.add_mutually_exclusive_group()
-    place.add_argument("--root", metavar="DIR", default=argparse.SUPPRESS, help="read sys, proc and dev below DIR instead of /")
+    place.add_argument(
+        "--root",
+        metavar="DIR",
+        type=arguments.path,
+        default=argparse.SUPPRESS,
+        help="read sys, proc and dev below DIR instead of /",
+    )
     place.add_argument("--demo", metavar="SCENARIO", nargs="?", const="default", help="a simulated host instead of this one")
     holders.add_argument("--seed", metavar="N", type=int, default=None, help="with --demo: what chance is drawn from (0)")
     holders.set_defaults(command="holders")
@@ -138,7 +152,9 @@ def parser() -> argparse.ArgumentParser:
     form.add_argument(
         "--format", choices=("text", "json", "markdown", "man"), help="as text (usual), JSON, Markdown or a manual page"
     )
-    explain.add_argument("--bundle", metavar="FILE", nargs="?", const="-", help="write what a bug report needs, without secrets")
+    explain.add_argument(
+        "--bundle", metavar="FILE", type=arguments.path, nargs="?", const="-", help="write what a bug report needs, without secrets"
+    )
     explain.add_argument("--about", metavar="BDF", help="with --bundle: the function that was refused")
     explain.add_argument("--demo", metavar="SCENARIO", nargs="?", const="default", help="with --bundle: of a simulated host")
     explain.add_argument("--seed", metavar="N", type=int, default=None, help="with --demo: what chance is drawn from (0)")
@@ -172,7 +188,9 @@ def parser() -> argparse.ArgumentParser:
     for command in (check, doctor):
         command.add_argument("--json", action="store_true", help="JSON as described by vfdeck/backend/schema/checks-v1.json")
         source = command.add_mutually_exclusive_group()
-        source.add_argument("--root", metavar="DIR", default=argparse.SUPPRESS, help="read sys, proc, dev and etc below DIR")
+        source.add_argument(
+            "--root", metavar="DIR", type=arguments.path, default=argparse.SUPPRESS, help="read sys, proc, dev and etc below DIR"
+        )
         source.add_argument("--demo", metavar="SCENARIO", nargs="?", const="default", help="a simulated host instead of this one")
         command.add_argument("--seed", metavar="N", type=int, default=None, help="with --demo: what chance is drawn from (0)")
 
@@ -181,9 +199,13 @@ def parser() -> argparse.ArgumentParser:
     replay.set_defaults(command="replay")
 
     record = commands.add_parser("record", allow_abbrev=False, help="do operations and record this kernel's answers to them")
-    record.add_argument("out", metavar="FILE", help="the recording to make; it holds the tokens of its steps")
+    record.add_argument("out", metavar="FILE", type=arguments.path, help="the recording to make; it holds the tokens of its steps")
     record.add_argument(
-        "--steps", metavar="FILE", default="-", help="operations as JSON lines, or another recording (standard input)"
+        "--steps",
+        metavar="FILE",
+        type=arguments.path,
+        default="-",
+        help="operations as JSON lines, or another recording (standard input)",
     )
     record.add_argument("--demo", metavar="SCENARIO", nargs="?", const="default", help="on a simulated host instead of this one")
     record.add_argument("--seed", metavar="N", type=int, default=None, help="with --demo: what chance is drawn from (0)")

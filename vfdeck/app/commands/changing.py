@@ -72,7 +72,7 @@ def change(
     """
     before = host.snapshot()
     plan = host.plan(wanted, before)
-    tell(outcomes.plan_text(worded(plan)), options)
+    tell_first(outcomes.plan_text(worded(plan)), options)
     if plan.impossible:
         return Result(worded(plan), before, status=failure.UNAVAILABLE)
     if options.dry_run:
@@ -90,7 +90,7 @@ def change(
             if now.same_as(plan):
                 break
             plan = now  # programs come and go while a plan is read
-            tell(("This has changed meanwhile:", *outcomes.plan_text(worded(plan))), options)
+            tell_first(("This has changed meanwhile:", *outcomes.plan_text(worded(plan))), options)
             if plan.impossible:
                 return Result(worded(plan), before, status=failure.UNAVAILABLE)
     first()
@@ -141,7 +141,18 @@ def _tell_of_waits(host: Host, over: threading.Event, waiting: list[Job]) -> Non
                 print(f"waiting for {printable(told)}; Ctrl-C leaves it to the kernel", file=sys.stderr, flush=True)
 
 
-def tell(lines: Iterable[str], options: argparse.Namespace) -> None:
+def tell_first(lines: Iterable[str], options: argparse.Namespace) -> None:
+    """Print what a person is to know before anything is done. Raises Failure: 74 where standard output cannot take it."""
+    try:
+        _tell(lines, options)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        failure.discard_output()
+        raise Failure(failure.IO, f"cannot write to standard output: {error.strerror or error}; nothing was done") from None
+
+
+def _tell(lines: Iterable[str], options: argparse.Namespace) -> None:
     """Print for a person: on standard error where standard output is for JSON."""
     if options.json:
         print(*lines, sep="\n", file=sys.stderr, flush=True)
@@ -150,11 +161,11 @@ def tell(lines: Iterable[str], options: argparse.Namespace) -> None:
         sys.stdout.flush()
 
 
-def tell_result(lines: Iterable[str], options: argparse.Namespace) -> None:
-    """Print what came of a change: what was done is done, so where nobody reads standard output it goes to standard error."""
+def tell(lines: Iterable[str], options: argparse.Namespace) -> None:
+    """Print what came of a change: what was done is done, so where standard output cannot take it, it goes to standard error."""
     told = list(lines)
     with _not_lost("".join(f"{line}\n" for line in told)):
-        tell(told, options)
+        _tell(told, options)
 
 
 @contextmanager

@@ -73,7 +73,7 @@ def _lines(snapshot: Snapshot, about: set[str], found: list[Holder]) -> Iterator
     rows = [_row(snapshot, holder) for holder in found]
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
     for row in rows:
-        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        yield from output.fitted("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
     if not found:
         said = "nobody was seen to hold" if snapshot.unseen else "nobody holds"
         yield f"{said} {'anything' if len(about) != 1 else next(iter(about))}"
@@ -82,10 +82,11 @@ def _lines(snapshot: Snapshot, about: set[str], found: list[Holder]) -> Iterator
             yield f"VFs of {function.bdf} in use: {count_words(snapshot.users_of(function.bdf))}"
     hidden = snapshot.unseen - snapshot.unattributed
     if hidden:
-        yield f"not looked at: {hidden} {'process' if hidden == 1 else 'processes'}; there may be more holders"
+        processes = "process" if hidden == 1 else "processes"
+        yield from output.fitted(f"not looked at: {hidden} {processes}; there may be more holders")
     for problem in snapshot.problems:
         if problem.kind is ProblemKind.HOLDERS:
-            yield f"not known: {problem.what} ({problem.path})"
+            yield from output.fitted(f"not known: {problem.what} ({problem.path})")
 
 
 def _row(snapshot: Snapshot, holder: Holder) -> list[str]:
@@ -149,7 +150,8 @@ def _tell(snapshots: Iterable[Snapshot], names: list[str], asked: str | None, op
         changes += [("changed", holder) for key, holder in now.items() if key in before and _way(before[key]) != _way(holder)]
         on = f" {name}:" if len(names) > 1 else ""
         tell = _json_change if options.json else _change
-        output.write_lines(tell(snapshot, change, holder, on) for change, holder in changes)
+        lines = (tell(snapshot, change, holder, on) for change, holder in changes)
+        output.write_lines(lines if options.json else (part for line in lines for part in output.fitted(line)))
         if first and name not in missing and not options.json:
             output.write_lines([f"{clock(snapshot.taken)}{on}  {_watching(snapshot, len(now))}"])
         sys.stdout.flush()

@@ -6,12 +6,16 @@ import json
 import os
 import re
 import sys
+import textwrap
 from collections.abc import Iterable
 
 from vfdeck.app import failure
 from vfdeck.app.failure import Failure
 from vfdeck.backend.model import Job
 from vfdeck.backend.text import printable
+
+#: Stands for a space at which no line is broken.
+_BOUND = "\xa0"
 
 
 def demand() -> None:
@@ -26,6 +30,20 @@ def width() -> int | None:
         return os.get_terminal_size(sys.stdout.fileno()).columns or None
     except (OSError, ValueError, AttributeError):
         return None
+
+
+def fitted(line: str, margin: str = "    ") -> list[str]:
+    """A line that goes on below itself where the terminal is too narrow for it: at words, and never within what stands between two
+    or more spaces unless that alone is too long.
+    """
+    room = width()
+    if room is None or len(line) <= room:
+        return [line]
+    parts = re.sub(r"(?<=\S) (?=\S)", _BOUND, line)
+    kept = textwrap.wrap(parts, room, subsequent_indent=margin, break_long_words=False, break_on_hyphens=False)
+    if any(len(one) > room for one in kept):
+        kept = textwrap.wrap(line, room, subsequent_indent=margin, break_long_words=False, break_on_hyphens=False)
+    return [one.replace(_BOUND, " ") for one in kept]
 
 
 def write(text: str) -> None:

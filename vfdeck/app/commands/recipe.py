@@ -24,7 +24,8 @@ VERSION = 1
 def run(options: argparse.Namespace) -> int:
     """Print the recipes. Raises Failure: 64 for what is no VF or a program without recipes, 66 for a function that is not there."""
     bdf = hosts.address(options.bdf)
-    if options.program is not None and options.program not in recipes.programs():
+    program = options.program.lower() if options.program is not None else None
+    if program is not None and program not in recipes.programs():
         known = ", ".join(recipes.programs())
         raise Failure(failure.USAGE, f"there is no recipe for {printable(options.program, 40)}; expected one of {known}")
     host = hosts.local(options.root) if options.demo is None else hosts.simulated(options.demo, options.seed)
@@ -37,7 +38,7 @@ def run(options: argparse.Namespace) -> int:
         raise Failure(failure.USAGE, f"{bdf} is no VF; expected one: recipes are for those who use VFs")
     file = recipes.token_file(vf) if options.token_file is None else shlex.quote(_showable(options.token_file))
     needed = _needed(snapshot, vf)
-    fitting = [recipe for recipe in recipes.recipes() if needed is not False and options.program in (None, recipe.program)]
+    fitting = [recipe for recipe in recipes.recipes() if needed is not False and program in (None, recipe.program)]
     found = [recipes.led(recipes.filled(recipe, vf, file), snapshot.host.reached) for recipe in fitting]
     if options.json:
         value = {

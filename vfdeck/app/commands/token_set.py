@@ -58,7 +58,7 @@ def _told(
     if outcome.ok and (outcome.verified is False or rival):
         result = dataclasses.replace(result, status=failure.TRY_AGAIN)
     seen = leaks(host.kernel) if outcome.ok else None
-    changing.tell_result(_after(outcome, handed, result.before, seen, rival), options)
+    changing.tell(_after(outcome, handed, result.before, seen, rival), options)
     return result
 
 

@@ -30,7 +30,7 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         changing.report(result, options, {"verified": outcome.verified if outcome is not None else None})
     else:
-        changing.tell_result(_lines(result, wanted), options)
+        changing.tell(_lines(result, wanted), options)
     return result.status
 
 
