@@ -37,7 +37,8 @@ def test_an_answer(arguments: tuple[str, ...], status: int, first: str) -> None:
 def test_a_no_says_what_vfdeck_can_do_about_it() -> None:
     """As keys and commands for people, with the address filled in; as ids of actions for programs."""
     text = " ".join(vfdeck("check", *DEMO, "--bind", "81:00.0").stdout.split())
-    assert "-> with vfdeck: t in the dashboard (Set the PF's VF token), or vfdeck token set --demo default 0000:81:00.0 yes" in text
+    command = "vfdeck token set --demo default 0000:81:00.0 --generate --out FILE"
+    assert f"-> with vfdeck: t in the dashboard (Set the PF's VF token), or {command} yes" in text
     checks = json.loads(vfdeck("check", *DEMO, "--bind", "81:00.0", "--json").stdout)["checks"]
     assert {check["entry"]: check["actions"] for check in checks if check["verdict"] == "no"}["D3"] == ["token"]
     assert all(check["actions"] == [] for check in checks if check["verdict"] != "no")

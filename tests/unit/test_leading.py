@@ -13,7 +13,7 @@ from vfdeck.app import cli
 from vfdeck.app.cli import main
 from vfdeck.app.failure import Failure
 from vfdeck.backend.catalogue import entries
-from vfdeck.backend.leading import led
+from vfdeck.backend.leading import led, wrapped
 from vfdeck.backend.recipes import recipes
 from vfdeck.backend.sim import scenario
 from vfdeck.backend.token import Token
@@ -63,6 +63,15 @@ def test_every_command_of_the_catalogue_and_the_recipes_can_be_run_as_led() -> N
         except Failure as wrong:
             pytest.fail(f"{filled}: {wrong.line}")
         assert options.demo == "default"
+
+
+def test_a_command_is_never_broken() -> None:
+    text = "Or let the token in force open it: vfdeck token rotate --demo x 0000:03:00.0 --out NEW (both resets reach its VFs)."
+    lines = wrapped(text, "", "  ", 50)
+    assert [line for line in lines if "vfdeck" in line] == ["  vfdeck token rotate --demo x 0000:03:00.0 --out NEW"]
+    assert " ".join(" ".join(lines).split()) == text
+    assert all(len(line) <= 50 for line in lines if "vfdeck" not in line)
+    assert wrapped("vfdeck holders and what it tells of them", "", "", 20) == ["vfdeck holders and", "what it tells of", "them"]
 
 
 def test_hosts_say_how_they_are_reached() -> None:

@@ -435,3 +435,12 @@ def test_a_wrong_token_is_explained(capsys: pytest.CaptureFixture[str], tmp_path
     assert main([*arguments, "--json"]) == 1
     why = validate(capsys.readouterr().out, "change-v1.json")["outcome"]["explanation"]
     assert (why["entry"], bool(why["rule"]), bool(why["check"]), bool(why["do"])) == ("D2", True, True, True)
+
+
+def test_status_tells_what_to_do_about_a_token_that_is_not_known(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["token", "status", FREE, "--demo"])
+    told = capsys.readouterr().out
+    assert "vfdeck token verify --demo default 0000:af:00.1 --token-file FILE" in told
+    assert f"vfdeck token rotate --demo default {FREE} --out FILE" in told
+    main(["token", "status", "0000:81:00.0", "--demo"])
+    assert "vfdeck" not in capsys.readouterr().out

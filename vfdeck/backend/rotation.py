@@ -209,7 +209,7 @@ def cannot_ask(function: Function, path: OpenPath, snapshot: Snapshot, own: froz
 def _against_asking(function: Function, path: OpenPath, snapshot: Snapshot, own: frozenset[str]) -> Iterator[str]:
     bdf, host = function.bdf, snapshot.host
     if function.role is Role.PF:
-        yield f"{bdf} is a PF: with no VF in use the question would set its token; ask one of its VFs"
+        yield f"{bdf} is a PF: ask one of its VFs, since the question to itself would set its token while no VF is in use"
     elif function.role is not Role.VF:
         yield f"{bdf} is {role_of(function)}: no token applies to it"
     elif not host_has(host, "vf_token"):

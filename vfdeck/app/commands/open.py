@@ -86,7 +86,7 @@ def ladder(outcome: Outcome | None, path: OpenPath) -> list[tuple[Stage, str]]:
 def ladder_text(outcome: Outcome, path: OpenPath, function: Function | None) -> Iterator[str]:
     """The rungs as lines, each with the call that it is."""
     for rung, answer in ladder(outcome, path):
-        yield f"  {rung:<15} {answer or 'not reached':<12} {_call(rung, function)}"
+        yield from outcomes.wrapped(_call(rung, function), f"  {rung:<15} {answer or 'not reached':<12} ")
 
 
 def _call(rung: Stage, function: Function | None) -> str:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
-import textwrap
 from collections.abc import Iterator
 from typing import Any
 
 from vfdeck.app import failure
 from vfdeck.app.commands import output
 from vfdeck.app.commands.ways import of_function
+from vfdeck.backend import leading
 from vfdeck.backend.changes import (
     BindDriver,
     Change,
@@ -105,9 +105,7 @@ def wrapped(text: str, first: str = "") -> list[str]:
     """Lines of a width that fits, the first after `first`, the others below the text or at the margin."""
     margin = " " * min(len(first), MARGIN)
     width = min(WIDTH, output.width() or WIDTH)
-    return textwrap.wrap(
-        text, width, initial_indent=first, subsequent_indent=margin, break_long_words=False, break_on_hyphens=False
-    )
+    return leading.wrapped(text, first, margin, width)
 
 
 # -- JSON ------------------------------------------------------------------------------------------------------------------

@@ -93,9 +93,11 @@ def _about(snapshot: Snapshot, vf: Function, file: str) -> Iterator[str]:
         yield f"It is on {vf.driver or 'no driver'} now: bind it to vfio-pci first (vfdeck check --bind {vf.bdf})."
     if cdev_unguarded(snapshot.host):
         yield "Through its own node this kernel asks for no token (D17), and one given there is an error."
-    yield f"The token is expected in {file} (mode 0600): whoever has it, puts it there. Only where nobody has it, make another:"
+    yield (
+        f"The token is expected in {file} (mode 0600): whoever has it, puts it there. Only where nobody has it, make "
+        "another, which every program with a VF of this PF needs from then on:"
+    )
     yield f"  vfdeck token rotate {vf.physfn or 'PF'} --out {file}"
-    yield "which every program with a VF of this PF needs from then on."
 
 
 def _recipe(recipe: Recipe) -> Iterator[str]:

@@ -7,7 +7,7 @@ import dataclasses
 import json
 from collections.abc import Iterator
 
-from vfdeck.app.commands import hosts, output
+from vfdeck.app.commands import hosts, outcomes, output
 from vfdeck.backend.leading import led
 from vfdeck.backend.leaks import COMMAND_LINE, Leak, Leaks, leaks
 from vfdeck.backend.model import Snapshot, TokenState
@@ -59,7 +59,7 @@ def _entries(seen: Leaks) -> Iterator[dict[str, object]]:
 
 def _lines(seen: Leaks, snapshot: Snapshot | None) -> Iterator[str]:
     for leak in seen.found:
-        yield _line(leak)
+        yield from outcomes.wrapped(_line(leak))
     if snapshot is None:
         yield "no VF token in any command line or environment that could be read"
     else:
@@ -75,15 +75,17 @@ def _not_read(seen: Leaks) -> Iterator[str]:
         alike.setdefault((one.place, one.why, one.doubt), []).append(name)
     for (place, why, doubt), names in alike.items():
         means = "there may be more" if doubt else "kept from its own user too, so nobody reads it without more privileges"
-        yield f"not read: {place} of {listing(names)}: {why}; {means}"
+        yield from outcomes.wrapped(f"{place} of {listing(names)}: {why}; {means}", "not read: ")
 
 
 def _way_out(seen: Leaks, snapshot: Snapshot) -> Iterator[str]:
     """The commands that make what leaked useless. Whose token it is, the programs tell that hold a PF or its VFs, or a record."""
-    yield "Rotate what should be secret, and pass it in another way: whoever runs programs here can read command lines."
+    why = "whoever runs programs here can read command lines"
+    yield from outcomes.wrapped(f"Rotate what should be secret, and pass it in another way: {why}.")
     for pf in concerned(seen, snapshot):
         yield led(f"  vfdeck token rotate {pf} --out FILE", snapshot.host.reached)
-    yield led("  vfdeck recipe VF", snapshot.host.reached) + "    how to start programs without a token in sight"
+    yield led("  vfdeck recipe VF", snapshot.host.reached)
+    yield "The recipes tell how to start programs without a token in sight."
 
 
 def concerned(seen: Leaks, snapshot: Snapshot) -> list[str]:

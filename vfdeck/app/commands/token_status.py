@@ -12,6 +12,7 @@ from typing import Any
 from vfdeck.app import failure
 from vfdeck.app.commands import hosts, outcomes, output
 from vfdeck.app.failure import Failure
+from vfdeck.backend.leading import led
 from vfdeck.backend.local_host import LocalHost
 from vfdeck.backend.model import Function, ProblemKind, Role, Snapshot, TokenKnowledge, TokenState
 from vfdeck.backend.need import Need, need
@@ -89,6 +90,8 @@ def _lines(snapshot: Snapshot, pfs: list[Function], whole: bool, tree: bool) -> 
                 yield from _events(known)
         if pf.on_vfio:
             yield f"  VFs in use: {count_words(snapshot.users_of(pf.bdf))}"
+        if not _in_hand(snapshot, pf):
+            yield from _ways_out(snapshot, pf)
         for vfs, about in _alike(snapshot, pf):
             yield from outcomes.wrapped(f"{_asked(about)}: {about.why}", f"  {listing([vf.bdf for vf in vfs], 2)}  ")
     for problem in snapshot.problems:
@@ -122,6 +125,16 @@ def history(known: TokenKnowledge) -> Iterator[str]:
     if known.lost:
         how = {"unbound": "was unbound", "rebound": "was bound anew", "rebooted": "was on a host that rebooted since"}
         yield f"#{known.lost} is lost: the PF {how.get(known.lost_by, 'left vfio-pci')}"
+
+
+def _ways_out(snapshot: Snapshot, pf: Function) -> Iterator[str]:
+    """What to do about a token that is not known here."""
+    guarded = [vf.bdf for vf in snapshot.vfs_of(pf.bdf) if need(snapshot, vf.bdf).by_group is not False]
+    free = next((vf for vf in guarded if not snapshot.holders_of(vf)), "VF")
+    yield "  who has a token can ask whether it is this one:"
+    yield led(f"    vfdeck token verify {free} --token-file FILE", snapshot.host.reached)
+    yield "  where nobody has it, another can be set:"
+    yield led(f"    vfdeck token rotate {pf.bdf} --out FILE", snapshot.host.reached)
 
 
 def _at(seconds: float | None) -> str:

@@ -45,7 +45,7 @@ def _status(outcome: Outcome | None) -> int:
 def _lines(result: changing.Result, wanted: VerifyToken) -> Iterator[str]:
     about = f"#{wanted.token.fingerprint} for {wanted.bdf}"
     if result.outcome is None:
-        yield from outcomes.wrapped(result.plan.impossible, f"could not tell: {about}: ")
+        yield from outcomes.wrapped(f"{about}: {result.plan.impossible.removeprefix('could not ask: ')}", "could not tell: ")
     elif result.outcome.verified is None:
         yield f"could not tell: {about}"
         yield from outcomes.outcome_text(result.outcome, result.before)

@@ -13,7 +13,7 @@ from vfdeck.backend.model import Function, Snapshot
 
 #: The commands that do what an action does; the other actions are the dashboard's alone.
 COMMANDS = {
-    "token": "vfdeck token set {pf}",
+    "token": "vfdeck token set {pf} --generate --out FILE",
     "open": "vfdeck open {bdf}",
     "vfs": "vfdeck vfs {pf} N",
     "bind": "vfdeck bind {bdf} DRIVER",
@@ -23,7 +23,7 @@ COMMANDS = {
 
 
 def ways(actions: Iterable[str], words: Mapping[str, str]) -> tuple[str, ...]:
-    """A line for each action: `t in the dashboard (Set the PF's VF token), or vfdeck token set 0000:03:00.0`."""
+    """A line for each action: `o in the dashboard (Attempt to open), or vfdeck open 0000:03:02.1`."""
     told = []
     for action in (BY_ID[name] for name in actions):
         command = f", or {fill(COMMANDS[action.id], words)}" if action.id in COMMANDS else ""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import textwrap
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from vfdeck.backend.catalogue import entry
 from vfdeck.backend.checks import Check, Report, Severity, Verdict, worst_first
 from vfdeck.backend.checks.advice import badge
+from vfdeck.backend.leading import wrapped
 from vfdeck.backend.model import HostFacts, Snapshot
 
 VERSION = 1
@@ -102,16 +102,10 @@ def _count(report: Report, severity: Severity) -> str:
 
 def _lines(check: Check, mark: str, text: str, width: int, ways: Ways) -> Iterator[str]:
     named = f"  [{check.entry}]" if check.entry and check.verdict is not Verdict.YES else ""
-    yield from _wrap(text + named, f"{mark:<9}", " " * 9, width)
+    yield from wrapped(text + named, f"{mark:<9}", " " * 9, width)
     for line in check.evidence:
-        yield from _wrap(line, " " * 11, " " * 13, width)
+        yield from wrapped(line, " " * 11, " " * 13, width)
     for line in check.do:
-        yield from _wrap(line, " " * 11 + "-> ", " " * 14, width)
+        yield from wrapped(line, " " * 11 + "-> ", " " * 14, width)
     for line in ways(check):
-        yield from _wrap(f"with vfdeck: {line}", " " * 11 + "-> ", " " * 14, width)
-
-
-def _wrap(text: str, first: str, margin: str, width: int) -> list[str]:
-    return textwrap.wrap(
-        text, width, initial_indent=first, subsequent_indent=margin, break_long_words=False, break_on_hyphens=False
-    )
+        yield from wrapped(f"with vfdeck: {line}", " " * 11 + "-> ", " " * 14, width)
