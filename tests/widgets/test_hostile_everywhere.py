@@ -92,7 +92,7 @@ DIALOGS: dict[str, tuple[Callable[[str], Any], ...]] = {
 #: Where each module of widgets gets it: on the main screen, in a panel, in a dialog, or not at all.
 SCREEN, PANEL, DIALOG, NONE = "screen", "panel", "dialog", "none"
 WIDGETS = {
-    **dict.fromkeys(("bars", "branches", "cells", "changed", "columns", "fleet_tree", "news", "painting", "rows"), SCREEN),
+    **dict.fromkeys(("alike", "bars", "branches", "cells", "changed", "columns", "fleet_tree", "news", "painting", "rows"), SCREEN),
     **dict.fromkeys(("filtering", "query", "searching", "slices", "sorting", "state", "tree_view"), SCREEN),
     **dict.fromkeys(("device_facts", "event_facts", "facts", "happened", "holder_facts", "holder_words", "host_facts"), PANEL),
     **dict.fromkeys(("open_facts", "panel_view", "section_view", "sections", "shell_facts", "token_facts"), PANEL),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from rich.cells import cell_len
 from rich.style import Style
@@ -152,6 +152,14 @@ class Banner(Line):
         return pieces
 
 
+class _Running(NamedTuple):
+    """A change that is under way, by the latest look."""
+
+    host: str  # with a space behind it; "" where there is but one
+    job: Job
+    now: float
+
+
 class JobLine(Line):
     """The line above the keys: a hint when there is one, else what runs, else what came last."""
 
@@ -162,13 +170,15 @@ class JobLine(Line):
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._hint: tuple[str, Tone] | None = None
-        self._jobs: tuple[tuple[Job, float], ...] = ()
+        self._jobs: tuple[_Running, ...] = ()
         self._begun: tuple[str, ...] = ()
         self._last: tuple[str, Tone] = ("", Tone.DIM)
 
     def show_jobs(self, snapshots: Sequence[Snapshot], begun: Sequence[str] = ()) -> None:
         """Show the running jobs of these snapshots; `begun` are changes that no snapshot tells of yet."""
-        self._jobs = tuple((job, s.taken) for s in snapshots for job in index_of(s).running.values())
+        several = len(snapshots) > 1  # then addresses say nothing without their host
+        running = ((f"{s.host.name} " if several else "", job, s.taken) for s in snapshots for job in index_of(s).running.values())
+        self._jobs = tuple(_Running(*one) for one in running)
         self._begun = tuple(begun)
         self.refresh()
 
@@ -210,12 +220,12 @@ class JobLine(Line):
 
     def _job(self) -> list[tuple[str, str]]:
         """The longest-running job, whom it waits for, and how many more there are."""
-        job, now = min(self._jobs, key=lambda pair: pair[0].started)
+        host, job, now = min(self._jobs, key=lambda one: one.job.started)
         waits = f"waiting for {job.waits_for}" if job.waits_for else job.step
         more = len(self._jobs) - 1
         return [
             ("◔ ", Tone.WARN),
-            (job.title, Tone.STRONG),
+            (f"{host}{job.title}", Tone.STRONG),
             (f" · {duration(now - job.started)}", Tone.DIM),
             (f" · +{more} more" if more else "", Tone.DIM),
             (f" · {waits}" if waits else "", Tone.WARN),

@@ -43,7 +43,7 @@ def shown_at_top(function: Function) -> bool:
 class Branches:
     """What hangs under a host in a view, whatever is folded: made once for each snapshot."""
 
-    __slots__ = ("branch_of", "children", "key", "longest", "matched", "runs", "snapshot", "tops", "total", "view")
+    __slots__ = ("_likeness", "branch_of", "children", "key", "longest", "matched", "runs", "snapshot", "tops", "total", "view")
 
     def __init__(self, snapshot: Snapshot, view: View) -> None:
         self.snapshot, self.view = snapshot, view
@@ -62,6 +62,13 @@ class Branches:
         alone = standing_alone(snapshot)
         self.runs = [_starts(snapshot, vfs, alone) for vfs in self.children]
         self.longest = max(map(len, snapshot.functions), default=0)
+        self._likeness: object | None = self
+
+    def likeness(self, judge: Callable[[Branches], object | None]) -> object | None:
+        """What `judge` says of it, which is asked once."""
+        if self._likeness is self:
+            self._likeness = judge(self)
+        return self._likeness
 
     @property
     def hidden(self) -> bool:

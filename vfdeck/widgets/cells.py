@@ -48,6 +48,15 @@ def host_line(index: Index, alone: bool) -> list[Cell]:
     return [name, Cell("  ", Tone.DIM), *_between([Cell(sums, Tone.DIM), *(Cell(*odd) for odd in index.oddities)], Cell(" · "))]
 
 
+def hosts_line(index: Index, last: str, size: int) -> list[Cell]:
+    """The row of hosts that are alike: from which to which, and what is true of each."""
+    host = index.snapshot.host
+    use = f"{index.all_users} in use" if index.all_users.value else "all free"
+    each = f"each {host.kernel} · {plural(index.pfs, 'PF')} · {plural(index.vfs, 'VF')} · {use}"
+    told = [Cell(plural(size, "host"), Tone.PLAIN), Cell(each, Tone.DIM), *(Cell(*odd) for odd in index.oddities)]
+    return [Cell(f"{host.name} … {last}", Tone.STRONG), Cell("  ", Tone.DIM), *_between(told, Cell(" · "))]
+
+
 def _between(cells: Sequence[Cell], mark: Cell) -> list[Cell]:
     """Cells with a mark between each two."""
     return [one for cell in cells for one in (mark, cell)][1:]

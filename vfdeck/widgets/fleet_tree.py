@@ -133,9 +133,9 @@ class FleetTree(TreeView):
             self._scroll_to_cursor()
 
     def _set_fold(self, row: Row, folded: bool) -> None:
-        """Fold or unfold a row; of a VF, its run. From then on it is the operator's, not the search's."""
+        """Fold or unfold a row; of a VF, or of a host that shares a row or is shut, its run. It is the operator's then."""
         self._opened -= {row.id, *self.rows.run(row.id)}
-        if row.depth == 2:
+        if row.depth == 2 or row.size > 1 or (row.folded and folded):
             self._fold(self.folds.with_run(self.rows.run(row.id), is_open=not folded))
         else:
             self._fold(self.folds.with_row(row.id, is_open=not folded, of_host=row.depth == 0))
@@ -144,11 +144,11 @@ class FleetTree(TreeView):
             self._move_to(index)
 
     def action_fold(self) -> None:
-        """Fold what is open, or the run that a VF is of; on anything else go to the parent."""
+        """Fold what is open, or the run that a VF or a shut host is of; on anything else go to the parent."""
         row = self.row
         if row is None:
             return
-        in_open_run = row.depth == 2 and row.size == 1 and len(self.rows.run(row.id)) > 1
+        in_open_run = row.size == 1 and len(self.rows.run(row.id)) > 1
         if in_open_run or (row.foldable and not row.folded):
             self._set_fold(row, True)
         elif (parent := self.rows.parent(row.id)) is not None and (index := self.rows.find(parent)) is not None:
@@ -223,7 +223,7 @@ class FleetTree(TreeView):
         self._scroll_to_cursor()
 
     def fold_all(self, folded: bool) -> None:
-        """One step less to see: runs shut, then PFs, then hosts; or one step more: hosts open, then PFs, then runs."""
+        """One step less to see: runs shut, then PFs, hosts, and runs of hosts; or one step more, the other way."""
         folds = self.folds
         hosts = frozenset(r for r in folds.others if not r.bdf)
         pfs = frozenset(r for r in folds.others if r.bdf and self.rows.is_pf(r))
@@ -232,17 +232,19 @@ class FleetTree(TreeView):
             steps = [
                 replace(folds, others=hosts | pfs, runs_open=False),
                 replace(folds, others=hosts, pfs_open=False, runs_open=False),
+                Folds(hosts_open=not many, pfs_open=False, alike_open=True),
                 Folds(hosts_open=not many, pfs_open=False),
             ]
         else:
             steps = [
+                replace(folds, alike=frozenset(), alike_open=True),
                 replace(folds, others=folds.others - hosts, hosts_open=True),
                 replace(folds, others=folds.others - hosts - pfs, hosts_open=True, pfs_open=True),
-                Folds(runs_open=True),
+                Folds(runs_open=True, alike_open=True),
             ]
         for step in (one for one in steps if one != self.folds):
             now = FleetRows(self._snapshots, step, self.rows, self.view)
-            if len(now) != len(self.rows):
+            if len(now) < len(self.rows) if folded else len(now) > len(self.rows):
                 self.folds, self._opened = step, frozenset()
                 self._take(now)
                 return

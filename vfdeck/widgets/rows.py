@@ -14,6 +14,7 @@ from itertools import accumulate, pairwise
 from typing import NamedTuple
 
 from vfdeck.backend.model import Function, Snapshot
+from vfdeck.widgets.alike import likeness, neighbours
 from vfdeck.widgets.branches import EVERYTHING, Branches, View
 from vfdeck.widgets.sorting import Order
 
@@ -21,7 +22,7 @@ from vfdeck.widgets.sorting import Order
 class RowId(NamedTuple):
     """What a row is about: a function of a host, or with `bdf` "" the host itself. Stays the same through every refresh.
 
-    A row of several VFs that are alike goes by the first of them.
+    A row of several VFs or hosts that are alike goes by the first of them.
     """
 
     host: str
@@ -37,7 +38,7 @@ class Row(NamedTuple):
     parent_last: bool  # its parent is the last one under its own
     foldable: bool
     folded: bool
-    size: int = 1  # of a folded run: how many VFs it stands for
+    size: int = 1  # of a folded run: how many VFs or hosts it stands for
 
 
 @dataclass(frozen=True)
@@ -45,13 +46,15 @@ class Folds:
     """What is folded, by address, so that it stays so through every refresh.
 
     Hosts, PFs and runs of VFs are each open or shut, all but `others`: those that somebody folded or unfolded for themselves.
-    A run is among them by any of its VFs.
+    A run is among them by any of its VFs. Runs of hosts likewise, with `alike`, by any of their hosts.
     """
 
     others: frozenset[RowId] = frozenset()
     hosts_open: bool = True
     pfs_open: bool = True
     runs_open: bool = False
+    alike: frozenset[RowId] = frozenset()
+    alike_open: bool = False
 
     def of_hosts(self) -> dict[str, _HostFolds]:
         """The folds host by host; hosts in which nothing is otherwise are left out."""
@@ -75,7 +78,10 @@ class Folds:
         return replace(self, others=self.others - {row_id} if same else self.others | {row_id})
 
     def with_run(self, run: Collection[RowId], *, is_open: bool) -> Folds:
-        """The same with a run of VFs open or shut."""
+        """The same with a run of VFs, or of hosts, open or shut."""
+        if not any(row_id.bdf for row_id in run):
+            alike = self.alike.difference(run)
+            return replace(self, alike=alike if is_open == self.alike_open else alike.union(run))
         others = self.others.difference(run)
         return replace(self, others=others if is_open == self.runs_open else others.union(run))
 
@@ -107,6 +113,11 @@ class _Host:
         sizes = (len(starts) if folds.shows_vfs(bdf) else 1 for bdf, starts in zip(self.tops, self.shown, strict=True))
         self.starts = list(accumulate(sizes, initial=1))
         self.rows = 0 if branches.hidden else self.starts[-1] if folds.is_open else 1
+
+    @property
+    def likeness(self) -> object | None:
+        """What has to be equal of hosts that share a row; None: this one shares none."""
+        return self.branches.likeness(likeness)
 
     def row(self, offset: int) -> Row:
         """The row at `offset` under the host's first."""
@@ -172,6 +183,13 @@ def _shown(vfs: list[str], starts: Sequence[int], folds: _HostFolds) -> Sequence
     return found
 
 
+class _HostRun(NamedTuple):
+    """Hosts that are alike, by their numbers in the tree, and whether each has a row of its own."""
+
+    numbers: Sequence[int]
+    is_open: bool
+
+
 class FleetRows:
     """The rows of a fleet. `previous` lends the layout of hosts that have not changed, `made` branches that were made before."""
 
@@ -202,8 +220,25 @@ class FleetRows:
             hosts.sort(key=lambda host: host.branches.key)
         self._hosts = hosts
         self._by_name: dict[str, _Host] = {host.snapshot.host.name: host for host in hosts}
-        self._starts = list(accumulate((host.rows for host in hosts), initial=0))
         self._number_of = {host.snapshot.host.name: number for number, host in enumerate(hosts)}
+        self._run_of = self._alike_runs()
+        self._starts = list(accumulate(map(self._rows_of, range(len(hosts))), initial=0))
+
+    def _alike_runs(self) -> dict[int, _HostRun]:
+        """The run of each host that is in one: shut hosts that are alike, with none between them but what a filter hides."""
+        found: dict[int, _HostRun] = {}
+        shown = [number for number, host in enumerate(self._hosts) if host.rows]
+        for run in neighbours([self._hosts[number].likeness if self._hosts[number].rows == 1 else None for number in shown]):
+            mine = shown[run.start : run.stop]
+            rows = {RowId(self._hosts[number].snapshot.host.name) for number in mine}
+            one = _HostRun(mine, self.folds.alike_open == self.folds.alike.isdisjoint(rows))
+            found.update(dict.fromkeys(mine, one))
+        return found
+
+    def _rows_of(self, number: int) -> int:
+        """How many rows a host has: none of its own in a shut run, but for the first."""
+        run = self._run_of.get(number)
+        return self._hosts[number].rows if run is None or run.is_open or run.numbers[0] == number else 0
 
     def __len__(self) -> int:
         return self._starts[-1]
@@ -212,7 +247,9 @@ class FleetRows:
         if not 0 <= index < len(self):
             raise IndexError(index)
         host = bisect_right(self._starts, index) - 1
-        return self._hosts[host].row(index - self._starts[host])
+        row = self._hosts[host].row(index - self._starts[host])
+        run = self._run_of.get(host)
+        return row if run is None or run.is_open else row._replace(size=len(run.numbers))
 
     def __iter__(self) -> Iterator[Row]:
         return (self[index] for index in range(len(self)))
@@ -231,7 +268,11 @@ class FleetRows:
         """Where `row_id` is shown (or what it is folded into); None where it is gone."""
         host = self._by_name.get(row_id.host)
         offset = host.find(row_id.bdf) if host else None
-        return None if offset is None else self._starts[self._number_of[row_id.host]] + offset
+        if offset is None:
+            return None
+        number = self._number_of[row_id.host]
+        run = self._run_of.get(number)
+        return self._starts[number] + offset if run is None or run.is_open else self._starts[run.numbers[0]]
 
     def parent(self, row_id: RowId) -> RowId | None:
         """The row above in the tree; None for a host."""
@@ -248,7 +289,7 @@ class FleetRows:
         host = bisect_right(self._starts, index) - 1
         while 0 <= host < len(self._hosts):
             base = self._starts[host]
-            places = self._hosts[host].tops_at(depth)
+            places = self._hosts[host].tops_at(depth) if self._rows_of(host) else ()
             at = bisect_right(places, index - base) if step > 0 else bisect_left(places, index - base) - 1
             if 0 <= at < len(places):
                 return base + places[at]
@@ -256,11 +297,14 @@ class FleetRows:
         return None
 
     def members(self, row: Row) -> list[RowId]:
-        """Everything that a row stands for: itself, or the VFs of a folded run."""
+        """Everything that a row stands for: itself, or the VFs or hosts of a folded run."""
         return self.run(row.id)[: row.size] if row.size > 1 else [row.id]
 
     def run(self, row_id: RowId) -> list[RowId]:
-        """The VFs that are alike and stand beside each other, this one among them, folded or not; of anything else only itself."""
+        """The VFs, or hosts, that are alike and stand beside each other, this one among them, folded or not; else only itself."""
+        if not row_id.bdf:
+            run = self._run_of.get(self._number_of.get(row_id.host, -1))
+            return [RowId(self._hosts[n].snapshot.host.name) for n in run.numbers] if run is not None else [row_id]
         host = self._by_name.get(row_id.host)
         place = host.place(row_id.bdf) if host else None
         if host is None or place is None or place[1] < 0:

@@ -19,7 +19,7 @@ from textual.strip import Strip
 
 from vfdeck.backend.model import Snapshot
 from vfdeck.widgets.branches import EVERYTHING, Branches
-from vfdeck.widgets.cells import Cell, address, cells, host_line, run_cells, run_name
+from vfdeck.widgets.cells import Cell, address, cells, host_line, hosts_line, run_cells, run_name
 from vfdeck.widgets.changed import Difference
 from vfdeck.widgets.columns import NOT_MEASURED, SHORT_ADDRESS_BELOW, Fitted, Needs, fit, measured, together
 from vfdeck.widgets.news import News
@@ -252,6 +252,8 @@ class TreeView(ScrollView, can_focus=True):
             return "", ()
         index = index_of(snapshot)
         function = snapshot.functions.get(row.id.bdf)
+        if function is None and row.size > 1:
+            return "", tuple(hosts_line(index, self.rows.members(row)[-1].host, row.size))
         if function is None:
             return "", tuple(host_line(index, len(self._snapshots) == 1))
         if row.size > 1:

@@ -364,7 +364,8 @@ class Dashboard(Screen[None]):
     def _notes(self) -> list[Fact]:
         """What the row itself has to say: for whom it stands, and what changed a moment ago."""
         row = self._tree.row
-        alike = [Fact("", f"the first of {row.size} VFs that are alike", Tone.DIM)] if row is not None and row.size > 1 else []
+        kind = "VFs" if row is not None and row.id.bdf else "hosts"
+        alike = [Fact("", f"the first of {row.size} {kind} that are alike", Tone.DIM)] if row is not None and row.size > 1 else []
         changes = "; ".join(str(change) for change in self._tree.changes(self._tree.row_id))
         host = self._tree.row_id.host if self._tree.row_id is not None and self._tree.row_id.bdf else ""
         where = [Fact("host", host)] if host and len(self._desk.hosts) > 1 else []
