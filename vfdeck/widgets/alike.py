@@ -6,8 +6,8 @@ than its neighbours is ever hidden. Alone stands where a change is under way.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
+from itertools import pairwise
 
 from vfdeck.backend.model import Function
 from vfdeck.widgets.branches import Branches
@@ -24,19 +24,25 @@ def likeness(branches: Branches) -> object | None:
     if index.running or not branches.tops:
         return None
     functions = snapshot.functions
-    hanging = zip(branches.tops, branches.children, strict=True)
-    of_branches = tuple(_of_branch(functions[bdf], [functions[vf] for vf in vfs], index) for bdf, vfs in hanging)
+    hanging = zip(branches.tops, branches.children, branches.runs, strict=True)
+    of_branches = tuple(
+        _of_branch(functions[bdf], [(functions[vfs[begin]], end - begin) for begin, end in pairwise(starts)], index)
+        for bdf, vfs, starts in hanging
+    )
     problems = tuple((problem.path, problem.what) for problem in snapshot.problems)
     return snapshot.host.kernel, snapshot.host.simulated, index.all_users, index.oddities, problems, branches.matched, of_branches
 
 
-def _of_branch(top: Function, vfs: Sequence[Function], index: Index) -> object:
-    """What the rows of a PF with its VFs say, or of another function right under the host."""
+def _of_branch(top: Function, runs: Sequence[tuple[Function, int]], index: Index) -> object:
+    """What the rows of a PF with its VFs say, or of another function right under the host. `runs`: a VF for as many like it."""
     known = index.snapshot.tokens.get(top.bdf)
     token = None if known is None else (known.state, known.lost != "", known.proved, bool(known.suspects), bool(known.begun))
     total = top.sriov.totalvfs if top.sriov is not None else None
     own = (top.device, top.driver, top.driver_override, top.link, top.numa_node, top.interfaces, top.disks, total)
-    below = Counter((vf.driver, vf.driver_override, vf.interfaces, vf.disks, vf.bdf in index.holders) for vf in vfs)
+    below: dict[object, int] = {}
+    for vf, size in runs:
+        kind = (vf.driver, vf.driver_override, vf.interfaces, vf.disks, vf.bdf in index.holders)
+        below[kind] = below.get(kind, 0) + size
     return own, index.state(top), token, frozenset(below.items())
 
 

@@ -83,9 +83,8 @@ class Desk:
     def targets(self, action: Action) -> list[Target]:
         """What an action is about where it is about many: everything marked, or the VFs of one row. Each PF comes once."""
         row = self.tree.row
-        return self._targets(
-            action, sorted(self.tree.marks) or (self.tree.rows.members(row) if row is not None and row.size > 1 else [])
-        )
+        of_row = self.tree.rows.members(row) if row is not None and row.size > 1 and row.id.bdf else []
+        return self._targets(action, sorted(self.tree.marks) or of_row)
 
     def marks_in_sight(self) -> frozenset[RowId]:
         """The marks that no filter hides."""
