@@ -70,6 +70,7 @@ JOB = Job(1, "reset", VF, JobState.RUNNING, "writing", values.NOON)
         dataclasses.replace(host(3), tokens={PF: values.make_knowledge(PF, TokenState.SET, "12345678")}),
         dataclasses.replace(host(3), host=dataclasses.replace(host(3).host, kernel="5.4")),
         dataclasses.replace(host(3), host=dataclasses.replace(host(3).host, iommu=False)),
+        dataclasses.replace(host(3), host=dataclasses.replace(host(3).host, cdev=not host(3).host.cdev)),
         values.snapshot(*values.make_fleet(3, PF), host={"name": "h3"}),
         values.snapshot(host={"name": "h3"}),
     ],

@@ -7,6 +7,7 @@ than its neighbours is ever hidden. Alone stands where a change is under way.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 from vfdeck.backend.model import Function
@@ -30,7 +31,8 @@ def likeness(branches: Branches) -> object | None:
         for bdf, vfs, starts in hanging
     )
     problems = tuple((problem.path, problem.what) for problem in snapshot.problems)
-    return snapshot.host.kernel, snapshot.host.simulated, index.all_users, index.oddities, problems, branches.matched, of_branches
+    of_host = replace(snapshot.host, name="", boot_id="", reached="")
+    return of_host, index.all_users, index.oddities, problems, branches.matched, of_branches
 
 
 def _of_branch(top: Function, runs: Sequence[tuple[Function, int]], index: Index) -> object:
@@ -41,7 +43,7 @@ def _of_branch(top: Function, runs: Sequence[tuple[Function, int]], index: Index
     own = (top.device, top.driver, top.driver_override, top.link, top.numa_node, top.interfaces, top.disks, total)
     below: dict[object, int] = {}
     for vf, size in runs:
-        kind = (vf.driver, vf.driver_override, vf.interfaces, vf.disks, vf.bdf in index.holders)
+        kind = (vf.driver, vf.driver_override, vf.interfaces, vf.disks, index.state(vf))
         below[kind] = below.get(kind, 0) + size
     return own, index.state(top), token, frozenset(below.items())
 
