@@ -19,6 +19,7 @@ from vfdeck.app.settings import USUAL, Reading
 from vfdeck.backend.host import Host
 from vfdeck.widgets.bars import JobLine
 from vfdeck.widgets.fleet_tree import FleetTree
+from vfdeck.widgets.query import QueryBar
 from vfdeck.widgets.section_view import SectionView
 from vfdeck.widgets.sections import plain_text
 
@@ -44,6 +45,11 @@ class Deck:
     def tree(self) -> FleetTree:
         """The tree."""
         return self.main.query_one(FleetTree)
+
+    @property
+    def query(self) -> QueryBar:
+        """The field of searches and filters."""
+        return self.main.query_one(QueryBar)
 
     @property
     def line(self) -> str:

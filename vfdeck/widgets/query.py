@@ -96,7 +96,11 @@ class QueryBar(Horizontal):
         self._label.update(Content(label))
         self._open = self.display = True
         self.put(text)
-        self._input.focus()
+        self.screen.set_focus(self._input)  # now, as keys may be on their way already
+
+    def type(self, text: str) -> None:
+        """Type something that was on its way before the field had the focus."""
+        self._input.insert_text_at_cursor(text)
 
     def tell(self, result: str) -> None:
         """Say what came of it so far, in at most 12 cells."""

@@ -10,7 +10,7 @@ from typing import ClassVar
 import rich
 from rich.segment import Segments
 from rich.traceback import Traceback
-from textual import constants
+from textual import constants, events
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
@@ -122,6 +122,11 @@ class DashboardApp(App[None], inherit_bindings=False):
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """None of Textual's own: a screenshot, for one, could hold a token."""
         return ()
+
+    def on_key(self, event: events.Key) -> None:
+        """No action for a key that was meant for a field: over a slow line many come at once."""
+        if isinstance(self.screen, Dashboard) and self.screen.takes_late(event):
+            event.prevent_default()
 
     async def action_quit(self) -> None:
         """Leave as `q` does, from everywhere; while that is being asked about, leave."""

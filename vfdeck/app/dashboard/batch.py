@@ -105,6 +105,7 @@ class Batch:
     left: Sequence[LeftOut] = ()
     running: dict[int, Item] = field(default_factory=dict)
     done: list[tuple[str, Outcome | None]] = field(default_factory=list)
+    refused: tuple[str, Outcome] | None = None  # of all refusals that of the first function, with its host
     deed: Deed = field(init=False)
     takes_back: Mapping[RowId, Part] = field(default_factory=dict)  # what it takes back, where it is an undo
 
@@ -121,6 +122,9 @@ class Batch:
         """One has come back; None where vfdeck itself failed."""
         item = self.running.pop(number)
         self.done.append((item.title, outcome))
+        if outcome is not None and not outcome.ok:  # they come back in any order
+            refused = (item.host.name, outcome)
+            self.refused = min(self.refused or refused, refused, key=lambda each: (each[0], target_of(each[1].change)))
 
     @property
     def is_over(self) -> bool:
@@ -136,15 +140,16 @@ class Batch:
         parts.append(f"{plural(len(self.left), 'function')} left out" if self.left else "")
         return f"{self.title}: {', '.join(part for part in parts if part)}", Tone.BAD if bad else Tone.GOOD
 
-    def report(self) -> list[Section]:
-        """What came of each: those that were refused first, with the explanation."""
+    def report(self, here: Sequence[Section] = ()) -> list[Section]:
+        """What came of each: those that were refused first, with the explanation; `here` goes with `refused`, the first."""
         sections: list[Section] = []
-        for title, outcome in self.done:
+        first = self.refused[1] if self.refused is not None else None
+        for title, outcome in sorted(self.done, key=lambda each: each[1] is not first):
             if outcome is None:
                 sections.append(Section(title, (Fact("", "vfdeck itself failed; this is a bug", Tone.BAD),)))
             elif not outcome.ok:
                 text, tone = verdict(outcome, title)
-                sections += [Section(title, (Fact("", text, tone),)), *report(outcome)]
+                sections += [Section(title, (Fact("", text, tone),)), *report(outcome, here if outcome is first else ())]
         good = [title for title, outcome in self.done if outcome is not None and outcome.ok]
         sections += [Section("Done", tuple(Fact("", f"✓ {title}") for title in good))] if good else []
         return [*sections, Section("Left out", told(self.left))] if self.left else sections

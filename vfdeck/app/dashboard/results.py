@@ -253,9 +253,12 @@ class Results:
         """The page of a result; under another title and after other sections where these come first."""
         sections: list[Section] = []
         text, tone, offered = "", Tone.WARN, list[Action]()
+        about = latest if isinstance(latest, Result) else None
         if isinstance(latest, Batch):
             text, tone = latest.verdict()
-            sections = [*self._told.of_many(outcome for _, outcome in latest.done), *latest.report()]
+            about = Result(*latest.refused, latest.title) if latest.refused is not None else None
+            here, offered = self._here(about) if about is not None else ([], [])
+            sections = [*self._told.of_many(outcome for _, outcome in latest.done), *latest.report(here)]
         elif latest is not None:
             text, tone = verdict(latest.outcome, latest.title)
             here, offered = self._here(latest)
@@ -266,7 +269,7 @@ class Results:
             sections, text, tone = [*before, *head, *sections], title, Tone.WARN
         done = self._transcript.of(latest.deed if isinstance(latest, Batch) else latest.outcome) if latest is not None else ()
         page = ResultPage(text, sections, tone, offered, self._desk.keys, ran_text(done, len(self._desk.hosts) > 1))
-        row_id = RowId(latest.host, target_of(latest.outcome.change)) if isinstance(latest, Result) else None
+        row_id = RowId(about.host, target_of(about.outcome.change)) if about is not None else None
 
         def closed(_: bool | None) -> None:
             if page.picked and row_id is not None:

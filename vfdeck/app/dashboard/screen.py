@@ -33,7 +33,7 @@ from vfdeck.app.dashboard.inspecting import Inspector
 from vfdeck.app.dashboard.kernel_lines import KernelLines
 from vfdeck.app.dashboard.lesson import Lesson
 from vfdeck.app.dashboard.lookup import Lookup
-from vfdeck.app.dashboard.pages import STILL, empty_sections
+from vfdeck.app.dashboard.pages import empty_sections
 from vfdeck.app.dashboard.panels import Panel, Scene
 from vfdeck.app.dashboard.past import Past
 from vfdeck.app.dashboard.practising import Practising
@@ -174,9 +174,7 @@ class Dashboard(Screen[None]):
         if notes:
             self._line.hint("; ".join(notes), Tone.WARN)
         elif self._lives:
-            self._line.hint(
-                f"This demo lives: programs come and go by themselves ({self.keys.shown(BY_ID['help'])} tells). {STILL}"
-            )
+            self._line.hint("Programs come and go by themselves here; vfdeck demo --still has none of that")
         if len(self._hosts) > FEW:  # first of all there should be a screen
             self.call_after_refresh(self._feed.start, self._follow)
         else:
@@ -420,6 +418,13 @@ class Dashboard(Screen[None]):
     @on(KeyBar.Pressed)
     def _key_pressed(self, event: KeyBar.Pressed) -> None:
         self.action_act(event.id)
+
+    def takes_late(self, event: events.Key) -> bool:
+        """Whether a key was typed for the field that is open now, and came to another widget as the field was not there yet."""
+        if not self._query.is_open or not event.is_printable or event.character is None:  # the field itself lets no character pass
+            return False
+        self._query.type(event.character)
+        return True
 
     def on_key(self, event: events.Key) -> None:
         """Say so when a key does nothing here."""
