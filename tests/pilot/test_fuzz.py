@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.pilot.driving import running
+from vfdeck.app.dashboard import exporting
 from vfdeck.app.dashboard.actions import ACTIONS
 from vfdeck.app.dashboard.batch import Batch
 from vfdeck.app.dashboard.batch_flow import BatchFlow
@@ -80,6 +81,7 @@ class Consents:
 
 @pytest.mark.parametrize("seed", range(RUNS))
 async def test_random_keys(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exporting, "write_new", lambda path, text: None)  # wherever that would be
     chance = random.Random(seed)
     consents = Consents(monkeypatch)
     host = Watched(load("broken" if seed % 2 else "default", seed))

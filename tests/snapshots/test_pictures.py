@@ -317,6 +317,8 @@ PICTURES = [
     *shots("open", keys("down", "o"), "OpenDialog", "open"),
     *shots("autoprobe", after(probed, *MARKS, "a"), "AutoprobeDialog", "autoprobe"),
     *shots("check", keys("w"), "CheckDialog", "check", sizes=SMALL),
+    *shots("export", after(probed, "m", "x"), "ExportDialog", "export"),
+    *shots("export-wrong", after(probed, "x", "tab", ".", "t", "x", "t"), "ExportDialog", sizes=SMALL),
     *shots("theme", keys("ctrl+t"), "ThemeDialog", "theme"),
     *shots("palette", palette, "CommandPalette", "palette"),
     *shots("leave", leaving, "LeaveDialog", "quit"),

@@ -24,12 +24,14 @@ from vfdeck.app.dashboard.dialogs.base import Page
 from vfdeck.app.dashboard.dialogs.check import CheckDialog, CheckPage, HostPage
 from vfdeck.app.dashboard.dialogs.confirm import ConfirmDialog
 from vfdeck.app.dashboard.dialogs.driver import DriverDialog
+from vfdeck.app.dashboard.dialogs.export import ExportDialog
 from vfdeck.app.dashboard.dialogs.hand_on import HandOnDialog
 from vfdeck.app.dashboard.dialogs.leave import LeaveDialog
 from vfdeck.app.dashboard.dialogs.numvfs import Judged, NumvfsDialog
 from vfdeck.app.dashboard.dialogs.open import OpenDialog
 from vfdeck.app.dashboard.dialogs.result import ResultPage
 from vfdeck.app.dashboard.dialogs.token import TokenDialog
+from vfdeck.app.dashboard.exporting import Offer
 from vfdeck.app.dashboard.feed import UeventsHeard
 from vfdeck.backend.changes import Open, Plan, SetNumvfs, Step
 from vfdeck.backend.checks import Check, Report, Verdict
@@ -81,6 +83,7 @@ DIALOGS: dict[str, tuple[Callable[[str], Any], ...]] = {
     "confirm": (lambda text: ConfirmDialog(a_plan(text)), lambda text: ConfirmDialog(a_plan(text, text))),
     "driver": (lambda text: DriverDialog(pf_of(text), fleet(text)),),
     "hand_on": (lambda text: HandOnDialog(Token.generate(), text, simulated=True),),
+    "export": (lambda text: ExportDialog([Offer("x", text, text, {".json": str}), Offer("y", text, text, {}, text)]),),
     "leave": (lambda text: LeaveDialog(sections(text)),),
     "numvfs": (judged,),
     "open": (lambda text: OpenDialog(pf_of(text), fleet(text), None),),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from contextlib import suppress
 from typing import TextIO
 
 from vfdeck.app import failure
@@ -22,6 +23,26 @@ def new_file(path: str) -> TextIO:
         )
     except (OSError, ValueError) as error:
         raise _cannot_make(path, error) from None
+
+
+def write_new(path: str, text: str) -> None:
+    """Write a text to a new file (`new_file`). What could be written in part only is taken away again.
+
+    Raises Failure: 73 where the file exists or cannot be made, 74 where it cannot be written.
+    """
+    out = new_file(path)
+    made = os.fstat(out.fileno())
+    try:
+        with out:
+            out.write(text)
+            out.flush()
+            os.fsync(out.fileno())
+    except OSError as error:
+        with suppress(OSError):
+            here = os.stat(path, follow_symlinks=False)
+            if (here.st_dev, here.st_ino) == (made.st_dev, made.st_ino):
+                os.unlink(path)
+        raise Failure(failure.IO, f"{printable(path)}: {error.strerror or 'cannot be written'}; nothing was written") from None
 
 
 def demand_new(path: str) -> None:

@@ -65,6 +65,15 @@ def to_json(snapshot: Snapshot, keep: Keep | None = None) -> str:
     return "{" + ",\n".join(f'"{key}":{encode(value)}' for key, value in members.items()) + "}\n"
 
 
+def to_lines(snapshot: Snapshot, keep: Keep | None = None) -> str:
+    """The functions that `keep` names as JSON, each in a line with its host and when it was looked at."""
+    holders = _holders_by_function(snapshot)
+    encode = json.JSONEncoder(check_circular=False, separators=(",", ":")).encode
+    head = {"version": VERSION, "taken": snapshot.taken, "host": snapshot.host.name}
+    shown = (function for function in snapshot.functions.values() if keep is None or keep(function))
+    return "".join(f"{encode({**head, **_function(snapshot, function, holders)})}\n" for function in shown)
+
+
 def _host(host: HostFacts) -> dict[str, Any]:
     return {
         "name": host.name,

@@ -347,6 +347,15 @@ ACTIONS: tuple[Action, ...] = (
         in_bar=False,
     ),
     Action(
+        "export",
+        "x",
+        "Export",
+        "Write to a file",
+        "The selected, the marked or all functions, the time line, or what was done: .json, .jsonl, or a script (.sh). No tokens.",
+        command="export",
+        in_bar=False,
+    ),
+    Action(
         "problems",
         "p",
         "Problems",

@@ -7,8 +7,10 @@ from collections.abc import Callable, Sequence
 from vfdeck.app.dashboard import themes
 from vfdeck.app.dashboard.desk import Desk
 from vfdeck.app.dashboard.dialogs.base import Page
+from vfdeck.app.dashboard.dialogs.export import ExportDialog
 from vfdeck.app.dashboard.dialogs.leave import LeaveDialog
 from vfdeck.app.dashboard.dialogs.theme import ThemeDialog
+from vfdeck.app.dashboard.exporting import Offer
 from vfdeck.app.dashboard.finding import Finder
 from vfdeck.app.dashboard.pages import help_sections, life_sections, problem_sections
 from vfdeck.app.dashboard.practising import Practising
@@ -38,9 +40,11 @@ class Commands:
         look: Callable[[], None],
         fleet: Callable[[], Fleet],
         faults: Sequence[Fault] = (),
+        offers: Callable[[], Sequence[Offer]] = lambda: (),
     ) -> None:
         self._keys = desk.keys
         self._faults = faults
+        self._offers = offers
         self._hosts = tuple(desk.hosts.values())
         self._screen, self._tree, self._line = desk.screen, desk.tree, desk.line
         self._finder = finder
@@ -131,6 +135,10 @@ class Commands:
         text = self._results.shell
         self._screen.app.copy_to_clipboard(text)
         self._line.hint(copied(text))
+
+    def export(self) -> None:
+        """Ask what to write, and where."""
+        self._screen.app.push_screen(ExportDialog(self._offers()), lambda said: self._line.hint(said) if said else None)
 
     def problems(self) -> None:
         """What could not be read."""

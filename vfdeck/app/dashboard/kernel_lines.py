@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import chain
 
 from vfdeck.app.dashboard.feed import aside
 from vfdeck.backend.bdf import BDF
@@ -37,6 +38,10 @@ class KernelLines:
     def of(self, host: str) -> tuple[Entry, ...]:
         """The lines of a host that name functions, oldest first, as far as they were read."""
         return self._lines.get(host, ())
+
+    def __iter__(self) -> Iterator[Entry]:
+        """The lines of all hosts that were read."""
+        return chain.from_iterable(self._lines.values())
 
     def note(self, host: str) -> str:
         """Why there are none; "" where the log was read."""

@@ -19,6 +19,7 @@ from textual.reactive import reactive
 from textual.screen import Screen
 from textual.widgets import Static
 
+from vfdeck.app.dashboard import exporting
 from vfdeck.app.dashboard.actions import ACTIONS, BY_ID, Action
 from vfdeck.app.dashboard.batch import Batch
 from vfdeck.app.dashboard.batch_flow import BatchFlow
@@ -26,6 +27,7 @@ from vfdeck.app.dashboard.collecting import OFTEN, Collecting
 from vfdeck.app.dashboard.commands import Commands
 from vfdeck.app.dashboard.desk import Desk, Target
 from vfdeck.app.dashboard.dialogs.base import LEAST, TOO_SMALL
+from vfdeck.app.dashboard.exporting import Offer
 from vfdeck.app.dashboard.feed import ChangeBegun, ChangeDone, Feed, HostFailed, Performer, SnapshotReady, UeventsHeard
 from vfdeck.app.dashboard.finding import Finder
 from vfdeck.app.dashboard.flow import Flow
@@ -144,6 +146,7 @@ class Dashboard(Screen[None]):
             self._look_again,
             lambda: self.fleet,
             reading.faults,
+            self._offers,
         )
 
     def compose(self) -> ComposeResult:
@@ -343,6 +346,14 @@ class Dashboard(Screen[None]):
         deaf = "no uevents can be heard here: what changes is found by looking" if self._timeline.is_deaf(row_id.host) else ""
         return Events(tuple(entries), tuple(note for note in (deaf, self._kernel_lines.note(row_id.host)) if note))
 
+    def _offers(self) -> Sequence[Offer]:
+        """What can be written to a file."""
+        row, row_id = self._tree.row, self._tree.row_id
+        host = row_id.host if row_id is not None else ""
+        chosen = frozenset(self._tree.rows.members(row)) if row is not None and row.id.bdf else frozenset[RowId]()
+        events = (*self._timeline, *self._kernel_lines)
+        return exporting.offers(self.fleet.snapshots, host, chosen, self._tree.marks, events, self._transcript.ran)
+
     def _inspect(self, panel: Panel) -> None:
         """Have looked up what the panel shows of a function beyond its snapshot, if it can be seen."""
         row_id, (function, snapshot) = self._tree.row_id, self._desk.selected()
@@ -451,6 +462,8 @@ class Dashboard(Screen[None]):
         """Why an action is not possible now; "" where it is."""
         if action.id == "result" and (reason := self._results.why_none):
             return reason
+        if action.id == "export" and not self.fleet.snapshots:
+            return "nothing was read yet"
         if action.id == "copy" and not self._transcript.ran:
             return "nothing was changed yet"
         if action.id == "undo" and (reason := self._taking_back.why_none):
