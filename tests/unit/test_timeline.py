@@ -14,7 +14,7 @@ from vfdeck.backend.local_host import HEARD, LocalHost
 from vfdeck.backend.model import Job, JobState
 from vfdeck.backend.sim import scenario
 from vfdeck.backend.sim.kernel import SimulatedKernel
-from vfdeck.widgets.event_facts import SHOWN, Entry, Events, Kind, event_sections
+from vfdeck.widgets.event_facts import SHOWN, Entry, Events, Kind, event_sections, room
 from vfdeck.widgets.rows import RowId
 from vfdeck.widgets.sections import plain_text
 
@@ -180,3 +180,14 @@ def test_outcomes_tell_their_steps_and_their_time() -> None:
     again = host.perform(change)
     assert not again.attempted
     assert again.steps == ()
+
+
+def test_a_small_panel_draws_no_more_than_it_can_show() -> None:
+    assert room(37, 30) == 15
+    assert room(78, 9) == 9
+    assert room(37, 5) == 8
+    assert room(200, 1000) == SHOWN
+    entries = tuple(Entry(float(number), Kind.SEEN, "fake", (NIC,), "x") for number in range(20))
+    facts = event_sections("Events", Events(entries, shown=8))[0].facts
+    assert len(facts) == 9
+    assert facts[-1].value == "and 12 events before"

@@ -10,8 +10,10 @@ from vfdeck.widgets.holder_words import clock
 from vfdeck.widgets.sections import Fact, Section
 from vfdeck.widgets.state import Tone, plural
 
-#: So many events are on the panel; an export has them all.
+#: So many events are on the panel where it fills the screen; an export has them all.
 SHOWN = 100
+#: Columns from which an event is taken to need one line, and not two.
+WIDE = 70
 
 
 class Kind(enum.StrEnum):
@@ -45,13 +47,19 @@ class Events:
 
     entries: tuple[Entry, ...] = ()
     notes: tuple[str, ...] = ()
+    shown: int = SHOWN  # so many of them are drawn
+
+
+def room(width: int, height: int) -> int:
+    """How many events a panel of this size has room for, about: what nobody sees need not be drawn with every key."""
+    return min(SHOWN, max(8, height if width >= WIDE else height // 2))
 
 
 def event_sections(title: str, events: Events) -> list[Section]:
     """A line for each event; first what is missing among them."""
     notes = tuple(Fact("", note, Tone.DIM) for note in events.notes)
     today = _day(events.entries[0].time) if events.entries else ""
-    lines = [_fact(entry, today) for entry in events.entries[:SHOWN]]
+    lines = [_fact(entry, today) for entry in events.entries[: events.shown]]
     older = len(events.entries) - len(lines)
     lines += [Fact("", f"and {plural(older, 'event')} before", Tone.DIM)] if older > 0 else []
     return [Section(title, (*notes, *(lines or [Fact("", "nothing has happened since vfdeck began to look", Tone.DIM)])))]

@@ -33,7 +33,8 @@ class PanelView(SectionView):
         With `end` it is shown from its end, and goes on there while nobody scrolls away from it.
         """
         fresh = about != self._about
-        follow = end and (fresh or self.is_vertical_scroll_end)
+        sections = tuple(sections)
+        follow = end and (fresh or (sections != self.sections and self.is_vertical_scroll_end))
         self._about, self._may_split = about, split
         self._split()
         self.show(sections, top=fresh and not end)

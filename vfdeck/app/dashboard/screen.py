@@ -50,7 +50,7 @@ from vfdeck.app.settings import USUAL, Reading
 from vfdeck.backend.host import Host
 from vfdeck.backend.model import Function, Snapshot
 from vfdeck.widgets.bars import Banner, JobLine, Key, KeyBar, ViewLine
-from vfdeck.widgets.event_facts import Events
+from vfdeck.widgets.event_facts import SHOWN, Events, room
 from vfdeck.widgets.fleet_tree import FleetTree
 from vfdeck.widgets.panel_view import PanelView
 from vfdeck.widgets.query import QueryBar
@@ -241,7 +241,7 @@ class Dashboard(Screen[None]):
     @on(UeventsHeard)
     def _uevents_heard(self, message: UeventsHeard) -> None:
         self._timeline.heard(message.host, message.events)
-        if self._side.chosen.log:
+        if self._side.chosen.log and self._tree.row_id is not None and self._tree.row_id.host == message.host:
             self._side.show()
 
     @on(HostFailed)
@@ -344,7 +344,8 @@ class Dashboard(Screen[None]):
             return Events()
         entries = self._timeline.of(row_id, snapshot, self._kernel_lines.of(row_id.host))
         deaf = "no uevents can be heard here: what changes is found by looking" if self._timeline.is_deaf(row_id.host) else ""
-        return Events(tuple(entries), tuple(note for note in (deaf, self._kernel_lines.note(row_id.host)) if note))
+        notes = tuple(note for note in (deaf, self._kernel_lines.note(row_id.host)) if note)
+        return Events(tuple(entries), notes, SHOWN if self._side.is_full else room(*self._panel.size))
 
     def _offers(self) -> Sequence[Offer]:
         """What can be written to a file."""
