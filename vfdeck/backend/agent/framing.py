@@ -1,0 +1,118 @@
+"""Messages on a stream of bytes: JSON objects, each ended by NUL (varlink.org, "Method Call"). Bounded in size and depth.
+
+Whoever is at the other end may send anything. What makes no sense ends the connection: where the next message would begin is not
+known then. At most one message is kept in memory, of bytes that may still become one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any, NoReturn
+
+#: Longest request, and longest reply, in bytes.
+REQUEST, REPLY = 64 << 10, 32 << 20
+#: Objects and arrays in one another.
+DEPTH = 16
+
+_NUL = b"\0"
+
+
+class Garbled(Exception):
+    """What came is no message; says why, without repeating any of it."""
+
+
+class Reader:
+    """Takes bytes as they come, and gives messages."""
+
+    def __init__(self, longest: int = REQUEST, depth: int = DEPTH) -> None:
+        self._longest = longest
+        self._depth = depth
+        self._parts = bytearray()
+        self._looked = 0  # so much of it has no NUL
+
+    def feed(self, data: bytes) -> Iterator[dict[str, Any]]:
+        """The messages that are complete now. Raises Garbled; after that nothing can be read any more."""
+        self._parts += data
+        while True:
+            end = self._parts.find(_NUL, self._looked)
+            if end < 0:
+                self._looked = len(self._parts)
+                if self._looked > self._longest:
+                    self._give_up(f"a message of more than {self._longest} bytes")
+                return
+            if end > self._longest:
+                self._give_up(f"a message of more than {self._longest} bytes")
+            text = bytes(self._parts[:end])
+            del self._parts[: end + 1]
+            self._looked = 0
+            yield self._parsed(text)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no message was begun: a stream that ends elsewhere was cut."""
+        return not self._parts
+
+    def _parsed(self, text: bytes) -> dict[str, Any]:
+        if _deeper_than(text, self._depth):
+            self._give_up(f"more than {self._depth} objects and arrays in one another")
+        try:
+            value = json.loads(text.decode("utf-8"), object_pairs_hook=_once, parse_constant=_no_constant)
+        except RecursionError:
+            self._give_up("too deep")
+        except ValueError as error:
+            self._give_up("bytes that are no UTF-8" if isinstance(error, UnicodeError) else _why(error))
+        if not isinstance(value, dict):
+            self._give_up("JSON that is no object")
+        return value
+
+    def _give_up(self, why: str) -> NoReturn:
+        self._parts.clear()
+        raise Garbled(f"expected a JSON object that ends with NUL, got {why}")
+
+
+def message(value: dict[str, Any]) -> bytes:
+    """The bytes of a message."""
+    return json.dumps(value, separators=(",", ":"), allow_nan=False).encode("ascii") + _NUL
+
+
+def _deeper_than(text: bytes, depth: int) -> bool:
+    """Whether brackets are deeper in one another than that. Those within texts count only where there are so many anyway."""
+    if text.count(b"{") + text.count(b"[") <= depth:
+        return False
+    level = deepest = 0
+    quoted = escaped = False
+    for byte in text:
+        if quoted:
+            quoted, escaped = (byte != 0x22 or escaped), (byte == 0x5C and not escaped)
+        elif byte == 0x22:
+            quoted = True
+        elif byte in b"{[":
+            level += 1
+            deepest = max(deepest, level)
+        elif byte in b"}]":
+            level -= 1
+    return deepest > depth
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise _Twice
+    return found
+
+
+class _Twice(ValueError):
+    """A name that an object has twice: readers differ on which counts."""
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name}, which is no JSON")
+
+
+def _why(error: ValueError) -> str:
+    if isinstance(error, _Twice):
+        return "an object that has a name twice"
+    if isinstance(error, json.JSONDecodeError):
+        return f"no JSON at character {error.pos}"
+    return "a number that is none, or too long"
