@@ -43,6 +43,7 @@ IDLE, IDLE_VF, FREE_VF = "0000:af:00.0", "0000:af:00.1", "0000:03:02.5"
 #: Commands that are not run here, and why.
 ELSEWHERE = {
     "demo": "the dashboard, driven below",
+    "agent": "spoken to in tests/unit/test_agent_command.py",
     "watch": "run until it is interrupted, below",
 }
 

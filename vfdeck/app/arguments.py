@@ -203,6 +203,22 @@ def add_history(commands: Any) -> None:
     history.set_defaults(command="history")
 
 
+def add_agent(commands: Any) -> None:
+    """The parser of `vfdeck agent`."""
+    agent = commands.add_parser(
+        "agent",
+        allow_abbrev=False,
+        help="a host for other programs: Varlink on standard streams, or on a socket",
+        description="Described by vfdeck/backend/agent/vfdeck.varlink. It ends when the other side does; what waits in the kernel "
+        "then goes on without it.",
+        epilog="The exit status is 0 where the other side has ended, 73 where the socket cannot be made.",
+    )
+    agent.add_argument("--read-only", action="store_true", help="change nothing, whatever is asked for")
+    agent.add_argument("--listen", metavar="PATH", help="make a socket for this user, and start an agent for each connection")
+    _place(agent)
+    agent.set_defaults(command="agent")
+
+
 # -- options that several have -------------------------------------------------------------------------------------------
 def path(text: str) -> str:
     """What names a file or directory, as it is: at least something. Raises what argparse takes for a wrong argument."""

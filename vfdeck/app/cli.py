@@ -18,7 +18,7 @@ from vfdeck.app import arguments, argv, failure
 from vfdeck.app.failure import Failure
 
 #: The commands in whose memory tokens may be.
-_WITH_TOKENS = frozenset({"dashboard", "demo", "token", "open", "record", "replay"})
+_WITH_TOKENS = frozenset({"dashboard", "demo", "token", "open", "record", "replay", "agent"})
 
 
 class _Command(Protocol):
@@ -128,6 +128,7 @@ def parser() -> argparse.ArgumentParser:
     arguments.add_settings(commands)
     arguments.add_watch(commands)
     arguments.add_history(commands)
+    arguments.add_agent(commands)
     arguments.add_function(commands)
     arguments.add_token(commands, _Parser)
     arguments.add_open(commands)

@@ -1,0 +1,323 @@
+"""The agent, spoken to over pipes as a client does: in this process, on a host of the demo."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import threading
+import typing
+import uuid
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+import pytest
+
+from tests.values import TOKEN
+from vfdeck.backend.agent import idl, protocol
+from vfdeck.backend.agent.framing import message
+from vfdeck.backend.agent.server import Server
+from vfdeck.backend.agent.service import HostService, applied, delta
+from vfdeck.backend.agent.wire import REPLIES, REQUESTS
+from vfdeck.backend.changes import Change, Outcome, Plan, SetAutoprobe, SetNumvfs, SetToken
+from vfdeck.backend.local_host import LocalHost
+from vfdeck.backend.model import Snapshot
+from vfdeck.backend.sim.kernel import SimulatedKernel
+from vfdeck.backend.sim.scenario import load
+
+IDLE, HELD = "0000:af:00.0", "0000:03:00.0"
+OURS = "io.vfdeck.Agent"
+
+
+class Client:
+    """The other end of an agent's streams. Every read waits for at most a minute."""
+
+    def __init__(self, host: LocalHost, read_only: bool = False) -> None:
+        source, self.out = os.pipe()
+        self.inward, sink = os.pipe()
+        news, writer = os.pipe2(os.O_NONBLOCK)
+
+        def wake() -> None:
+            with suppress(BlockingIOError):
+                os.write(writer, b"!")
+
+        self.host = host
+        served = Server(HostService(host, read_only, wake), source, sink, news)
+
+        def run() -> None:
+            with suppress(BrokenPipeError):
+                served.run()
+            os.close(sink)
+
+        self.thread = threading.Thread(target=run, daemon=True)
+        self.thread.start()
+        self._bytes = b""
+
+    def send(self, method: str, **parameters: Any) -> None:
+        method = method if "." in method else f"{OURS}.{method}"
+        os.write(self.out, message({"method": method, "parameters": parameters}))
+
+    def receive(self) -> dict[str, Any]:
+        while b"\0" not in self._bytes:
+            data = os.read(self.inward, 1 << 16)
+            if not data:
+                raise EOFError
+            self._bytes += data
+        one, _, self._bytes = self._bytes.partition(b"\0")
+        value: dict[str, Any] = json.loads(one)
+        return value
+
+    def call(self, method: str, **parameters: Any) -> dict[str, Any]:
+        self.send(method, **parameters)
+        answer = self.receive()
+        assert "error" not in answer, answer
+        told: dict[str, Any] = answer["parameters"]
+        return told
+
+    def refused(self, method: str, **parameters: Any) -> tuple[str, dict[str, Any]]:
+        self.send(method, **parameters)
+        answer = self.receive()
+        return answer["error"].rpartition(".")[2], answer["parameters"]
+
+    def perform(self, change: Change, **more: Any) -> str:
+        key = str(uuid.uuid4())
+        self.call("Perform", key=key, change=REQUESTS.encode_one_of(change), **more)
+        return key
+
+    def over(self, key: str) -> dict[str, Any]:
+        """The operation, when it is over: told by an event."""
+        since = 0
+        while True:
+            operation: dict[str, Any] = self.call("Operation", key=key)["operation"]
+            if operation["over"]:
+                return operation
+            for event in self.call("Events", since=since, wait_ns=10**10)["events"]:
+                since = event["number"]
+
+
+@pytest.fixture
+def client() -> Iterator[Client]:
+    made = Client(load("default"))
+    yield made
+    with suppress(OSError):
+        os.close(made.out)
+    made.host.close()
+
+
+@pytest.fixture
+def reader() -> Iterator[Client]:
+    made = Client(load("default"), read_only=True)
+    yield made
+    os.close(made.out)
+    made.host.close()
+
+
+# -- what is told ----------------------------------------------------------------------------------------------------------
+def test_hello(client: Client) -> None:
+    told = client.call("Hello", protocol_min=1, protocol_max=7)
+    assert (told["protocol"], told["host"], told["simulated"], told["read_only"]) == (1, "hv-07", True, False)
+    assert client.refused("Hello", protocol_min=2, protocol_max=7) == ("Unsupported", {"protocol_min": 1, "protocol_max": 1})
+
+
+def test_introspection_tells_what_is_there(client: Client) -> None:
+    assert OURS in client.call("org.varlink.service.GetInfo")["interfaces"]
+    told = client.call("org.varlink.service.GetInterfaceDescription", interface=OURS)["description"]
+    assert told == idl.text(), "run python -m vfdeck.backend.agent.idl"
+    service = HostService(client.host, False, lambda: None)
+    assert {line.split("(")[0].split()[1] for line in told.splitlines() if line.startswith("method ")} == {
+        *service.methods,
+        "Events",
+    }
+
+
+def test_a_picture_then_nothing_new_then_what_is_otherwise(client: Client) -> None:
+    first = client.call("Snapshot")
+    seen = REPLIES.decode(Snapshot, first["snapshot"])
+    assert seen == client.host.snapshot()
+    again = client.call("Snapshot", since=first["generation"])
+    assert (again["generation"], again["unchanged"]) == (first["generation"], True)
+    assert len(json.dumps(again)) < 100
+    client.over(client.perform(SetAutoprobe(IDLE, False)))
+    later = client.call("Snapshot", since=first["generation"])
+    assert later["generation"] > first["generation"]
+    assert set(later["delta"].get("functions", ())) == {IDLE}
+    now = REPLIES.decode(Snapshot, applied(first["snapshot"], later["delta"]))
+    assert now == client.host.snapshot()
+    assert "snapshot" in client.call("Snapshot", since=first["generation"]), "a generation that it does not have any more"
+
+
+def test_functions_that_come_and_go_are_in_the_difference(client: Client) -> None:
+    first = client.call("Snapshot")
+    client.over(client.perform(SetNumvfs(IDLE, 0)))
+    later = client.call("Snapshot", since=first["generation"])
+    assert later["delta"]["gone_functions"]
+    assert REPLIES.decode(Snapshot, applied(first["snapshot"], later["delta"])) == client.host.snapshot()
+
+
+def test_a_difference_of_nothing_is_nothing() -> None:
+    data = REPLIES.encode(load("broken").snapshot())
+    assert delta(data, data) == {}
+    assert applied({}, delta({}, data)) == {"functions": {}, "groups": {}, "tokens": {}} | data
+
+
+def test_other_questions(client: Client) -> None:
+    change = SetNumvfs(IDLE, 2)
+    planned = client.call("Plan", change=REQUESTS.encode_one_of(change))["plan"]
+    assert REPLIES.decode(Plan, planned, change=change) == client.host.plan(change, client.host.snapshot())
+    assert client.call("Check", question={"CanEnable": {"pf": IDLE, "count": 2}})["report"]["checks"]
+    assert client.call("Details", bdf=IDLE, parts=["RESETS"])["details"]["bdf"] == IDLE
+    assert client.call("Log")["lines"] == [REPLIES.encode(line) for line in client.host.log() or []]
+    assert client.call("CannotRemember") == {"problem": None}
+
+
+# -- changes ---------------------------------------------------------------------------------------------------------------
+def test_the_same_key_does_it_once(client: Client) -> None:
+    change = SetToken(IDLE, TOKEN)
+    key, asked = str(uuid.uuid4()), REQUESTS.encode_one_of(change)
+    for _ in range(3):
+        client.call("Perform", key=key, change=asked)
+    outcome = REPLIES.decode(Outcome, client.over(key)["outcome"], change=change)
+    assert outcome.ok
+    assert client.host.snapshot().scores.right == 1
+    assert client.refused("Perform", key=key, change=REQUESTS.encode_one_of(SetNumvfs(IDLE, 0)))[0] == "Conflict"
+
+
+def test_what_was_confirmed_is_what_is_done(client: Client) -> None:
+    change = SetNumvfs(IDLE, 0)
+    planned = client.call("Plan", change=REQUESTS.encode_one_of(change))["plan"]
+    other = {**planned, "destructive": not planned.get("destructive", False)}
+    outcome = REPLIES.decode(Outcome, client.over(client.perform(change, confirmed=other))["outcome"], change=change)
+    assert not outcome.attempted
+    outcome = REPLIES.decode(Outcome, client.over(client.perform(change, confirmed=planned))["outcome"], change=change)
+    assert outcome.ok
+
+
+def test_a_generation_that_is_past(client: Client) -> None:
+    now = client.call("Snapshot")["generation"]
+    asked = REQUESTS.encode_one_of(SetAutoprobe(IDLE, False))
+    client.over(client.perform(SetAutoprobe(IDLE, False), generation=now))
+    name, told = client.refused("Perform", key=str(uuid.uuid4()), change=asked, generation=now)
+    assert (name, told["reason"]) == ("Conflict", f"the host has changed since: it is generation {now + 1} now")
+
+
+@pytest.mark.parametrize("kind", typing.get_args(Change))
+def test_a_reader_changes_nothing(reader: Client, kind: type) -> None:
+    samples = {"pf": IDLE, "bdf": IDLE, "count": 1, "driver": "vfio-pci", "token": TOKEN, "on": True}
+    needed = {name: samples[name] for name in (field.name for field in dataclasses.fields(kind)) if name in samples}
+    before = reader.host.snapshot()
+    asked = REQUESTS.encode_one_of(kind(**needed))
+    assert reader.refused("Perform", key=str(uuid.uuid4()), change=asked) == ("ReadOnly", {})
+    assert reader.host.snapshot() == before
+    assert "plan" in reader.call("Plan", change=asked)
+
+
+def test_a_write_that_waits_is_a_job_and_the_agent_answers() -> None:
+    """As a removal of VFs that somebody holds. It does not keep the agent from ending."""
+    host = load("default", realtime=True)
+    client = Client(host)
+    key = client.perform(SetNumvfs(HELD, 0))
+    while not (operation := client.call("Operation", key=key)["operation"]).get("job", {}).get("waits_for"):
+        client.call("Events", since=0, wait_ns=10**7)
+    assert not operation["over"]
+    assert HELD in operation["job"]["title"]
+    assert client.call("Hello", protocol_min=1, protocol_max=1)["protocol"] == 1
+    os.close(client.out)
+    client.thread.join(60)
+    assert not client.thread.is_alive()
+    host.close()
+
+
+def test_a_wait_for_events_ends_when_another_call_comes(client: Client) -> None:
+    client.send("Events", wait_ns=60 * 10**9)
+    client.send("Hello", protocol_min=1, protocol_max=1)
+    assert client.receive() == {"parameters": {"events": []}}
+    assert client.receive()["parameters"]["protocol"] == 1
+
+
+def test_a_call_that_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch, client: Client) -> None:
+    monkeypatch.setitem(protocol.DEADLINES, "Log", 0.01)
+    stuck = threading.Event()
+    monkeypatch.setattr(client.host, "log", stuck.wait)
+    assert client.refused("Log") == ("Deadline", {"seconds_ns": 10**7})
+    assert client.call("Hello", protocol_min=1, protocol_max=1)["protocol"] == 1
+    stuck.set()
+
+
+def test_a_fault_of_ours_tells_its_kind_only(monkeypatch: pytest.MonkeyPatch, client: Client) -> None:
+    def fails() -> None:
+        raise RuntimeError(TOKEN.reveal_text())
+
+    monkeypatch.setattr(client.host, "log", fails)
+    assert client.refused("Log") == ("Failed", {"fault": "RuntimeError"})
+
+
+# -- what makes no sense ---------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("method", "parameters", "error", "told"),
+    [
+        ("Fly", {}, "MethodNotFound", {"method": "Fly"}),
+        ("org.example.Fly", {}, "InterfaceNotFound", {"interface": "org.example"}),
+        ("org.varlink.service.Fly", {}, "MethodNotFound", {"method": "Fly"}),
+        ("Log", {"loud": True}, "InvalidParameter", {"parameter": "loud", "why": "there is no such parameter"}),
+        ("Hello", {}, "InvalidParameter", {"parameter": "protocol_min", "why": "expected a number"}),
+        ("Snapshot", {"since": "x"}, "InvalidParameter", {"parameter": "since", "why": "expected a number"}),
+        ("Details", {"bdf": "../x", "parts": []}, "InvalidParameter", {"parameter": "bdf"}),
+        ("Details", {"bdf": IDLE, "parts": ["ALL"]}, "InvalidParameter", {"parameter": "parts"}),
+        ("Plan", {"change": {"Fly": {}}}, "InvalidParameter", {"parameter": "change"}),
+        ("Plan", {"change": {"SetNumvfs": {"pf": "../../x", "count": 1}}}, "InvalidParameter", {"parameter": "change.pf"}),
+        ("Plan", {"change": {"SetNumvfs": {"pf": IDLE, "count": -1}}}, "InvalidParameter", {"parameter": "change.count"}),
+        ("Plan", {"change": {"BindDriver": {"bdf": IDLE, "driver": "../x"}}}, "InvalidParameter", {"parameter": "change.driver"}),
+        ("Perform", {"key": "a b", "change": {"Close": {"bdf": IDLE}}}, "InvalidParameter", {"parameter": "key"}),
+        ("Operation", {"key": "12345678"}, "NoSuchOperation", {"key": "12345678"}),
+    ],
+)
+def test_calls_that_are_refused(client: Client, method: str, parameters: Any, error: str, told: dict[str, Any]) -> None:
+    name, found = client.refused(method, **parameters)
+    assert (name, {key: found[key] for key in told}) == (error, told)
+    assert client.call("Hello", protocol_min=1, protocol_max=1)["protocol"] == 1
+
+
+@pytest.mark.parametrize("data", [b"GET / HTTP/1.0\r\n\r\n\0", b"x" * 70_000, b"[]\0"])
+def test_what_is_no_message_ends_the_connection(client: Client, data: bytes) -> None:
+    os.write(client.out, data[:65_000])
+    with suppress(BrokenPipeError):
+        os.write(client.out, data[65_000:])
+    answer = client.receive()
+    assert answer["error"] == f"{OURS}.Garbled"
+    with pytest.raises(EOFError):
+        client.receive()
+
+
+@pytest.mark.parametrize("call", [{}, {"method": 3}, {"method": "x", "more": 1}, {"method": "x", "extra": 1}, {"upgrade": True}])
+def test_a_call_of_another_shape(client: Client, call: dict[str, Any]) -> None:
+    os.write(client.out, message(call))
+    assert client.receive()["error"].startswith("org.varlink.service.")
+
+
+def test_one_way_is_answered_by_nothing(client: Client) -> None:
+    os.write(client.out, message({"method": f"{OURS}.Log", "oneway": True}))
+    assert client.call("Hello", protocol_min=1, protocol_max=1)["protocol"] == 1
+
+
+def test_what_was_asked_before_the_end_is_answered(client: Client) -> None:
+    client.send("Hello", protocol_min=1, protocol_max=1)
+    client.send("Log")
+    os.close(client.out)
+    assert client.receive()["parameters"]["protocol"] == 1
+    assert "lines" in client.receive()["parameters"]
+    with pytest.raises(EOFError):
+        client.receive()
+
+
+def test_a_host_whose_memory_is_real_has_the_key_in_its_trail(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from vfdeck.backend.history import read
+    from vfdeck.backend.memory import Memory
+    from vfdeck.backend.state_folder import StateFolder
+
+    kernel = SimulatedKernel(load("default").scenario.machine)
+    client = Client(LocalHost(kernel, {}, Memory(kernel, {"XDG_STATE_HOME": str(tmp_path)})))
+    key = client.perform(SetAutoprobe(IDLE, False))
+    client.over(key)
+    assert [one.key for one in read(StateFolder(str(tmp_path / "vfdeck"))).changes] == [key]
+    os.close(client.out)

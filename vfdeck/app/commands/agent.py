@@ -1,0 +1,109 @@
+"""`vfdeck agent`: one host behind standard streams, or, with --listen, behind a Unix socket; spoken to in Varlink."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import os
+import socket
+import stat
+import subprocess
+import sys
+from contextlib import suppress
+
+from vfdeck.app import failure
+from vfdeck.app.commands import hosts
+from vfdeck.app.failure import Failure
+from vfdeck.backend.agent.server import Server
+from vfdeck.backend.agent.service import HostService
+from vfdeck.backend.local_host import LocalHost
+from vfdeck.backend.memory import memory_of, peer_of
+from vfdeck.backend.text import printable
+
+#: So many connections at once; whoever comes later waits.
+CONNECTIONS = 64
+
+
+def run(options: argparse.Namespace) -> int:
+    """Serve until the other side ends. Raises Failure: 64 for a terminal, 66, 73 where the socket cannot be made."""
+    if options.listen:
+        return _listen(options)
+    if os.isatty(0):
+        raise Failure(failure.USAGE, "an agent speaks Varlink on its standard streams, and a terminal does not; see --listen")
+    host = _host(options)
+    serve(host, options.read_only)
+    return 0
+
+
+def _host(options: argparse.Namespace) -> LocalHost:
+    if options.demo is not None:
+        return hosts.simulated(options.demo, options.seed, realtime=True)
+    host = hosts.local(options.root)
+    peer = peer_of(0)
+    return host if peer is None else LocalHost(host.kernel, memory=memory_of(host.kernel, os.environ, peer))
+
+
+def serve(host: LocalHost, read_only: bool) -> None:
+    """Serve standard streams, and end this process: what waits in the kernel is not waited for."""
+    source, sink = os.dup(0), os.dup(1)
+    os.dup2(2, 1)  # whatever is printed is no part of the protocol
+    reader, writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+
+    def wake() -> None:
+        with suppress(BlockingIOError):
+            os.write(writer, b"!")
+
+    with suppress(BrokenPipeError, ConnectionResetError):
+        Server(HostService(host, read_only, wake), source, sink, reader).run()
+    host.close()
+    sys.stderr.flush()
+    os._exit(0)
+
+
+# -- a socket --------------------------------------------------------------------------------------------------------------
+def _listen(options: argparse.Namespace) -> int:
+    """An agent for each connection, with the socket as its standard streams, as systemd does it with Accept=yes."""
+    command = [sys.executable, "-m", "vfdeck", "agent"]
+    command += ["--read-only"] if options.read_only else []
+    command += ["--root", options.root] if options.root != "/" else []
+    command += [] if options.demo is None else ["--demo", options.demo, "--seed", str(options.seed)]
+    agents: list[subprocess.Popen[bytes]] = []
+    with _bound(options.listen) as listening:
+        print(f"vfdeck: listening on {printable(options.listen)}; Ctrl-C ends it", file=sys.stderr, flush=True)
+        while True:
+            connection, _ = listening.accept()
+            with connection:
+                agents.append(subprocess.Popen(command, stdin=connection.fileno(), stdout=connection.fileno()))
+            agents = [agent for agent in agents if agent.poll() is None]
+            while len(agents) >= CONNECTIONS:
+                agents[0].wait()
+                agents = [agent for agent in agents if agent.poll() is None]
+
+
+def _bound(path: str) -> socket.socket:
+    """A socket for this user alone. One that nobody listens at any more gives way; nothing else does."""
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    before = os.umask(0o177)
+    try:
+        if _is_dead(path):
+            os.unlink(path)
+        listening.bind(path)
+        listening.listen()
+    except (OSError, ValueError) as error:
+        listening.close()
+        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        raise Failure(failure.CANNOT_CREATE, f"{printable(path)}: {printable(reason)}; expected a path for a new socket") from None
+    finally:
+        os.umask(before)
+    return listening
+
+
+def _is_dead(path: str) -> bool:
+    try:
+        if not stat.S_ISSOCK(os.lstat(path).st_mode):
+            return False
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as trying:
+            trying.connect(path)
+    except OSError as error:
+        return error.errno == errno.ECONNREFUSED
+    return False

@@ -1,0 +1,72 @@
+"""Changes that an agent carries out, each under a key that its client has made: the same key twice does it once."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from vfdeck.backend.agent.protocol import Refused
+from vfdeck.backend.audit import OPERATION
+from vfdeck.backend.changes import Change, Outcome, Plan, target_of
+from vfdeck.backend.host import Host
+
+#: So many that are over are remembered.
+KEPT = 1000
+
+
+@dataclass
+class Operation:
+    """A change under way, or over: with an outcome, or with the name of the fault that it met in vfdeck itself."""
+
+    key: str
+    target: str
+    asked: str  # what was asked for, with a token's fingerprint
+    outcome: Outcome | None = None
+    fault: str = ""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it has come to an end."""
+        return self.outcome is not None or bool(self.fault)
+
+
+class Operations:
+    """Those of one host. `ended` is told of each that is over. Any thread may ask."""
+
+    def __init__(self, host: Host, ended: Callable[[str], None]) -> None:
+        self._host = host
+        self._ended = ended
+        self._lock = threading.Lock()
+        self._known: dict[str, Operation] = {}
+
+    def begin(self, key: str, change: Change, confirmed: Plan | None) -> Operation:
+        """Begin a change, or tell of the one that was begun under this key. Raises Refused: Conflict for another change."""
+        asked = repr(change)
+        with self._lock:
+            known = self._known.get(key)
+            if known is not None:
+                if known.asked != asked:
+                    raise Refused("Conflict", reason="another change was begun under this key")
+                return known
+            operation = self._known[key] = Operation(key, target_of(change), asked)
+            over = [one.key for one in self._known.values() if one.is_over]
+            for old in over[:-KEPT]:
+                del self._known[old]
+        threading.Thread(target=self._carry_out, args=(operation, change, confirmed), name=f"operation {key}", daemon=True).start()
+        return operation
+
+    def get(self, key: str) -> Operation:
+        """Raises Refused: NoSuchOperation; it may have been begun by another agent, whose word is in the history."""
+        with self._lock:
+            if key not in self._known:
+                raise Refused("NoSuchOperation", key=key)
+            return self._known[key]
+
+    def _carry_out(self, operation: Operation, change: Change, confirmed: Plan | None) -> None:
+        OPERATION.set(operation.key)
+        try:
+            operation.outcome = self._host.perform(change, confirmed)
+        except BaseException as error:  # its text might hold anything
+            operation.fault = type(error).__name__
+        self._ended(operation.key)

@@ -1,0 +1,163 @@
+"""The agent's end of a connection: calls are answered in the order in which they come, one after the other, as Varlink wants it.
+
+What may take long runs on a thread with a deadline, so that an end of the connection is seen at once: a call that waits in the
+kernel cannot be taken back, and nobody waits for it. A call that waits for events is answered when another one comes.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, Protocol
+
+from vfdeck.backend.agent.framing import Garbled, Reader, message
+from vfdeck.backend.agent.protocol import DEADLINES, INTERFACE, SERVICE, Refused, invalid
+
+_READ = 1 << 16
+#: Calls that are kept while one is answered; more are left in the pipe.
+_AHEAD = 64
+#: What was asked for before the other side ended is still answered, for so long in all, seconds: it may still read.
+_GRACE = 1.0
+_MEMBERS = {"method": str, "parameters": dict, "oneway": bool, "more": bool, "upgrade": bool}
+
+Answer = dict[str, Any]
+
+
+class Service(Protocol):
+    """What a server offers."""
+
+    #: Methods of our interface, by name: parameters to answer. They raise Refused.
+    methods: dict[str, Callable[[dict[str, Any]], Answer]]
+
+    def wait(self, parameters: dict[str, Any]) -> tuple[float, Callable[[], Answer | None]]:
+        """Of `Events`: how long to wait at most, seconds, and what gives the answer as soon as there is one."""
+
+    def standard(self, method: str, parameters: dict[str, Any]) -> Answer:
+        """A method of org.varlink.service. Raises Refused."""
+
+
+class Server:
+    """One connection. `wake` becomes readable when the service has news, and does not block."""
+
+    def __init__(self, service: Service, source: int, sink: int, wake: int) -> None:
+        self._service = service
+        self._source, self._sink, self._wake = source, sink, wake
+        self._reader = Reader()
+        self._calls: deque[dict[str, Any]] = deque()
+        self._garbled = ""
+        self._end: float | None = None  # when the last answer is due, by the monotonic clock: the other side has ended
+
+    def run(self) -> None:
+        """Answer until the other side ends, or sends what is no message. Raises BrokenPipeError where nobody reads any more."""
+        while self._calls or self._end is None:
+            if self._calls:
+                self._answer(self._calls.popleft())
+            elif self._garbled:
+                self._send({"error": f"{INTERFACE}.Garbled", "parameters": {"why": self._garbled}})
+                return
+            else:
+                self._listen(None)
+            if self._end is not None and time.monotonic() > self._end:
+                return
+
+    # -- what comes in -----------------------------------------------------------------------------------------------
+    def _listen(self, seconds: float | None, *others: int) -> None:
+        """Wait for bytes, or for one of `others` to be readable, and take the bytes."""
+        poll = select.poll()
+        if not self._garbled and self._end is None and len(self._calls) < _AHEAD:
+            poll.register(self._source, select.POLLIN)
+        for fd in others:
+            poll.register(fd, select.POLLIN)
+        ready = poll.poll(None if seconds is None else max(0.0, seconds) * 1000)
+        if any(fd == self._source for fd, _ in ready):
+            self._take(os.read(self._source, _READ))
+
+    def _take(self, data: bytes) -> None:
+        if not data:
+            self._end = time.monotonic() + _GRACE
+        try:
+            self._calls.extend(self._reader.feed(data))
+        except Garbled as garbled:
+            self._garbled = str(garbled)
+
+    # -- answers -----------------------------------------------------------------------------------------------------
+    def _answer(self, call: dict[str, Any]) -> None:
+        try:
+            answer: Answer = {"parameters": self._called(call)}
+        except Refused as refused:
+            answer = {"error": refused.name, "parameters": refused.told}
+        if call.get("oneway") is not True:
+            self._send(answer)
+
+    def _called(self, call: dict[str, Any]) -> Answer:
+        for name, value in call.items():
+            if name not in _MEMBERS or not isinstance(value, _MEMBERS[name]):
+                raise invalid("call", f"expected {', '.join(_MEMBERS)}, each of its kind")
+        if call.get("upgrade"):
+            raise invalid("upgrade", "there is nothing to upgrade to")
+        interface, _, method = call.get("method", "").rpartition(".")
+        parameters = call.get("parameters", {})
+        if interface == SERVICE:
+            return self._service.standard(method, parameters)
+        if interface != INTERFACE:
+            raise Refused(f"{SERVICE}.InterfaceNotFound", interface=interface)
+        if method == "Events":
+            return self._events(parameters)
+        if method not in self._service.methods:
+            raise Refused(f"{SERVICE}.MethodNotFound", method=method)
+        answer = self._service.methods[method]
+        return self._in_time(lambda: answer(parameters), DEADLINES[method]) if method in DEADLINES else answer(parameters)
+
+    def _events(self, parameters: dict[str, Any]) -> Answer:
+        longest, look = self._service.wait(parameters)
+        until = time.monotonic() + longest
+        while True:
+            answer = look()
+            left = until - time.monotonic()
+            if answer is not None:
+                return answer
+            if left <= 0 or self._calls or self._garbled or self._end is not None:
+                return {"events": []}
+            self._listen(left, self._wake)
+            with suppress(BlockingIOError):
+                os.read(self._wake, _READ)
+
+    def _in_time(self, work: Callable[[], Answer], seconds: float) -> Answer:
+        """What `work` answers, on a thread. Raises Refused where it takes longer; the thread is left to what it waits for."""
+        over = threading.Event()
+        results: list[Any] = []
+        reader, writer = os.pipe()
+
+        def run() -> None:
+            try:
+                results.append(work())
+            except BaseException as fault:
+                results.append(fault)
+            over.set()
+            os.close(writer)
+
+        threading.Thread(target=run, name="call", daemon=True).start()
+        until = time.monotonic() + seconds
+        try:
+            while not over.is_set() and time.monotonic() < min(until, self._end or until):
+                self._listen(min(until, self._end or until) - time.monotonic(), reader)
+        finally:
+            os.close(reader)
+        if not results:
+            raise Refused("Deadline", seconds_ns=int(seconds * 10**9))
+        if isinstance(results[0], Refused):
+            raise results[0]
+        if isinstance(results[0], BaseException):
+            raise Refused("Failed", fault=type(results[0]).__name__)  # its text might hold anything
+        answer: Answer = results[0]
+        return answer
+
+    def _send(self, answer: Answer) -> None:
+        data = memoryview(message(answer))
+        while data:
+            data = data[os.write(self._sink, data) :]
