@@ -145,7 +145,10 @@ def test_without_pyudev(monkeypatch: pytest.MonkeyPatch) -> None:
         return real(name, *rest, **more)
 
     monkeypatch.setattr(builtins, "__import__", no_pyudev)
-    assert not open_source().live
+    monkeypatch.setattr(uevents, "RawMonitor", Monitor)
+    source = open_source()
+    assert source.live
+    source.close()
 
 
 @pytest.mark.parametrize("error", [OSError(errno.EPERM, "no"), ValueError("Invalid argument"), MemoryError()])
@@ -154,7 +157,49 @@ def test_no_netlink(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
         raise error
 
     monkeypatch.setattr(uevents, "_monitor", refuse)
+    monkeypatch.setattr(uevents, "RawMonitor", refuse)
     assert not open_source().live
+
+
+def test_a_uevent_as_the_kernel_sends_it() -> None:
+    path = "/devices/pci0000:00/0000:00:02.0/0000:03:00.1"
+    keys = ["ACTION=bind", f"DEVPATH={path}", "SUBSYSTEM=pci", "DRIVER=vfio-pci", "=", "odd", ""]
+    data = "\0".join([f"bind@{path}", *keys]).encode() + b"\xff=\0"
+    event = to_uevent(uevents.Message(data).properties)
+    assert (event.action, event.subsystem, event.bdf, event.driver) == ("bind", "pci", "0000:03:00.1", "vfio-pci")
+
+
+class Socket:
+    """Gives what it was told to, then nothing more."""
+
+    def __init__(self, *messages: tuple[bytes, int]) -> None:
+        self.messages = list(messages)
+
+    def recvfrom(self, size: int) -> tuple[bytes, tuple[int, int]]:
+        if not self.messages:
+            raise BlockingIOError(errno.EAGAIN, "nothing there")
+        data, sender = self.messages.pop(0)
+        return data, (sender, 1)
+
+
+def test_the_raw_monitor_takes_only_the_kernels_word_on_its_subsystems() -> None:
+    monitor = uevents.RawMonitor.__new__(uevents.RawMonitor)
+    pci, usb = b"add@/a\0ACTION=add\0SUBSYSTEM=pci\0", b"add@/b\0ACTION=add\0SUBSYSTEM=usb\0"
+    monitor._socket = Socket((pci, 4242), (usb, 0), (pci, 0))  # type: ignore[assignment]
+    found = monitor.poll(0)
+    assert found is not None
+    assert found.properties["SUBSYSTEM"] == "pci"
+    assert monitor.poll(0) is None
+
+
+def test_the_raw_monitor_listens() -> None:
+    try:
+        monitor = uevents.RawMonitor()
+    except OSError as error:
+        pytest.skip(f"no netlink here: {error}")
+    source = NetlinkSource(monitor)
+    assert isinstance(source.wait(0), list)
+    source.close()
 
 
 def test_keys() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Union
 
 from vfdeck.backend import rotation
 from vfdeck.backend.changes import (
@@ -137,7 +137,7 @@ class CloseAct:
         return "# close the fd"
 
 
-Act = Write | OpenAct | FeatureAct | VerifyAct | CloseAct
+Act = Union[Write, OpenAct, FeatureAct, VerifyAct, CloseAct]
 
 
 def steps(change: Change, snapshot: Snapshot, own: frozenset[str] = frozenset()) -> tuple[Act, ...]:

@@ -230,7 +230,7 @@ def _plain(value: object) -> object:
         return value.value
     if isinstance(value, str):
         return printable(value)
-    return value if value is None or isinstance(value, bool | int | float) else printable(repr(value))
+    return value if value is None or isinstance(value, (bool, int, float)) else printable(repr(value))
 
 
 def _outcome(outcome: Outcome) -> dict[str, Any]:

@@ -24,7 +24,7 @@ def going(change: Change, snapshot: Snapshot) -> list[Function]:
     A reset takes them away for a moment, and whether their drivers find them again is not known.
     """
     function = snapshot.functions.get(target_of(change))
-    if function is None or not isinstance(change, SetNumvfs | BindDriver | UnbindDriver | ResetFunction):
+    if function is None or not isinstance(change, (SetNumvfs, BindDriver, UnbindDriver, ResetFunction)):
         return []
     if isinstance(change, SetNumvfs):
         return vfs_of(snapshot, function)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass, field
+from typing import Union
 
 from vfdeck.backend.kernel import Stage, errno_name
 from vfdeck.backend.model import Certainty
@@ -109,12 +110,12 @@ class ResetFunction:
     bdf: str
 
 
-Change = SetNumvfs | BindDriver | UnbindDriver | SetToken | VerifyToken | Open | Close | SetAutoprobe | ResetFunction
+Change = Union[SetNumvfs, BindDriver, UnbindDriver, SetToken, VerifyToken, Open, Close, SetAutoprobe, ResetFunction]
 
 
 def target_of(change: Change) -> str:
     """The BDF of the function that a change is about."""
-    return change.pf if isinstance(change, SetNumvfs | SetToken | SetAutoprobe) else change.bdf
+    return change.pf if isinstance(change, (SetNumvfs, SetToken, SetAutoprobe)) else change.bdf
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,18 +70,17 @@ def look_up(kernel: Kernel, function: Function, parts: Collection[Part], snapsho
 
     found = Details(function.bdf)
     for part in parts:
-        match part:
-            case Part.RESETS:
-                found = replace(found, resets=_resets(kernel, function.bdf, snapshot.host))
-            case Part.LASTING:
-                found = replace(found, lasting=lasting(kernel, function, snapshot))
-            case Part.OPENING:
-                by_group, by_cdev = (look_beside(kernel, Open(function.bdf, path=path), snapshot) for path in OpenPath)
-                found = replace(found, by_group=by_group, by_cdev=by_cdev)
-            case Part.LEAKS:
-                found = replace(found, leaks=leaks(kernel))
-            case Part.VPD:
-                found = replace(found, vpd=read_vpd(kernel, function.bdf) or NoVpd.NONE)
+        if part is Part.RESETS:
+            found = replace(found, resets=_resets(kernel, function.bdf, snapshot.host))
+        elif part is Part.LASTING:
+            found = replace(found, lasting=lasting(kernel, function, snapshot))
+        elif part is Part.OPENING:
+            by_group, by_cdev = (look_beside(kernel, Open(function.bdf, path=path), snapshot) for path in OpenPath)
+            found = replace(found, by_group=by_group, by_cdev=by_cdev)
+        elif part is Part.LEAKS:
+            found = replace(found, leaks=leaks(kernel))
+        elif part is Part.VPD:
+            found = replace(found, vpd=read_vpd(kernel, function.bdf) or NoVpd.NONE)
     return found
 
 

@@ -147,7 +147,7 @@ def _whole(value: object) -> int:
 
 
 def _seconds(value: object) -> float:
-    if not isinstance(value, int | float) or isinstance(value, bool) or not -1e12 < value < 1e12:
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not -1e12 < value < 1e12:
         raise TypeError
     return float(value)
 
@@ -174,23 +174,21 @@ class Told:
     def and_then(self, entry: Entry) -> Told:
         """With one more entry of the same record."""
         others = tuple(b for b in self.begun if b.run != entry.run)
-        match entry.event:
-            case Event.BEGUN:
-                begun = (*_one_of(others, entry.over), entry)[-MOST:]
-                return replace(self, last=entry, begun=begun, rivals=self.rivals - {entry.run})
-            case Event.SET:
-                # who was dead before this setting was begun set nothing after it
-                own = next((b for b in self.begun if b.run == entry.run and b.event is Event.BEGUN), None)
-                late = _may_come(others, own.over if own else ())
-                either = (self.in_force,) if self.in_force and entry.run in self.rivals else ()
-                return Told(entry, entry, begun=(*late, *either), rivals=frozenset(b.run for b in late))
-            case Event.UNCHANGED:
-                return replace(self, last=entry, begun=others, rivals=self.rivals - {entry.run})
-            case Event.CONFIRMED:
-                known = self.in_force if self.in_force and self.in_force.fingerprint == entry.fingerprint else entry
-                return Told(entry, known, entry.time, _may_come(others, entry.over))
-            case Event.WITHDRAWN:
-                return Told(entry, begun=_may_come(others, ()))
+        if entry.event is Event.BEGUN:
+            begun = (*_one_of(others, entry.over), entry)[-MOST:]
+            return replace(self, last=entry, begun=begun, rivals=self.rivals - {entry.run})
+        if entry.event is Event.SET:
+            # who was dead before this setting was begun set nothing after it
+            own = next((b for b in self.begun if b.run == entry.run and b.event is Event.BEGUN), None)
+            late = _may_come(others, own.over if own else ())
+            either = (self.in_force,) if self.in_force and entry.run in self.rivals else ()
+            return Told(entry, entry, begun=(*late, *either), rivals=frozenset(b.run for b in late))
+        if entry.event is Event.UNCHANGED:
+            return replace(self, last=entry, begun=others, rivals=self.rivals - {entry.run})
+        if entry.event is Event.CONFIRMED:
+            known = self.in_force if self.in_force and self.in_force.fingerprint == entry.fingerprint else entry
+            return Told(entry, known, entry.time, _may_come(others, entry.over))
+        return Told(entry, begun=_may_come(others, ()))  # WITHDRAWN
 
 
 def _may_come(begun: tuple[Entry, ...], over: tuple[str, ...]) -> tuple[Entry, ...]:

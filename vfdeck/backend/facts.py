@@ -91,7 +91,7 @@ class Facts:
     @property
     def token(self) -> Token | None:
         """The token that was given, where the change has one."""
-        return self.change.token if isinstance(self.change, Open | SetToken | VerifyToken) else None
+        return self.change.token if isinstance(self.change, (Open, SetToken, VerifyToken)) else None
 
     @property
     def token_given(self) -> bool:
@@ -152,7 +152,7 @@ class Facts:
         """The holders that this change meets."""
         if isinstance(self.change, SetNumvfs):
             return self.vf_holders
-        if isinstance(self.change, BindDriver | UnbindDriver):
+        if isinstance(self.change, (BindDriver, UnbindDriver)):
             return self.group_holders if self.place == "bind" else going_holders(self.snapshot, self.bdf)
         return self.vf_holders if self.role is Role.PF and self.answer == "EACCES" else self.group_holders
 

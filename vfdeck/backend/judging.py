@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Optional, TypeVar
 
 from vfdeck.backend.evidence import NOT_LOOKED, Evidence, Unread
 from vfdeck.backend.facts import Facts
@@ -17,7 +17,7 @@ from vfdeck.backend.model import Function
 
 T = TypeVar("T")
 
-Verdict = bool | None
+Verdict = Optional[bool]
 Test = Callable[[Facts], Verdict]
 Fill = Callable[[str], str]
 

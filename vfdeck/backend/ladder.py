@@ -136,7 +136,7 @@ def _rungs(function: Function, snapshot: Snapshot, path: OpenPath, standings: li
         "node": f" {node}" if node else "",
         "cdev": f" (/dev/vfio/devices/{function.cdev})" if function.cdev else "",
     }
-    pairs = zip(STAGES[path], standings, strict=True)
+    pairs = zip(STAGES[path], standings)
     return tuple(Rung(str(stage), _WORDS[stage].format(**values), standing) for stage, standing in pairs)
 
 

@@ -164,7 +164,7 @@ def _lists(value: str, look: _Look) -> bool:
     mine = f"{look.ids}:{function.subsystem or ':'}".split(":")
     for entry in value.strip("\"'").lower().split(","):
         wanted = entry.split(":")[:4]
-        if len(wanted) >= 2 and all(not w or not m or w.lstrip("0") == m.lstrip("0") for w, m in zip(wanted, mine, strict=False)):
+        if len(wanted) >= 2 and all(not w or not m or w.lstrip("0") == m.lstrip("0") for w, m in zip(wanted, mine)):
             return True
     return False
 

@@ -45,7 +45,7 @@ def _set_all_the_same(stage: Stage | None, number: int, done: Sequence[str]) -> 
 
 def about_to(watch: TokenWatch, change: Change, before: Snapshot, now: float) -> None:
     """A change is about to be made that may set a token: whoever reads the journal meanwhile is told."""
-    if _may_set(change, before) and isinstance(change, Open | SetToken) and change.token is not None:
+    if _may_set(change, before) and isinstance(change, (Open, SetToken)) and change.token is not None:
         taken = way(change, before) if isinstance(change, SetToken) else TokenWay.OPEN
         watch.about_to_set(target_of(change), change.token, now, taken.value)
 
@@ -76,7 +76,7 @@ def refusal(
     Either a token that we knew is not right now: somebody replaced it. Or an idle PF's open failed after the judgement of the
     token: then the token given was set although the open was refused (kernel: the match has that side effect).
     """
-    if not isinstance(change, Open | SetToken) or change.token is None:
+    if not isinstance(change, (Open, SetToken)) or change.token is None:
         return
     bdf = target_of(change)
     pf = pf_of(before, bdf)
@@ -99,7 +99,7 @@ def opening_refused(
 
 def asked(watch: TokenWatch, change: Change, before: Snapshot, right: bool | None, now: float) -> None:
     """A VF was asked whether the change's token is its PF's; `right` None: it did not tell."""
-    if right is not None and isinstance(change, VerifyToken | SetToken):
+    if right is not None and isinstance(change, (VerifyToken, SetToken)):
         (watch.proved if right else watch.wrong)(pf_of(before, target_of(change)), change.token, now)
 
 

@@ -27,25 +27,24 @@ def past(entries: Iterable[Entry], run: str) -> tuple[TokenEvent, ...]:
 def _take(events: list[TokenEvent], entry: Entry, own: bool) -> None:
     known_way = entry.way if entry.way in _WAYS else ""  # a newer vfdeck may have others
     made = TokenEvent(Happened.BEGUN, entry.time, entry.fingerprint, entry.by, entry.run, own, known_way)
-    match entry.event:
-        case Event.BEGUN:
-            events.append(made)
-        case Event.SET:
-            begun = _begun(events, entry)
-            way = events.pop(begun).way if begun is not None else ""
-            events.append(replace(made, what=Happened.SET, way=made.way or way))
-        case Event.UNCHANGED:
-            begun = _begun(events, entry)
-            if begun is not None:
-                events[begun] = replace(events[begun], what=Happened.REFUSED)
-        case Event.CONFIRMED:
-            last = next((place for place in range(len(events) - 1, -1, -1) if events[place].what in _IN_FORCE), None)
-            if last is not None and events[last].fingerprint == entry.fingerprint:
-                events[last] = replace(events[last], confirmed=entry.time)
-            else:
-                events.append(replace(made, what=Happened.FOUND, confirmed=entry.time))
-        case Event.WITHDRAWN:
-            events.append(replace(made, what=Happened.DOUBTED))
+    if entry.event is Event.BEGUN:
+        events.append(made)
+    elif entry.event is Event.SET:
+        begun = _begun(events, entry)
+        way = events.pop(begun).way if begun is not None else ""
+        events.append(replace(made, what=Happened.SET, way=made.way or way))
+    elif entry.event is Event.UNCHANGED:
+        begun = _begun(events, entry)
+        if begun is not None:
+            events[begun] = replace(events[begun], what=Happened.REFUSED)
+    elif entry.event is Event.CONFIRMED:
+        last = next((place for place in range(len(events) - 1, -1, -1) if events[place].what in _IN_FORCE), None)
+        if last is not None and events[last].fingerprint == entry.fingerprint:
+            events[last] = replace(events[last], confirmed=entry.time)
+        else:
+            events.append(replace(made, what=Happened.FOUND, confirmed=entry.time))
+    elif entry.event is Event.WITHDRAWN:
+        events.append(replace(made, what=Happened.DOUBTED))
 
 
 def _begun(events: list[TokenEvent], entry: Entry) -> int | None:

@@ -79,7 +79,7 @@ def _who_lends(kernel: Kernel, planned: Plan, pids: list[int]) -> Plan:
     reasons = [borrowing.forbidden(kernel, pid) for pid in pids]
     if all(reasons):
         return dataclasses.replace(planned, impossible=reasons[0], steps=())
-    doubts = [borrowing.doubtful(kernel, pid) for pid, reason in zip(pids, reasons, strict=True) if not reason]
+    doubts = [borrowing.doubtful(kernel, pid) for pid, reason in zip(pids, reasons) if not reason]
     return dataclasses.replace(planned, warnings=(*planned.warnings, *doubts[:1])) if all(doubts) else planned
 
 
@@ -243,15 +243,14 @@ class Performer:
 
     def _do(self, act: Act, number: int, if_blocked: Facts) -> bool:
         """Carry out one act; False when we stopped waiting for it. `if_blocked` explains it meanwhile."""
-        match act:
-            case Write():
-                return self._write(act, number, if_blocked)
-            case OpenAct():
-                self._open(act, number)
-            case FeatureAct():
-                self._feature(act)
-            case CloseAct():
-                self._close(act)
+        if isinstance(act, Write):
+            return self._write(act, number, if_blocked)
+        if isinstance(act, OpenAct):
+            self._open(act, number)
+        elif isinstance(act, FeatureAct):
+            self._feature(act)
+        elif isinstance(act, CloseAct):
+            self._close(act)
         return True
 
     def _write(self, act: Write, number: int, if_blocked: Facts) -> bool:

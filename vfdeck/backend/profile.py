@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import functools
 import re
-import tomllib
 from dataclasses import dataclass
-from importlib.resources import files
 from typing import Any
+
+from vfdeck.backend.tables import table
 
 Version = tuple[int, int, int]
 
@@ -65,4 +65,4 @@ def _within(version: Version, text: str) -> bool:
 
 @functools.cache
 def _data() -> dict[str, Any]:
-    return tomllib.loads(files(__package__).joinpath("profiles.toml").read_text(encoding="utf-8"))
+    return table("vfdeck.backend", "profiles")

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import functools
 import re
-import tomllib
 from dataclasses import dataclass, replace
-from importlib.resources import files
 from typing import Any
 
 from vfdeck.backend.leading import led as lead
 from vfdeck.backend.model import Function
+from vfdeck.backend.tables import table
 from vfdeck.backend.wording import group_node
 
 #: Who can read the token while the program runs, by the word that `recipes.toml` has for it.
@@ -47,8 +46,8 @@ class Recipe:
 @functools.cache
 def recipes() -> tuple[Recipe, ...]:
     """All there are, those of a program together."""
-    table = tomllib.loads(files(__package__).joinpath("recipes.toml").read_text(encoding="utf-8"))
-    return tuple(_recipe(entry) for entry in table["recipe"])
+    found = table("vfdeck.backend", "recipes")
+    return tuple(_recipe(entry) for entry in found["recipe"])
 
 
 def _recipe(entry: dict[str, Any]) -> Recipe:

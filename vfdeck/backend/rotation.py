@@ -48,20 +48,19 @@ def way(change: SetToken | AnyToken, snapshot: Snapshot, own: frozenset[str] = f
 def against(way: TokenWay, change: SetToken | AnyToken, snapshot: Snapshot, own: frozenset[str] = frozenset()) -> Iterator[str]:
     """What is against setting the token of a PF on vfio in this way now. `own`: see `plan`."""
     pf = change.pf
-    match way:
-        case TokenWay.FEATURE:
-            if pf not in own_opens(snapshot, own):
-                yield f"vfdeck does not hold {pf}, and the feature call needs an open fd of it"
-        case TokenWay.OPEN:
-            yield from _against_opening(pf, snapshot)
-        case TokenWay.BORROWED:
-            yield from _against_borrowing(pf, snapshot)
-        case TokenWay.CURRENT:
-            taken = next(_group_taken(pf, snapshot), "")
-            if taken:
-                yield taken
-            elif change.current is None:
-                yield f"{pf} opens with the token in force, and that one is not given"
+    if way is TokenWay.FEATURE:
+        if pf not in own_opens(snapshot, own):
+            yield f"vfdeck does not hold {pf}, and the feature call needs an open fd of it"
+    elif way is TokenWay.OPEN:
+        yield from _against_opening(pf, snapshot)
+    elif way is TokenWay.BORROWED:
+        yield from _against_borrowing(pf, snapshot)
+    elif way is TokenWay.CURRENT:
+        taken = next(_group_taken(pf, snapshot), "")
+        if taken:
+            yield taken
+        elif change.current is None:
+            yield f"{pf} opens with the token in force, and that one is not given"
 
 
 def no_way(change: SetToken, snapshot: Snapshot, own: frozenset[str]) -> Iterator[str]:

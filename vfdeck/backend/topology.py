@@ -220,7 +220,7 @@ class _Scan:
         them need not be read.
         """
         links = {int(name[6:]): name for name in pf.names if name.startswith("virtfn") and name[6:].isdecimal()}
-        places = dict(zip(links, _vf_addresses(pf.bdf, sriov, links), strict=False))
+        places = dict(zip(links, _vf_addresses(pf.bdf, sriov, links)))
 
         def follow(index: int) -> str:
             return self.reader.link(f"{pf.path}/{links[index]}", "a link to a VF")

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import functools
-import tomllib
 import uuid
 from dataclasses import dataclass
-from importlib.resources import files
 
+from vfdeck.backend.tables import table
 from vfdeck.backend.token import Token
 
 #: The entry of the catalogue for the all-zero token; any other is a public one like the others.
@@ -43,9 +42,8 @@ def by_fingerprint(fingerprint: str) -> WellKnown | None:
 
 @functools.cache
 def _all() -> dict[str, WellKnown]:
-    text = files("vfdeck.backend").joinpath("well_known.toml").read_text(encoding="utf-8")
     found = {}
-    for entry in tomllib.loads(text)["token"]:
+    for entry in table("vfdeck.backend", "well_known")["token"]:
         fingerprint = Token(uuid.UUID(entry["value"]).bytes).fingerprint
         found[fingerprint] = WellKnown(fingerprint, entry["source"], entry["where"], entry["entry"])
     return found

@@ -30,7 +30,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 from vfdeck.backend import changes
 from vfdeck.backend.catalogue import entries
@@ -39,7 +39,7 @@ from vfdeck.backend.model import Snapshot
 
 Table = Mapping[str, Any]
 
-KINDS = tuple(kind.__name__ for kind in changes.Change.__args__)
+KINDS = tuple(kind.__name__ for kind in get_args(changes.Change))
 PATHS = tuple(path.value for path in OpenPath)
 
 

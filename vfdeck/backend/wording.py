@@ -5,6 +5,7 @@ from __future__ import annotations
 import stat
 import time
 from collections.abc import Callable, Iterable, Sequence
+from typing import Optional
 
 from vfdeck.backend.evidence import CAP_DAC_OVERRIDE, known
 from vfdeck.backend.facts import Facts, blocking_members
@@ -26,7 +27,7 @@ from vfdeck.backend.vfio import DEVICES
 #: How many names a sentence holds before it says "and N more".
 ENOUGH = 4
 
-Word = Callable[[Facts], str | None]
+Word = Callable[[Facts], Optional[str]]
 
 
 def listing(names: Sequence[str], enough: int = ENOUGH) -> str:
@@ -113,18 +114,17 @@ def token_event(event: TokenEvent) -> str:
     who = f" by {event.by}" if event.by else ""
     run = "" if event.own else f" in run {event.run} of vfdeck" if event.run else ""
     way = f", {WAYS_TAKEN[event.way]}" if event.way in WAYS_TAKEN else ""
-    match event.what:
-        case Happened.SET:
-            shown = f"; last shown to be in force{_at(event.confirmed)}" if event.confirmed is not None else "; not confirmed"
-            return f"set {name}{who}{run}{way}{shown}"
-        case Happened.REFUSED:
-            return f"the kernel refused {name}, which was to be set{who}{run}{way}"
-        case Happened.BEGUN:
-            return f"began to set {name}{who}{run}{way}; what came of it is not told"
-        case Happened.FOUND:
-            return f"{name} was shown to be in force{who}{run}; nobody told that they set it"
-        case Happened.DOUBTED:
-            return f"{name} is not in force, or may not be{who and f' (found{who}{run})'}"
+    if event.what is Happened.SET:
+        shown = f"; last shown to be in force{_at(event.confirmed)}" if event.confirmed is not None else "; not confirmed"
+        return f"set {name}{who}{run}{way}{shown}"
+    if event.what is Happened.REFUSED:
+        return f"the kernel refused {name}, which was to be set{who}{run}{way}"
+    if event.what is Happened.BEGUN:
+        return f"began to set {name}{who}{run}{way}; what came of it is not told"
+    if event.what is Happened.FOUND:
+        return f"{name} was shown to be in force{who}{run}; nobody told that they set it"
+    # DOUBTED
+    return f"{name} is not in force, or may not be{who and f' (found{who}{run})'}"
 
 
 def _at(seconds: float | None) -> str:

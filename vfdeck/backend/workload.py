@@ -8,7 +8,6 @@ Podman, containerd, CRI-O, the kubelet and LXC give their control groups.
 
 from __future__ import annotations
 
-import itertools
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -143,7 +142,7 @@ def vm_name(arguments: Sequence[str], cgroup: str) -> str:
     """The name of the virtual machine that a QEMU runs, "" for other programs and where it has none."""
     program = os.path.basename(arguments[0]) if arguments else ""
     if program.startswith(_VM_PROGRAMS):
-        for option, value in itertools.pairwise(arguments):
+        for option, value in zip(arguments, arguments[1:]):
             if option in ("-name", "--name") and (name := _guest(value)):
                 return name
     found = _LIBVIRT.search(cgroup)

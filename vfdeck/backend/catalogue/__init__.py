@@ -13,7 +13,6 @@ import string
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
 CHAPTERS = {
     "A": "turning VFs on and off",
@@ -147,11 +146,10 @@ def entries() -> list[Entry]:
 @cache
 def _chapter(letter: str) -> dict[str, Entry]:
     """The entries of the file whose name begins with `letter`, by number."""
-    import tomllib  # on demand: the command line's --help needs no catalogue
+    from vfdeck.backend.tables import table  # on demand: the command line's --help needs no catalogue
 
-    tables = {}
-    for path in Path(__file__).parent.glob(f"{letter}*.toml") if letter.isalpha() else ():
-        tables.update(tomllib.loads(path.read_text(encoding="utf-8")))
+    name = "unknown" if letter == "u" else letter
+    tables = table("vfdeck.backend.catalogue", name) if name == "unknown" or name.upper() in CHAPTERS else {}
     found = [_entry(entry_id, table) for entry_id, table in tables.items()]
     return {e.id: e for e in sorted(found, key=lambda e: int(re.sub(r"\D", "", e.id) or 0))}
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Union
 
 from vfdeck.backend.changes import OpenPath
 
@@ -118,7 +118,7 @@ class WholeHost:
     """What is the matter with this host?"""
 
 
-Question = CanEnable | CanBind | CanOpen | WholeHost
+Question = Union[CanEnable, CanBind, CanOpen, WholeHost]
 
 
 def ask(question: Question, kernel: Kernel, snapshot: Snapshot) -> Report:
@@ -128,15 +128,13 @@ def ask(question: Question, kernel: Kernel, snapshot: Snapshot) -> Report:
     """
     from vfdeck.backend.checks import binding, host, numvfs, opening  # on demand: each question needs one of them
 
-    match question:
-        case CanEnable():
-            return numvfs.can_enable(question, kernel, snapshot)
-        case CanBind():
-            return binding.can_bind(question, kernel, snapshot)
-        case CanOpen():
-            return opening.can_open(question, kernel, snapshot)
-        case WholeHost():
-            return Report("What is the matter with this host?", tuple(host.doctor(kernel, snapshot)))
+    if isinstance(question, CanEnable):
+        return numvfs.can_enable(question, kernel, snapshot)
+    if isinstance(question, CanBind):
+        return binding.can_bind(question, kernel, snapshot)
+    if isinstance(question, CanOpen):
+        return opening.can_open(question, kernel, snapshot)
+    return Report("What is the matter with this host?", tuple(host.doctor(kernel, snapshot)))
 
 
 def worst_first(checks: Iterable[Check]) -> list[Check]:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import functools
-import tomllib
 from dataclasses import dataclass
-from importlib.resources import files
 from typing import Any
 
 from vfdeck.backend.checks import Severity
 from vfdeck.backend.facts import host_has
 from vfdeck.backend.model import Snapshot
+from vfdeck.backend.tables import table
 
 BY_VERSION = "by its release; distributions backport"
 BY_ANSWER = "by what it showed when it was asked"
@@ -73,4 +72,4 @@ def needs_link(driver: str | None) -> bool:
 @functools.cache
 def data() -> dict[str, Any]:
     """The tables of advice.toml."""
-    return tomllib.loads(files(__package__).joinpath("advice.toml").read_text(encoding="utf-8"))
+    return table("vfdeck.backend.checks", "advice")

@@ -66,7 +66,7 @@ def answer_text(report: Report, width: int = WIDTH, ways: Ways = _no_ways) -> It
     """
     yield f"{report.question} {_ANSWERS[report.verdict]}"
     marks = [_mark(check) for check in report.checks]
-    for mark, check in zip(marks, report.checks, strict=True):
+    for mark, check in zip(marks, report.checks):
         yield from _lines(check, mark, check.question, width, ways)
     if {"no", "??", "?"} & set(marks):
         answered, unchecked = (", ".join(t for mark, t in texts.items() if mark in marks) for texts in (_ANSWERED, _UNCHECKED))

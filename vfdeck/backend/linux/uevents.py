@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import select
+import socket
 import threading
 import time
 import weakref
@@ -24,17 +25,21 @@ SUBSYSTEMS = ("pci", "vfio", "vfio-dev")
 _BUFFER = 64 << 20
 # Events handed out at once at most, so that a burst does not starve the caller.
 _BATCH = 1000
+# linux/netlink.h NETLINK_KOBJECT_UEVENT and the group that the kernel itself sends to; asm-generic/socket.h SO_RCVBUFFORCE.
+_UEVENTS, _FROM_KERNEL, _RCVBUFFORCE = 15, 1, 33
+# More than a uevent can have (UEVENT_BUFFER_SIZE and its head); bytes.
+_MESSAGE = 1 << 14
 
 
 def open_source(root: str = "/") -> UeventSource:
     """A source of uevents of this machine's PCI and vfio devices. Where that can't be had, one that says so (`live` False)."""
     if root != "/":
         return PollingSource()
-    try:
-        return NetlinkSource(_monitor())
-    except (ImportError, OSError, ValueError, MemoryError, AttributeError):
-        # pyudev raises ImportError or OSError without libudev, and ValueError for EINVAL
-        return PollingSource()
+    for listen in (_monitor, RawMonitor):  # the second where pyudev, or its library, is not there
+        with suppress(ImportError, OSError, ValueError, MemoryError, AttributeError):
+            # pyudev raises ImportError or OSError without libudev, and ValueError for EINVAL
+            return NetlinkSource(listen())
+    return PollingSource()
 
 
 def _monitor() -> Any:
@@ -77,8 +82,8 @@ class NetlinkSource:
         self._monitor = monitor
         self._lock = threading.Lock()
         self._closed = False
-        self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        weakref.finalize(self, os.close, self._wake)
+        self._wake, self._waker = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        weakref.finalize(self, _close, self._wake, self._waker)
 
     def wait(self, seconds: float) -> list[Uevent]:
         """Uevents that came within `seconds`; returns with the first ones, and at once after `close`."""
@@ -99,7 +104,8 @@ class NetlinkSource:
     def close(self) -> None:
         """Wake who waits and stop listening."""
         self._closed = True
-        os.eventfd_write(self._wake, 1)
+        with suppress(BlockingIOError):  # it is full: whoever waits is awake
+            os.write(self._waker, b"!")
         with self._lock:
             self._monitor = None
 
@@ -120,6 +126,44 @@ class NetlinkSource:
             # ENOBUFS: the socket's buffer was full and events were dropped
             events.append(Uevent(LOST, "", "", "", "", time.time()))
         return events
+
+
+def _close(*fds: int) -> None:
+    for fd in fds:
+        os.close(fd)
+
+
+class Message:
+    """A uevent as the kernel sends it (lib/kobject_uevent.c): `ACTION@DEVPATH`, then its keys as `KEY=VALUE`, each ended by NUL."""
+
+    def __init__(self, data: bytes) -> None:
+        pairs = (part.decode("utf-8", "surrogateescape").partition("=") for part in data.split(b"\0")[1:])
+        self.properties = {key: value for key, sign, value in pairs if sign}
+
+
+class RawMonitor:
+    """The part of pyudev's Monitor that is needed here, by the standard library alone. Raises OSError."""
+
+    def __init__(self) -> None:
+        self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, _UEVENTS)
+        with suppress(OSError):  # needs CAP_NET_ADMIN; without it a burst may be lost, which is told
+            self._socket.setsockopt(socket.SOL_SOCKET, _RCVBUFFORCE, _BUFFER)
+        self._socket.bind((0, _FROM_KERNEL))
+
+    def fileno(self) -> int:
+        """The socket, to wait for."""
+        return self._socket.fileno()
+
+    def poll(self, timeout: float) -> Message | None:
+        """The next event of our subsystems that is there already; `timeout` is 0. Raises OSError (ENOBUFS: some were lost)."""
+        while True:
+            try:
+                data, (sender, _) = self._socket.recvfrom(_MESSAGE)
+            except BlockingIOError:
+                return None
+            message = Message(data)
+            if sender == 0 and message.properties.get("SUBSYSTEM") in SUBSYSTEMS:  # 0: the kernel, no other program
+                return message
 
 
 def to_uevent(properties: Any) -> Uevent:

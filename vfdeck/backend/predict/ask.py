@@ -13,7 +13,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Optional, TypeVar
 
 from vfdeck.backend.acts import Act
 from vfdeck.backend.changes import Prediction
@@ -135,7 +135,7 @@ def surely_no_vfio(functions: Iterable[Function]) -> bool:
 
 
 #: A rule: the answer, where it is the one that decides; None leaves it to the rules after it.
-Rule = Callable[[Ask, A], Prediction | None]
+Rule = Callable[[Ask, A], Optional[Prediction]]
 
 
 def first(rules: Iterable[Rule[A]], ask: Ask, act: A) -> Prediction | None:

@@ -114,7 +114,7 @@ def look_beside(kernel: Kernel, change: Change, snapshot: Snapshot) -> Seen:
     function = snapshot.functions.get(target_of(change))
     if function is None:
         return NOT_SEEN
-    if isinstance(change, SetNumvfs | BindDriver | UnbindDriver | SetAutoprobe):
+    if isinstance(change, (SetNumvfs, BindDriver, UnbindDriver, SetAutoprobe)):
         seen = Seen(sysfs=mount_options(kernel, "/sys"), rights=rights(kernel), files=tuple(_files(kernel, change, function)))
         if not isinstance(change, SetNumvfs) or function.role is not Role.PF or change.count <= 0:
             return seen
@@ -129,9 +129,9 @@ def look_beside(kernel: Kernel, change: Change, snapshot: Snapshot) -> Seen:
         file = f"{DEVICES}/{function.bdf}/reset"
         files = tuple(_files(kernel, change, function))
         return Seen(sysfs=mount_options(kernel, "/sys"), rights=rights(kernel), files=files, resettable=exists(kernel, file))
-    if not isinstance(change, Open | SetToken | VerifyToken):
+    if not isinstance(change, (Open, SetToken, VerifyToken)):
         return NOT_SEEN
-    path = change.path if isinstance(change, Open | VerifyToken) else OpenPath.GROUP
+    path = change.path if isinstance(change, (Open, VerifyToken)) else OpenPath.GROUP
     without = function.iommu_group is None or function.noiommu
     own = f"/dev/vfio/devices/{function.cdev}" if function.cdev else None
     node = group_node(function) if path is OpenPath.GROUP else own

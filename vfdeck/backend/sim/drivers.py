@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import functools
-import tomllib
 from dataclasses import dataclass, field
-from importlib.resources import files
 from typing import Any
 
 from vfdeck.backend.model import is_vfio_driver
+from vfdeck.backend.tables import table
 
 
 @dataclass(slots=True)
@@ -49,4 +48,4 @@ def load(name: str) -> Driver:
 
 @functools.cache
 def _data() -> dict[str, dict[str, Any]]:
-    return tomllib.loads(files(__package__).joinpath("drivers.toml").read_text(encoding="utf-8"))
+    return table("vfdeck.backend.sim", "drivers")

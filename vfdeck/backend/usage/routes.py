@@ -10,11 +10,12 @@ import ipaddress
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Union
 
 from vfdeck.backend.text import printable
 
-IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
-IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
+IPAddress = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
+IPNetwork = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 
 _RTF_UP, _RTF_REJECT = 0x0001, 0x0200  # include/uapi/linux/route.h
 _ESTABLISHED = b"01"  # TCP_ESTABLISHED, include/net/tcp_states.h
