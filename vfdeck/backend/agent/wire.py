@@ -116,7 +116,7 @@ class Coder:
             return lambda value, place: [code(one, place) for one in (sorted(value) if name == "set" else value)]
         if name == "row":
             codes = [self._encoder(one) for one in inner]
-            return lambda value, place: [code(one, place) for code, one in zip(codes, value)]  # noqa: B905 (3.9)
+            return lambda value, place: [code(one, place) for code, one in zip(codes, value)]
         if name == "dict":
             code = self._encoder(inner[1])
             return lambda value, place: {str(key): code(one, place) for key, one in value.items()}
@@ -178,10 +178,7 @@ class Coder:
             return lambda value, place: made(code(one, place) for one in _array(value, place))
         if name == "row":
             codes = [self._decoder(one) for one in inner]
-            return lambda value, place: tuple(
-                code(one, place)
-                for code, one in zip(codes, _array(value, place, len(codes)))  # noqa: B905 (3.9)
-            )
+            return lambda value, place: tuple(code(one, place) for code, one in zip(codes, _array(value, place, len(codes))))
         if name == "dict":
             key, code = _KEYS[inner[0].name], self._decoder(inner[1])
             return lambda value, place: {
