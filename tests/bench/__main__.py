@@ -65,6 +65,7 @@ def _rows(options: argparse.Namespace) -> Iterator[Row]:
     yield paint
     yield _measured("fleet", "tests.bench.fleet") | {"one_host_first": paint.get("cpu", 0.0)}
     yield _measured("keys", "tests.bench.keys")
+    yield _measured("agent", "tests.bench.agent")
 
 
 # -- rows ----------------------------------------------------------------------------------------------------------------
@@ -155,6 +156,14 @@ def _measured(what: str, module: str) -> Row:
 _AIMS: dict[str, Row] = {
     "fleet": {"aim_first": 1.0, "aim_idle": 0.01, "aim_above": 120 * 2**20},
     "keys": {"aim": 0.02},
+    "agent": {
+        "aim_import": 0.03,
+        "aim_call": 0.001,
+        "aim_poll": 0.0005,
+        "aim_whole": 0.1,
+        "aim_delta": 0.002,
+        "aim_memory": 40 * 2**20,
+    },
 }
 
 
@@ -170,6 +179,7 @@ def _line(row: Row) -> str:
         "paint": "demo, first paint",
         "fleet": f"fleet of {row.get('vfs', 0):,.0f} VFs",
         "keys": "its keys",
+        "agent": f"agent, {row.get('vfs', 0):,.0f} VFs",
     }
     name = f"{names[row['what']]:<24}"
     if "reason" in row:
@@ -217,7 +227,28 @@ def _keys(row: Row) -> str:
     return "; ".join([*pieces, f"over the aim: {', '.join(row['over'])}"] if row["over"] else pieces)
 
 
-_WORDS: dict[str, Callable[[Row], str]] = {"fleet": _fleet, "keys": _keys}
+def _agent(row: Row) -> str:
+    """What the agent takes, and how much the other side waits for it."""
+
+    def ms(name: str) -> str:
+        return f"{row[name] * 1000:.1f} ms"
+
+    def aim(name: str) -> str:
+        return f"(aim: below {row['aim_' + name] * 1000:g} ms)"
+
+    pieces = [
+        f"import {ms('import')} CPU {aim('import')}",
+        f"a call {row['call'] * 1000:.2f} ms {aim('call')}",
+        f"nothing new {row['poll'] * 1000:.2f} ms CPU and {row['poll_bytes']:.0f} bytes {aim('poll')}, {ms('same')} with a look",
+        f"all of it {ms('whole')} {aim('whole')}, {ms('looked')} with a look",
+        f"one change {ms('delta')} CPU {aim('delta')} without the look",
+        f"{row['memory'] / 2**20:.0f} MiB, {row['empty'] / 2**20:.0f} after the first look (aim: below {row['aim_memory'] >> 20})",
+        f"gone within {ms('end')}",
+    ]
+    return "; ".join(pieces)
+
+
+_WORDS: dict[str, Callable[[Row], str]] = {"fleet": _fleet, "keys": _keys, "agent": _agent}
 
 
 if __name__ == "__main__":
