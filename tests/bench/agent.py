@@ -22,7 +22,6 @@ from tests.fabricate import build, fleet
 from vfdeck.backend.agent.framing import REPLY, Reader, message
 from vfdeck.backend.agent.protocol import INTERFACE
 from vfdeck.backend.agent.service import delta
-from vfdeck.backend.agent.wire import REPLIES
 from vfdeck.backend.linux.kernel import LinuxKernel
 from vfdeck.backend.local_host import LocalHost
 
@@ -112,13 +111,12 @@ def main(vfs: int, rounds: int = 5) -> dict[str, float]:
 def _delta(kernel: LinuxKernel, rounds: int) -> float:
     """CPU seconds of what is sent after one function has changed."""
     old = LocalHost(kernel).snapshot()
-    before = REPLIES.encode(old)
     bdf = next(reversed(old.functions))
     new = replace(old, functions={**old.functions, bdf: replace(old.functions[bdf], driver="another")})
     spent = []
     for _ in range(rounds):
         begin = time.process_time()
-        message(delta(before, REPLIES.encode(new)))
+        message(delta(old, new))
         spent.append(time.process_time() - begin)
     return median(spent)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import os
 import threading
@@ -156,9 +157,29 @@ def test_functions_that_come_and_go_are_in_the_difference(client: Client) -> Non
 
 
 def test_a_difference_of_nothing_is_nothing() -> None:
-    data = REPLIES.encode(load("broken").snapshot())
-    assert delta(data, data) == {}
-    assert applied({}, delta({}, data)) == {"functions": {}, "groups": {}, "tokens": {}} | data
+    seen, again = load("broken").snapshot(), load("broken").snapshot()
+    assert delta(seen, dataclasses.replace(again, taken=seen.taken)) == {}
+
+
+@pytest.mark.parametrize(("one", "other"), itertools.permutations(["default", "broken", "card", "none"], 2))
+def test_a_difference_makes_one_picture_of_any_other(one: str, other: str) -> None:
+    old, new = load(one).snapshot(), load(other).snapshot()
+    assert applied(REPLIES.encode(old), delta(old, new)) == {"functions": {}, "groups": {}, "tokens": {}} | REPLIES.encode(new)
+
+
+def test_what_is_as_it_was_exists_once() -> None:
+    """So that a picture costs its memory once, and a difference is quickly found."""
+    host = load("default")
+    service = HostService(host, False, lambda: None)
+    service.methods["Snapshot"]({})
+    before = service._snapshot
+    host.perform(SetAutoprobe(IDLE, False))
+    service.methods["Snapshot"]({})
+    after = service._snapshot
+    assert before is not None
+    assert after is not None
+    assert {bdf for bdf in after.functions if after.functions[bdf] is not before.functions[bdf]} == {IDLE}
+    assert all(after.groups[number] is group for number, group in before.groups.items())
 
 
 def test_other_questions(client: Client) -> None:

@@ -17,7 +17,7 @@ from vfdeck import __version__
 from vfdeck.backend.agent.operations import Operation, Operations
 from vfdeck.backend.agent.protocol import HIGHEST, INTERFACE, LONGEST_WAIT, LOWEST, SERVICE, Refused, invalid
 from vfdeck.backend.agent.server import Answer
-from vfdeck.backend.agent.wire import REPLIES, REQUESTS, Wrong
+from vfdeck.backend.agent.wire import REPLIES, REQUESTS, Wrong, nanoseconds
 from vfdeck.backend.bdf import is_bdf
 from vfdeck.backend.changes import Change, Plan
 from vfdeck.backend.checks import Question
@@ -48,7 +48,7 @@ class HostService:
         self._looked = 0.0  # by the monotonic clock
         self._generation = 0
         self._stale = False  # something has happened since
-        self._sent: tuple[int, dict[str, Any]] = (0, {})  # what this client knows
+        self._sent: tuple[int, Snapshot | None] = (0, None)  # what this client knows
         self._events: deque[tuple[int, dict[str, Any]]] = deque(maxlen=_KEPT)
         self._numbers = itertools.count(1)
         self._listener: threading.Thread | None = None
@@ -106,7 +106,7 @@ class HostService:
             fresh = age is None or (not self._stale and time.monotonic() - self._looked <= age)
             if seen is None or not fresh:
                 self._stale, self._looked = False, time.monotonic()
-                now = self._host.snapshot()
+                now = _kept(seen, self._host.snapshot())
                 if seen is None or replace(now, taken=seen.taken) != seen:
                     self._generation += 1
                 seen = self._snapshot = now
@@ -119,11 +119,12 @@ class HostService:
         seen = self._look(age / 10**9)
         answer: Answer = {"generation": self._generation}
         known, old = self._sent
-        if since == self._generation == known:
-            return {**answer, "unchanged": True, "taken_ns": REPLIES.encode(seen)["taken_ns"]} if known else answer
-        new = REPLIES.encode(seen)
-        self._sent = (self._generation, new)
-        return {**answer, "delta": delta(old, new)} if since == known and known else {**answer, "snapshot": new}
+        if old is not None and since == self._generation == known:
+            return {**answer, "unchanged": True, "taken_ns": nanoseconds(seen.taken)}
+        self._sent = (self._generation, seen)
+        if old is not None and since == known:
+            return {**answer, "delta": delta(old, seen)}
+        return {**answer, "snapshot": REPLIES.encode(seen)}
 
     def _plan(self, parameters: dict[str, Any]) -> Answer:
         taken = _Taken(parameters)
@@ -228,14 +229,29 @@ class HostService:
         self._wake()
 
 
-def delta(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
-    """What makes of one encoded snapshot another: see `Delta` in vfdeck.varlink."""
-    plain = {name: value for name, value in new.items() if name not in BY_KEY and old.get(name) != value}
-    found: dict[str, Any] = {"values": plain, "unset": [name for name in old if name not in new and name not in BY_KEY]}
+def _kept(old: Snapshot | None, new: Snapshot) -> Snapshot:
+    """The new snapshot, with what is as it was taken from the old one: it exists once, and is quickly known to be the same."""
+    if old is None:
+        return new
+    kept: dict[str, Any] = {}
     for name in BY_KEY:
-        before, after = old.get(name, {}), new.get(name, {})
-        found[name] = {key: value for key, value in after.items() if before.get(key) != value}
-        found[f"gone_{name}"] = [key for key in before if key not in after]
+        before = getattr(old, name)
+        kept[name] = {key: before[key] if before.get(key) == value else value for key, value in getattr(new, name).items()}
+    return replace(new, **kept)
+
+
+def delta(old: Snapshot, new: Snapshot) -> dict[str, Any]:
+    """What makes of one snapshot another, encoded: see `Delta` in vfdeck.varlink."""
+    found: dict[str, Any] = {}
+    changed: dict[str, Any] = {}
+    for name in BY_KEY:
+        before, after = getattr(old, name), getattr(new, name)
+        changed[name] = {key: one for key, one in after.items() if before.get(key) is not one and before.get(key) != one}
+        found[f"gone_{name}"] = [str(key) for key in before if key not in after]
+    was, now = REPLIES.encode(replace(old, functions={}, groups={}, tokens={})), REPLIES.encode(replace(new, **changed))
+    found |= {name: now.pop(name, {}) for name in BY_KEY}
+    found["values"] = {name: value for name, value in now.items() if was.get(name) != value}
+    found["unset"] = [name for name in was if name not in now and name not in BY_KEY]
     return {name: value for name, value in found.items() if value}
 
 
