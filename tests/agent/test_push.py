@@ -68,8 +68,7 @@ def test_an_old_python_alone_sees_what_this_one_sees(version: str, tree: Path) -
     if python is None:
         pytest.skip(f"no Python {version} here")
     packed = push.pack("probe:main", (str(tree),), (("probe.py", PROBE),))
-    boot = [python, "-I", "-S", "-c", push._BOOT, str(len(packed.data)), packed.digest, MARKER]
-    done = subprocess.run(boot, input=packed.data, capture_output=True, check=False, cwd="/")
+    done = subprocess.run(push.boot(python, packed, MARKER), input=packed.data, capture_output=True, check=False, cwd="/")
     assert done.stderr == b""
     marker, answer = done.stdout.decode().split("\n", 1)
     assert marker == MARKER

@@ -103,6 +103,11 @@ def pack(run: str, arguments: tuple[str, ...] = (), extra: tuple[tuple[str, str]
     return Packed(data, hashlib.sha256(data).hexdigest())
 
 
+def boot(python: str, packed: Packed, marker: str) -> list[str]:
+    """The command that runs it with a Python of this machine."""
+    return [python, "-I", "-S", "-c", _BOOT, str(len(packed.data)), packed.digest, marker]
+
+
 def command(packed: Packed, marker: str, before: str = "") -> str:
     """The remote command line for any login shell. `marker`: letters and digits; `before`: a prefix such as `sudo -n `."""
     if not marker.isalnum():

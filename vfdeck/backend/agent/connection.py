@@ -1,0 +1,147 @@
+"""The client's end of a connection to an agent: calls from many threads, sent in order, answered in order."""
+
+from __future__ import annotations
+
+import os
+import select
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from vfdeck.backend.agent.framing import REPLY, REQUEST, Garbled, Reader, message
+from vfdeck.backend.text import printable
+
+_CHUNK = 1 << 16
+
+
+class Lost(Exception):
+    """The connection is no more; says why. Whether a call that was under way was carried out is not known."""
+
+
+class Refused(Exception):
+    """The agent answered with an error: its full name, and what it told."""
+
+    def __init__(self, name: str, told: dict[str, Any]) -> None:
+        about = ", ".join(f"{printable(str(key))}: {printable(str(value))}" for key, value in told.items())
+        super().__init__(f"{printable(name)} ({about})" if about else printable(name))
+        self.name = name
+        self.told = told
+
+
+class _Pending:
+    """A call that waits for its answer."""
+
+    def __init__(self) -> None:
+        self.answered = threading.Event()
+        self.reply: dict[str, Any] | None = None
+
+
+class Connection:
+    """Speaks to an agent over two file descriptors, which stay the caller's; `close` is called once, when it is lost."""
+
+    def __init__(self, incoming: int, outgoing: int, close: Callable[[], None]) -> None:
+        self._incoming, self._outgoing = incoming, outgoing
+        self._close = close
+        self._pending: deque[_Pending] = deque()
+        self._sending = threading.Lock()  # held while a request is written: requests stand in `_pending` as they were sent
+        self._state = threading.Lock()
+        self._lost = ""
+        self._progress = time.monotonic()  # when the last answer came
+        os.set_blocking(outgoing, False)
+        threading.Thread(target=self._read, name="agent's answers", daemon=True).start()
+
+    @property
+    def lost(self) -> str:
+        """Why the connection is no more; "" while it is."""
+        return self._lost
+
+    def call(self, method: str, parameters: dict[str, Any], seconds: float) -> dict[str, Any]:
+        """The answer to a call. Raises Refused, and Lost; ValueError for a request that is too long.
+
+        An agent that answers nothing for so many seconds, neither this call nor those before it, is given up.
+        """
+        data = message({"method": method, "parameters": parameters})
+        if len(data) > REQUEST:
+            raise ValueError(f"a request of more than {REQUEST} bytes")
+        pending = _Pending()
+        begun = time.monotonic()
+        if not self._sending.acquire(timeout=seconds):
+            self.give_up(f"it took no request for {seconds:g} s")
+            raise Lost(self._lost)
+        try:
+            with self._state:
+                if self._lost:
+                    raise Lost(self._lost)
+                self._pending.append(pending)
+            self._write(data, begun + seconds)
+        finally:
+            self._sending.release()
+        while not pending.answered.wait(max(max(begun, self._progress) + seconds - time.monotonic(), 0.0)):
+            if time.monotonic() >= max(begun, self._progress) + seconds:
+                self.give_up(f"no answer for {seconds:g} s")
+        return self._read_reply(pending)
+
+    def give_up(self, why: str) -> None:
+        """End the connection; whoever waits for an answer is told why. Never waits."""
+        with self._state:
+            if self._lost:
+                return
+            self._lost = why or "it was closed"
+            waiting = list(self._pending)
+            self._pending.clear()
+        for pending in waiting:
+            pending.answered.set()
+        self._close()
+
+    def _read_reply(self, pending: _Pending) -> dict[str, Any]:
+        reply = pending.reply
+        if reply is None:
+            raise Lost(self._lost)
+        parameters = reply.get("parameters", {})
+        error = reply.get("error")
+        if not isinstance(parameters, dict) or not (error is None or isinstance(error, str)):
+            self.give_up("it answers what is no Varlink")
+            raise Lost(self._lost)
+        if error is not None:
+            raise Refused(error, parameters)
+        return parameters
+
+    def _write(self, data: bytes, deadline: float) -> None:
+        rest = memoryview(data)
+        while rest and not self._lost:
+            _, ready, _ = select.select([], [self._outgoing], [], max(deadline - time.monotonic(), 0.0))
+            if not ready:
+                self.give_up("it takes no requests any more")
+                return
+            try:
+                rest = rest[os.write(self._outgoing, rest) :]
+            except BlockingIOError:
+                continue
+            except OSError as error:
+                self.give_up(f"the connection broke ({error.strerror})")
+
+    def _read(self) -> None:
+        reader = Reader(REPLY)
+        why = "the connection ended"
+        try:
+            while data := os.read(self._incoming, _CHUNK):
+                for reply in reader.feed(data):
+                    self._answer(reply)
+        except Garbled as garbled:
+            why = f"it answers what is no Varlink: {garbled}"
+        except (OSError, ValueError) as error:
+            why = f"the connection broke ({type(error).__name__})"
+        self.give_up(why)
+
+    def _answer(self, reply: dict[str, Any]) -> None:
+        with self._state:
+            if not self._pending:
+                if self._lost:
+                    return
+                raise Garbled("an answer to no call")
+            pending = self._pending.popleft()
+            self._progress = time.monotonic()
+        pending.reply = reply
+        pending.answered.set()

@@ -1,0 +1,222 @@
+"""How an agent is reached: a child process, the same with sudo, or ssh. Each gives two file descriptors that speak Varlink.
+
+The agent is sent over the connection (`push.py`). What ssh, sudo and the host print is foreign text.
+"""
+
+from __future__ import annotations
+
+import enum
+import os
+import re
+import secrets
+import select
+import subprocess
+import sys
+import threading
+import time
+from contextlib import suppress
+
+from vfdeck.backend.agent import push
+from vfdeck.backend.text import printable
+
+#: What is given to the system's ssh; all else is up to the user's own configuration.
+SSH_OPTIONS = (
+    *(
+        "-T",
+        "-a",
+        "-x",
+        "-o",
+        "BatchMode=yes",
+        "-o",
+        "ConnectTimeout=10",
+        "-o",
+        "ServerAliveInterval=5",
+        "-o",
+        "ServerAliveCountMax=3",
+    ),
+    *("-o", "ControlMaster=no", "-o", "ClearAllForwardings=yes", "-o", "EscapeChar=none", "-o", "LogLevel=ERROR"),
+    *("-o", "RemoteCommand=none"),
+)
+#: A host as ssh takes it: an alias, a name or an address, with or without a user. Nothing that a shell or ssh would take for more.
+_HOST = re.compile(r"(?:[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}@)?[A-Za-z0-9_:][A-Za-z0-9_.:-]{0,252}")
+
+#: Seconds until the agent's Python must have answered, and bytes that a login shell may print before.
+PATIENCE, _CHATTER = 30.0, 1 << 16
+#: Bytes of the error output that are kept: the last ones.
+_KEPT = 1 << 12
+
+
+class Fault(enum.Enum):
+    """Why there is no agent. What is final is not tried again before somebody asks for it."""
+
+    LOGIN = "the login was refused"
+    HOST_KEY = "the host's key is not the one that is known"
+    SUDO = "sudo wants a password"
+    NO_PYTHON = "there is no Python 3.9 or newer"
+    PROTOCOL = "what answers is no agent of vfdeck"
+    UNREACHABLE = "it can't be reached"
+
+    @property
+    def final(self) -> bool:
+        """Whether trying again would be of no use, or do harm: servers lock out whoever fails to log in again and again."""
+        return self is not Fault.UNREACHABLE
+
+
+class Unreached(Exception):
+    """No agent was reached: the kind of fault, and what was said of it."""
+
+    def __init__(self, fault: Fault, said: str = "") -> None:
+        super().__init__(f"{fault.value}: {said}" if said else fault.value)
+        self.fault = fault
+
+
+def is_host_name(name: str) -> bool:
+    """Whether ssh may be given this as a host."""
+    return _HOST.fullmatch(name) is not None
+
+
+class Local:
+    """An agent on this machine: a child process, as root by `sudo -n` where wanted."""
+
+    def __init__(self, sudo: bool = False) -> None:
+        self._sudo = sudo
+
+    def command(self, packed: push.Packed, marker: str) -> list[str]:
+        """The command that starts it."""
+        return [*(("sudo", "-n", "--") if self._sudo else ()), *push.boot(sys.executable, packed, marker)]
+
+
+class Ssh:
+    """An agent on another machine. Raises ValueError for what is no host name."""
+
+    def __init__(self, host: str, sudo: bool = False, program: str = "ssh") -> None:
+        if not is_host_name(host):
+            raise ValueError(f"{printable(host)}: expected a host as ssh takes it, USER@NAME or NAME")
+        self._host, self._sudo, self._program = host, sudo, program
+
+    def command(self, packed: push.Packed, marker: str) -> list[str]:
+        """The command that starts it."""
+        remote = push.command(packed, marker, "sudo -n -- " if self._sudo else "")
+        return [self._program, *SSH_OPTIONS, "--", self._host, remote]
+
+
+class Link:
+    """A process that leads to a running agent. `incoming` and `outgoing` are its ends of the connection."""
+
+    def __init__(self, way: Local | Ssh, packed: push.Packed, patience: float = PATIENCE) -> None:
+        """Start it and wait until its Python runs what was sent. Raises Unreached."""
+        marker = secrets.token_hex(16)
+        self._said = bytearray()
+        try:
+            self._process = subprocess.Popen(
+                way.command(packed, marker),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                bufsize=0,
+                start_new_session=True,  # Ctrl-C in the terminal is not meant for it
+            )
+        except OSError as error:
+            raise Unreached(Fault.UNREACHABLE, f"{error.filename}: {error.strerror}") from None
+        process = self._process
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
+        self.outgoing, self.incoming, self._errors = process.stdin.fileno(), process.stdout.fileno(), process.stderr.fileno()
+        self._listener = threading.Thread(target=self._listen, name="agent's errors", daemon=True)
+        self._listener.start()
+        try:
+            self._start(marker.encode(), packed.data, time.monotonic() + patience)
+        except Unreached:
+            self.close()
+            raise
+
+    def _start(self, marker: bytes, data: bytes, deadline: float) -> None:
+        line = self._line_with(marker, deadline)
+        if line != marker:
+            raise Unreached(Fault.NO_PYTHON)
+        os.set_blocking(self.outgoing, False)
+        rest = memoryview(data)
+        while rest:
+            _, ready, _ = select.select([], [self.outgoing], [], max(deadline - time.monotonic(), 0.0))
+            if not ready:
+                raise Unreached(Fault.UNREACHABLE, "it takes nothing any more")
+            try:
+                rest = rest[os.write(self.outgoing, rest) :]
+            except BlockingIOError:
+                continue
+            except OSError:
+                raise self._why() from None
+
+    def _line_with(self, marker: bytes, deadline: float) -> bytes:
+        """The line from the marker on; other text may come before it. A byte at a time: what comes after is not ours."""
+        seen = bytearray()
+        while len(seen) < _CHATTER:
+            ready, _, _ = select.select([self.incoming], [], [], max(deadline - time.monotonic(), 0.0))
+            if not ready:
+                raise Unreached(Fault.UNREACHABLE, "nothing answers")
+            byte = os.read(self.incoming, 1)
+            if not byte:
+                raise self._why()
+            if byte != b"\n":
+                seen += byte
+                continue
+            begin = seen.rfind(marker)
+            if begin >= 0:
+                return bytes(seen[begin:])
+        raise Unreached(Fault.PROTOCOL, f"it prints more than {_CHATTER} bytes")
+
+    def _why(self) -> Unreached:
+        """Why it ended, by its exit status and what it said."""
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(2.0)
+        self._listener.join(0.5)
+        return Unreached(classify(self._process.returncode, self.said), self.said)
+
+    @property
+    def said(self) -> str:
+        """The last line that it wrote about an error, as it may be shown."""
+        lines = bytes(self._said).decode("utf-8", "replace").strip().splitlines()
+        return printable(lines[-1]) if lines else ""
+
+    def _listen(self) -> None:
+        with suppress(OSError):
+            while data := os.read(self._errors, 4096):
+                self._said = (self._said + data)[-_KEPT:]
+
+    def close(self) -> None:
+        """End it. Never waits: the agent goes when its input ends, and the process is reaped on a thread."""
+        process = self._process
+        with suppress(OSError):
+            process.terminate()
+        threading.Thread(target=_reap, args=(process,), name="agent's end", daemon=True).start()
+
+
+def _reap(process: subprocess.Popen[bytes]) -> None:
+    if process.stdin is not None:
+        with suppress(OSError):
+            process.stdin.close()
+    try:
+        process.wait(2.0)
+    except subprocess.TimeoutExpired:
+        with suppress(OSError):  # sudo is not ours to kill; it ends with the agent, and that with its input
+            process.kill()
+        process.wait()  # its output is closed with the last thread that reads it
+
+
+_SAID = (
+    (Fault.HOST_KEY, ("host key verification failed", "remote host identification has changed", "host key is known for")),
+    (Fault.LOGIN, ("permission denied", "too many authentication failures", "no supported authentication methods")),
+    (Fault.SUDO, ("a password is required", "a terminal is required", "is not in the sudoers file", "not allowed to execute")),
+)
+
+
+def classify(status: int | None, said: str) -> Fault:
+    """What a process that ended before there was an agent means, by its exit status and its last words."""
+    words = said.lower()
+    for fault, signs in _SAID:
+        if any(sign in words for sign in signs):
+            return fault
+    if status in (126, 127):
+        return Fault.NO_PYTHON
+    return Fault.UNREACHABLE if status in (255, None) or (status or 0) < 0 else Fault.PROTOCOL
