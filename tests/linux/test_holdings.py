@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,7 @@ from vfdeck.backend.linux import holdings, mounts, nodes
 from vfdeck.backend.linux.mounts import Mounts
 from vfdeck.backend.linux.nodes import Nodes, nodes_of
 from vfdeck.backend.linux.procs import open_files
+from vfdeck.backend.linux.reads import GuardedReader, Node
 
 
 def test_kinds_by_path(proc: Proc) -> None:
@@ -76,11 +79,11 @@ def test_a_node_of_any_name_in_a_program_that_uses_vfio(
     (path / "mountinfo").write_text(mount + "\n")
     asked = []
 
-    def ask(name: str, directory: int) -> os.stat_result:
-        asked.append(name)
-        return os.stat(name, dir_fd=directory)
+    def ask(reader: object, path: str, mounts: list[bytes]) -> os.stat_result:
+        asked.append(path.rpartition("/")[2])
+        return os.stat(path)
 
-    monkeypatch.setattr(holdings, "_stat", ask)
+    monkeypatch.setattr(holdings, "_node", ask)
     assert ((7, "group", "33", "") in proc.found()) == seen
     assert ("4" in asked) == seen
 
@@ -97,10 +100,10 @@ def test_a_file_on_a_foreign_mount_is_never_asked(proc: Proc, monkeypatch: pytes
     (path / "mountinfo").write_text(NFS)
     (path / "map_files").mkdir()
 
-    def ask(name: str, directory: int | None) -> None:
-        pytest.fail(f"{name} is asked")
+    def ask(reader: object, path: str, mounts: list[bytes]) -> None:
+        pytest.fail(f"{path} is asked")
 
-    monkeypatch.setattr(holdings, "_stat", ask)
+    monkeypatch.setattr(holdings, "_node", ask)
     assert sorted(proc.found()) == [(7, "cdev", "vfio4", ""), (7, "group", "12", ""), (7, "mapping", "vfio7", "")]
 
 
@@ -109,7 +112,7 @@ def test_what_fdinfo_tells_needs_no_question(proc: Proc, monkeypatch: pytest.Mon
     (path / "mountinfo").write_text(NFS)
     for fd in (3, 4):
         (path / f"fdinfo/{fd}").write_text(SYSPATH)
-    monkeypatch.setattr(holdings, "_stat", lambda name, directory: pytest.fail("asked"))
+    monkeypatch.setattr(holdings, "_node", lambda reader, path, mounts: pytest.fail("asked"))
     assert sorted(proc.found()) == [(7, "cdev", "", VF), (7, "cdev", "vfio4", VF)]
 
 
@@ -134,7 +137,13 @@ def test_no_node_works_on_such_a_mount(proc: Proc, mount: str, monkeypatch: pyte
     """Anybody may mount these, and call files on them as they like."""
     path = proc.process(7, "evil", FORGED, mapped("/dev/vfio/devices/vfio7", inode="00:2a 9705"))
     (path / "mountinfo").write_text(mount + "\n")
-    monkeypatch.setattr(holdings, "_stat", lambda name, directory: None if directory is None else pytest.fail("asked"))
+
+    def ask(reader: object, path: str, mounts: list[bytes]) -> None:
+        if "map_files" not in path:
+            pytest.fail("asked")
+        raise FileNotFoundError
+
+    monkeypatch.setattr(holdings, "_node", ask)
     found = by_name(proc)
     assert found <= {("mapping", "vfio7", True)}
     assert bool(found) == ("nfs" in mount or "tmpfs" in mount)  # of a mapping the file system is told, not the mount
@@ -355,3 +364,67 @@ def test_the_numbers_of_descriptors_are_told(proc: Proc) -> None:
     (path / "fdinfo/20").write_text(SYSPATH)
     found = {(f.kind, f.bdf): f.fds for f in open_files(str(proc.root)).files}
     assert found == {("group", ""): (3,), ("device", ""): (9, 12), ("device", VF): (20,)}
+
+
+SWAPPED = """import os, sys
+near, far = (os.open(sys.argv[n], os.O_RDWR | os.O_CREAT) for n in (1, 2))
+os.dup2(near, 99)
+print(flush=True)
+while os.read(0, 1):
+    os.dup2(far, 99)
+    print(flush=True)
+"""
+
+
+def test_another_file_that_is_put_in_the_place_of_the_one_judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the look at its mount and the question what it is: the other one may be on a mount that never answers."""
+    far = Path("/dev/shm")
+    if not far.is_dir() or os.stat(far).st_dev == os.stat(tmp_path).st_dev:
+        pytest.skip("needs two file systems")
+    (tmp_path / "vfio").mkdir()
+    other, pipe = far / f"vfdeck-test-{os.getpid()}", subprocess.PIPE
+    command = [sys.executable, "-c", SWAPPED, str(tmp_path / "vfio/12"), str(other)]
+    really, refused = holdings._fdinfo, list[tuple[str, int | None]]()
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, bufsize=0) as child:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        child.stdout.readline()
+
+        def judged(path: str) -> holdings._Info:
+            info = really(path)
+            if path.endswith("/99"):
+                child.stdin.write(b"x")  # type: ignore[union-attr]
+                child.stdout.readline()  # type: ignore[union-attr]
+            return info
+
+        class Asked(GuardedReader):
+            def node(self, path: str, mounts: Iterable[bytes]) -> Node:
+                try:
+                    return super().node(path, mounts)
+                except OSError as error:
+                    refused.append((os.path.basename(path), error.errno))
+                    raise
+
+        monkeypatch.setattr(holdings, "_fdinfo", judged)
+        monkeypatch.setattr(Mounts, "nodes", lambda self, mount: True)
+        try:
+            found = holdings.holdings(f"/proc/{child.pid}", Nodes(None), Asked())
+        finally:
+            other.unlink()
+            child.kill()
+    assert found.found == []
+    assert refused == [("99", errno.ESTALE)]
+
+
+def test_a_question_without_an_answer_is_given_up(proc: Proc, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What its name says is told as such; of what has another name, that something was not seen."""
+    for pid, text in ((7, "/dev/vfio/12"), (8, "/dev/jail")):
+        (proc.process(pid, "qemu", {3: text}) / "mountinfo").write_text(LOCAL)
+
+    def ask(reader: object, path: str, mounts: list[bytes]) -> None:
+        raise TimeoutError
+
+    monkeypatch.setattr(holdings, "_node", ask)
+    result = open_files(str(proc.root))
+    assert [(file.pid, file.kind, file.by_name) for file in result.files] == [(7, "group", True)]
+    assert result.unseen == 1  # process 8

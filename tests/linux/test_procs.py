@@ -93,7 +93,7 @@ def test_descriptors_that_close_and_processes_that_end_under_the_reader(proc: Pr
 def test_a_process_that_is_gone_before_it_is_named_holds_nothing(proc: Proc, monkeypatch: pytest.MonkeyPatch) -> None:
     path = proc.process(7, "dpdk", {3: DEVICE})
     path.rename(proc.root / "gone")
-    monkeypatch.setattr("vfdeck.backend.linux.procs.holdings", lambda proc, nodes: holdings.Holdings([("device", "", VF)]))
+    monkeypatch.setattr("vfdeck.backend.linux.procs.holdings", lambda proc, nodes, reader: holdings.Holdings([("device", "", VF)]))
     (path).mkdir()
     monkeypatch.setattr("vfdeck.backend.linux.processes.describe", lambda pid, root: path.rmdir() if pid == 7 else None)
     assert 7 not in [pid for pid, *_ in proc.found()]
@@ -135,7 +135,7 @@ class Watched:
         self.scan = ProcessScan(str(proc.root), lambda: self.now)
         monkeypatch.setattr("vfdeck.backend.linux.procs.holdings", self._holdings)
 
-    def _holdings(self, proc: str, nodes: Nodes) -> holdings.Holdings:
+    def _holdings(self, proc: str, nodes: Nodes, reader: object) -> holdings.Holdings:
         self.looked.append(int(proc.rpartition("/")[2]))
         return holdings.holdings(proc, nodes)
 

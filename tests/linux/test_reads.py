@@ -109,6 +109,38 @@ def test_it_ends_with_its_owner(tmp_path: Path) -> None:
     assert process.wait(20) == 0
 
 
+def mount_of(fd: int) -> bytes:
+    return next(line.split()[1] for line in Path(f"/proc/self/fdinfo/{fd}").read_bytes().splitlines() if line.startswith(b"mnt_id"))
+
+
+def test_what_a_file_is(tmp_path: Path) -> None:
+    reader = GuardedReader()
+    with open("/dev/null") as null, open(tmp_path / "file", "w") as file:
+        for one in (null, file):
+            place, found = f"/proc/{os.getpid()}/fd/{one.fileno()}", os.fstat(one.fileno())
+            assert reader.node(place, [b"1", mount_of(one.fileno())]) == (found.st_mode, found.st_rdev)
+            with pytest.raises(OSError, match="Stale") as caught:
+                reader.node(place, [mount_of(one.fileno()) + b"0", b""])
+            assert caught.value.errno == errno.ESTALE
+        with pytest.raises(OSError, match="too long"):
+            reader.node(place, [b"7" * 9] * 9999)
+    with pytest.raises(FileNotFoundError):
+        reader.node(place, [b"1"])
+
+
+def test_a_file_whose_server_does_not_answer_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The wait for the file system is played by a pipe that is read."""
+    writer = waiting(tmp_path / "server")
+    monkeypatch.setattr(reads, "_PROGRAM", reads._PROGRAM.replace("os.fstat(fd)", f"open({str(tmp_path / 'server')!r}).read(1)"))
+    reader = GuardedReader(patience=0.1, why="its file system gives no answer")
+    with open(tmp_path / "file", "w") as file:
+        for _ in range(2):
+            with pytest.raises(TimeoutError, match="its file system"):
+                reader.node(f"/proc/{os.getpid()}/fd/{file.fileno()}", [mount_of(file.fileno())])
+    os.write(writer, b"x")
+    os.close(writer)
+
+
 @pytest.mark.skipif(not os.path.exists("/sys/devices/system/cpu/uevent"), reason="needs a sysfs")
 def test_the_kernel_uses_it_for_such_files_only() -> None:
     kernel = LinuxKernel()

@@ -4,9 +4,11 @@
 drivers/vfio/vfio_main.c), and `/proc/PID/maps` the mappings. All descriptors `anon_inode:[vfio-device]` share one inode (checked
 on 6.1 and 6.12), so that neither it nor a mapping's inode tells devices apart.
 
-Nothing here asks a file system that may wait: links are read, and followed only on mounts that answer by themselves. What could
-be told by its name alone is marked so, for anybody may give a file such a name; a descriptor of O_PATH holds nothing, and needs
-no right to the node. Few calls for each descriptor: a host may have several hundred thousand.
+Links are read, which asks no file system, and followed only where the mount is one that answers by itself. Between the look at the
+mount and the question the program may put another file in that place (dup2, mmap), on a mount that never answers: so a process that
+can be given up asks, and sees first that it has a file of the mount that was judged (`GuardedReader.node`). What could be told
+by its name alone is marked so, for anybody may give a file such a name; a descriptor of O_PATH holds nothing, and needs no right
+to the node. Few calls for each descriptor: a host may have several hundred thousand.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from vfdeck.backend.bdf import PATTERN
 from vfdeck.backend.linux.mappings import mapped_files
 from vfdeck.backend.linux.mounts import Mounts
 from vfdeck.backend.linux.nodes import Nodes, slurp
+from vfdeck.backend.linux.reads import GuardedReader, Node
 
 _DEVICE = "anon_inode:[vfio-device]"
 _PATHS = (
@@ -45,6 +48,14 @@ _PF_KTHREAD = 0x00200000
 
 #: Kind, node and BDF, as in `OpenFile`.
 Found = tuple[str, str, str]
+
+#: Asks what a file is; None where that can't be told.
+Ask = Callable[[], os.stat_result | Node | None]
+
+
+def asker() -> GuardedReader:
+    """Who asks what the files of other programs are. A process is started when there is something to ask."""
+    return GuardedReader(why="its file system gives no answer")
 
 
 @dataclass(slots=True)
@@ -67,11 +78,14 @@ class Holdings:
             self.fds.setdefault(seen, []).append(int(fd))
 
 
-def holdings(proc: str, nodes: Nodes) -> Holdings:
-    """Everything of the process whose directory in /proc is `proc`; one that ends meanwhile has what was seen until then."""
+def holdings(proc: str, nodes: Nodes, reader: GuardedReader | None = None) -> Holdings:
+    """Everything of the process whose directory in /proc is `proc`; one that ends meanwhile has what was seen until then.
+
+    `reader` asks what files are (`asker`); one for many looks saves starting it anew.
+    """
     held = Holdings()
     try:
-        _Look(proc, nodes, held, Mounts(proc)).whole()
+        _Look(proc, nodes, held, Mounts(proc), reader or asker()).whole()
     except (FileNotFoundError, ProcessLookupError):  # it has ended
         return held
     except OSError:
@@ -82,7 +96,7 @@ def holdings(proc: str, nodes: Nodes) -> Holdings:
 def identify(fd: int, pid: int, nodes: Nodes, proc: str = "/proc") -> Found | None:
     """What descriptor `fd` of this program is, a duplicate of one of process `pid`; None for what is not surely vfio's.
 
-    No file system that may wait is asked. Raises OSError: EBADF.
+    Nobody else can put another file in the place of ours: it is asked where its mount answers by itself. Raises OSError: EBADF.
     """
     text, info = os.readlink(f"{proc}/self/fd/{fd}"), _fdinfo(f"{proc}/self/fdinfo/{fd}")
     for place in (f"{proc}/self", f"{proc}/{pid}"):  # the mount of a node of a container is listed in the container alone
@@ -100,6 +114,8 @@ class _Look:
     nodes: Nodes
     held: Holdings
     mounts: Mounts
+    reader: GuardedReader
+    unanswered: bool = False  # the last question had no answer in time
 
     def whole(self) -> None:
         directory = os.open(f"{self.proc}/fd", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -107,21 +123,36 @@ class _Look:
             links = _links(directory)
             likely = _likely(links)
             for fd in likely:
-                self._descriptor(directory, fd, links[fd])
+                self._descriptor(fd, links[fd])
             if self.held.found:  # a program that uses vfio: nodes may have been made or mounted under any other name
                 for fd in [fd for fd, text in links.items() if text[:1] == "/" and fd not in likely]:
-                    self._descriptor(directory, fd, links[fd])
+                    self._descriptor(fd, links[fd])
         finally:
             os.close(directory)
         self._maps()
 
-    def _descriptor(self, directory: int, fd: str, text: str) -> None:
+    def _descriptor(self, fd: str, text: str) -> None:
         info = _fdinfo(f"{self.proc}/fdinfo/{fd}")
         if info.path_only:
             return
-        seen, by_name = _what(text, info, self.mounts, self.nodes, partial(_stat, fd, directory))
+        seen, by_name = _what(text, info, self.mounts, self.nodes, partial(self._ask, f"fd/{fd}", [info.mount]))
         if seen is not None:
             self.held.add(seen, fd, by_name)
+        elif self.unanswered:
+            self.held.hidden = True
+        self.unanswered = False
+
+    def _ask(self, name: str, mounts: list[bytes]) -> Node | None:
+        """What the file is that this link of the process leads to, if it is on one of these mounts."""
+        base, _, who = self.proc.rpartition("/")
+        try:
+            # the one who asks is another "self"
+            return _node(self.reader, f"{base}/{os.getpid() if who == 'self' else who}/{name}", mounts)
+        except TimeoutError:
+            self.unanswered = True
+        except OSError:
+            pass
+        return None
 
     def _maps(self) -> None:
         """Mapped devices: those whose function is told, and those that no descriptor of the process can be the origin of.
@@ -137,9 +168,10 @@ class _Look:
                     self.held.add(("mapping", "", bdf))
             elif mapped.text.startswith("/dev/"):
                 # map_files shows the mapped file itself, to those with CAP_CHECKPOINT_RESTORE
-                place = f"{self.proc}/map_files/{mapped.addresses}"
+                place = f"map_files/{mapped.addresses}"
                 usable = self.mounts.nodes_on(mapped.device)
-                kind, node, by_name = _kind(mapped.text, usable, self.nodes, partial(_stat, place, None))
+                ask = partial(self._ask, place, self.mounts.local())
+                kind, node, by_name = _kind(mapped.text, usable, self.nodes, ask)
                 if kind == "cdev" and node not in cdevs:
                     self.held.add(("mapping", node, self.nodes.functions.get(node, "")), by_name=by_name)
 
@@ -197,9 +229,7 @@ def _fdinfo(path: str) -> _Info:
     return _Info(told[1].decode("ascii") if told else "", mount[1] if mount else b"", path_only)
 
 
-def _what(
-    text: str, info: _Info, mounts: Mounts, nodes: Nodes, ask: Callable[[], os.stat_result | None]
-) -> tuple[Found | None, bool]:
+def _what(text: str, info: _Info, mounts: Mounts, nodes: Nodes, ask: Ask) -> tuple[Found | None, bool]:
     """What a descriptor is, None for what is not vfio's, and whether its name alone says so."""
     if text == _DEVICE:  # no file has such a name: others begin with a slash
         return ("device", "", info.bdf), False
@@ -209,14 +239,11 @@ def _what(
     return ((kind, node, nodes.functions.get(node, "") if kind == "cdev" else ""), by_name) if kind else (None, False)
 
 
-def _stat(name: str, directory: int | None) -> os.stat_result | None:
-    try:
-        return os.stat(name, dir_fd=directory)
-    except OSError:
-        return None
+def _node(reader: GuardedReader, path: str, mounts: list[bytes]) -> Node:
+    return reader.node(path, mounts)
 
 
-def _kind(text: str, usable: bool | None, nodes: Nodes, ask: Callable[[], os.stat_result | None]) -> tuple[str, str, bool]:
+def _kind(text: str, usable: bool | None, nodes: Nodes, ask: Ask) -> tuple[str, str, bool]:
     """Kind and node (two empty texts for what is not vfio's), and whether only the path says so.
 
     The number of the device decides; its path is asked where that is not to be had. `usable`: see `Mounts.nodes`.

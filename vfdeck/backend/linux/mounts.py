@@ -29,6 +29,7 @@ class Mounts:
     proc: str
     _ids: dict[bytes, bool | None] | None = None
     _devices: dict[bytes, bool | None] = field(default_factory=dict)  # by the device number of the file system
+    _local: list[bytes] = field(default_factory=list)  # mounts of file systems that answer by themselves
     _first: Mounts | None = None
 
     def nodes(self, mount: bytes) -> bool | None:
@@ -40,9 +41,19 @@ class Mounts:
         known = self._read()
         if mount in known or not mount:
             return known.get(mount)
+        return self._of_first()._read().get(mount)
+
+    def local(self) -> list[bytes]:
+        """The numbers of the mounts, of this process and of process 1, on which any file may be asked what it is."""
+        self._read()
+        first = self._of_first()
+        first._read()
+        return [*self._local, *first._local]
+
+    def _of_first(self) -> Mounts:
         if self._first is None:
             self._first = Mounts(f"{os.path.dirname(self.proc)}/1")
-        return self._first._read().get(mount)
+        return self._first
 
     def nodes_on(self, device: str) -> bool | None:
         """The same of the file system with this device number (`0:5`), whatever its mounts forbid."""
@@ -65,4 +76,6 @@ class Mounts:
                 of_type = False if kind.partition(b".")[0] in _FUSE else True if kind in _LOCAL else None
                 self._ids[fields[0]] = False if b"nodev" in fields[5].split(b",") else of_type
                 self._devices[fields[2]] = of_type
+                if of_type:
+                    self._local.append(fields[0])
         return self._ids

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from vfdeck.backend.kernel import OpenFile, OpenFiles, Process
-from vfdeck.backend.linux.holdings import Holdings, holdings
+from vfdeck.backend.linux.holdings import Holdings, asker, holdings
 from vfdeck.backend.linux.nodes import Nodes, nodes_of, vfio_present
 
 #: Programs open their devices soon after they were started: for so long, in seconds, a new one is looked at every time.
@@ -49,6 +49,7 @@ class ProcessScan:
         self._clock = clock
         self._known: dict[int, _Known] = {}
         self._last: float | None = None  # when the last look began
+        self._reader = asker()
         self._lock = threading.Lock()
 
     def look(self, late: float = 0.0) -> OpenFiles:
@@ -99,7 +100,7 @@ class ProcessScan:
         return due + others[: math.ceil(len(others) * elapsed / late)]
 
     def _look_at(self, known: _Known, nodes: Nodes, now: float) -> None:
-        held = holdings(f"{self._base}/proc/{known.pid}", nodes)
+        held = holdings(f"{self._base}/proc/{known.pid}", nodes, self._reader)
         if held.found != known.held.found:
             known.process = None  # a program that has become another one by exec(2) has other files
         known.held, known.looked = held, now

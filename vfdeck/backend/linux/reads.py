@@ -1,11 +1,14 @@
-"""Reads that may wait in the kernel for as long as another program's write waits.
+"""Questions that may wait in the kernel: for as long as another program's write waits, or for a server that is gone.
 
 Some files of a PCI function are shown under the device's lock, and whoever removes VFs or unbinds a driver holds that lock until
 the last user has let go. Seen on 6.1.192: while a write to `sriov_numvfs` waits, reading `uevent` and `driver_override` of the PF
 and of the VF that is going waits too, and not even SIGKILL ends it. 6.12.117 and 7.3.4 wait for `sriov_numvfs` alone. Which
 kernels take the lock where (uevent_show, driver_override_show, sriov_numvfs_show) depends on backports, so it isn't guessed.
 
-These files are read by a process of their own, which is given up when it does not answer in time.
+The files of other programs may be on a file system that does not answer any more (see `mounts.py`), and whose they are may change
+while somebody asks.
+
+Such questions are put by a process of their own, which is given up when it does not answer in time.
 """
 
 from __future__ import annotations
@@ -14,12 +17,16 @@ import errno
 import os
 import select
 import socket
-import subprocess
 import sys
 import threading
 import weakref
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    import subprocess
 
 #: Seconds that a read may take. Turning VFs on or off holds the lock for a second or two even when nobody is in the way.
 PATIENCE = 0.25
@@ -30,7 +37,9 @@ _MOST_STUCK = 16
 _LONGEST = 65536
 _ERRNO_BYTES = 4
 
-# Takes one path a message on a seqpacket socket, answers with four bytes of errno and the content, ends with the socket.
+# Takes one path a message on a seqpacket socket, answers with four bytes of errno and the content, ends with the socket. After NUL,
+# the numbers of mounts and another NUL stands the path of a file that is not read: the answer is its mode and device number, if
+# it is on one of these mounts. What was found at the path is kept by O_PATH meanwhile, so that the answer is about that file.
 _PROGRAM = """\
 import os
 try:
@@ -43,6 +52,20 @@ try:
     while path := os.read(0, 65536):
         number, data = 0, b""
         try:
+            if path[:1] == b"\\0":
+                mounts, _, path = path[1:].partition(b"\\0")
+                fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
+                try:
+                    with open(f"/proc/self/fdinfo/{fd}", "rb") as info:
+                        on = [line.split()[1] for line in info if line.startswith(b"mnt_id:")]
+                    if not on or on[0] not in mounts.split(b","):
+                        raise OSError(116, "")  # ESTALE
+                    found = os.fstat(fd)
+                    data = b"%d %d" % (found.st_mode, found.st_rdev)
+                finally:
+                    os.close(fd)
+                os.write(0, number.to_bytes(4, "little") + data)
+                continue
             fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
             try:
                 data = os.read(fd, 65536)
@@ -72,13 +95,22 @@ class _Helper:
 
     def stop(self) -> None:
         """Let it end, and take note of its end if that is soon."""
+        import subprocess
+
         self.socket.close()
         with suppress(subprocess.TimeoutExpired):
             self.process.wait(0.5)
 
 
+class Node(NamedTuple):
+    """What kind of file it is, and the device's number, as stat(2) tells."""
+
+    st_mode: int
+    st_rdev: int
+
+
 class GuardedReader:
-    """Reads single attributes of sysfs without ever waiting for long. May be used by any thread; one reads at a time."""
+    """Reads single attributes, and asks what files are, without ever waiting for long. For any thread; one asks at a time."""
 
     def __init__(self, patience: float = PATIENCE, why: str = "somebody holds the device's lock in the kernel") -> None:
         self._patience = patience
@@ -96,12 +128,28 @@ class GuardedReader:
                 file has not.
             OSError: what the kernel answered, or that no process could be started.
         """
+        return self._ask(path, os.fsencode(path))
+
+    def node(self, path: str, mounts: Iterable[bytes]) -> Node:
+        """What the file is that a link in /proc leads to, provided that it is on one of these mounts (numbers as in mountinfo).
+
+        Raises:
+            TimeoutError: (ETIMEDOUT) as `read`.
+            OSError: as `read`; ESTALE where the file is on another mount, which is not asked; E2BIG for too many mounts.
+        """
+        message = b"\0" + b",".join(mounts) + b"\0" + os.fsencode(path)
+        if len(message) > _LONGEST:
+            raise OSError(errno.E2BIG, os.strerror(errno.E2BIG), path)
+        mode, rdev = self._ask(path, message).split()
+        return Node(int(mode), int(rdev))
+
+    def _ask(self, path: str, message: bytes) -> bytes:
         with self._lock:
             if path in self._stuck and not self._freed(path):
                 raise self._timed_out(path)
             helper = self._idle[0] if self._idle else self._start()
             try:
-                helper.socket.send(os.fsencode(path))
+                helper.socket.send(message)
                 if not helper.answers(self._patience):
                     self._idle.clear()
                     self._stuck[path] = helper
@@ -136,6 +184,8 @@ class GuardedReader:
             self._freed(path)
         if len(self._stuck) >= _MOST_STUCK:
             raise OSError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
+        import subprocess  # on demand: costly, and most looks have nothing to ask
+
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             try:
