@@ -7,13 +7,15 @@ import json
 import os
 from importlib.resources import files
 from pathlib import Path
+from typing import cast
 
 import jsonschema
 import pytest
 
 from tests.fabricate import Fake, build
 from vfdeck.app.cli import main
-from vfdeck.backend.leaks import COMMAND_LINE, ENVIRONMENT, Leak, leaks
+from vfdeck.backend.kernel import Kernel
+from vfdeck.backend.leaks import COMMAND_LINE, ENVIRONMENT, Leak, Leaks, leaks
 from vfdeck.backend.linux.kernel import LinuxKernel
 from vfdeck.backend.sim.kernel import SimulatedKernel
 from vfdeck.backend.sim.scenario import load
@@ -160,3 +162,42 @@ def test_the_demo_leaks_as_hosts_do() -> None:
     assert {leak.fingerprint for leak in found} == {host.scenario.token("control").fingerprint}
     assert {(leak.pid, leak.vm) for leak in found} == {(3817, ""), (4242, "web-1"), (4391, "web-2")}
     host.close()
+
+
+class OneProgram:
+    """A kernel with one process."""
+
+    euid = 0
+
+    def __init__(self, **texts: bytes) -> None:
+        self.texts = texts
+
+    def names(self, path: str) -> tuple[str, ...]:
+        return ("42",)
+
+    def read(self, path: str) -> bytes:
+        return self.texts.get(path.rpartition("/")[2], b"")
+
+
+LATE = b"vf-token=11111111-2222-4333-8444-555555555556"
+
+
+def looked_at(**texts: bytes) -> Leaks:
+    return leaks(cast(Kernel, OneProgram(**texts)))
+
+
+@pytest.mark.parametrize("length", [131000, 131050, 131072, 3_000_000])
+def test_a_token_behind_much_else_is_found(length: int) -> None:
+    """A command line may have megabytes."""
+    assert [leak.place for leak in looked_at(cmdline=b"qemu\0" + b"x" * length + b"\0" + LATE + b"\0").found] == ["command line"]
+    assert [leak.place for leak in looked_at(environ=b"A=" + b"x" * length + b"\0A=" + LATE + b"\0").found] == ["environment"]
+
+
+@pytest.mark.parametrize("place", ["cmdline", "environ"])
+def test_what_is_too_much_to_look_at_leaves_a_doubt(place: str) -> None:
+    """A program may hide its token among many words that look like one."""
+    result = looked_at(**{place: b"vf-token \0" * 5000 + LATE + b"\0", "comm": b"qemu\n"})
+    assert result.unseen == 1
+    [one] = result.not_read
+    assert (one.pid, one.doubt, "too often" in one.why) == (42, True, True)
+    assert looked_at(**{place: b"vf-token \0" * 4000 + LATE + b"\0"}).unseen == 0

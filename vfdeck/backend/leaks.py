@@ -78,6 +78,7 @@ def leaks(kernel: Kernel) -> Leaks:
         if ENVIRONMENT in refused and _is_kernel_thread(kernel, pid):
             continue
         not_read += [_not_read(kernel, pid, place, error) for place, error in refused.items()]
+        not_read += _not_wholly_read(kernel, pid, texts)
         found += _of_program(kernel, pid, texts)
     return Leaks(tuple(found), tuple(not_read))
 
@@ -106,6 +107,16 @@ def _not_read(kernel: Kernel, pid: int, place: str, error: OSError) -> NotRead:
     who = workload.process(pid, name)
     from_its_user = place == ENVIRONMENT and error.errno in (errno.EACCES, errno.EPERM) and _uid(status) == kernel.euid
     return NotRead(pid, who.name, place, printable(error.strerror or str(error)), not from_its_user)
+
+
+def _not_wholly_read(kernel: Kernel, pid: int, texts: dict[str, list[str]]) -> Iterator[NotRead]:
+    for place, more in (
+        (COMMAND_LINE, workload.carries_more(texts.get(COMMAND_LINE, ()))),
+        (ENVIRONMENT, workload.carries_more((), texts.get(ENVIRONMENT, ()))),
+    ):
+        if more:
+            error = OSError(errno.E2BIG, "it speaks of tokens too often to read all of it")
+            yield _not_read(kernel, pid, place, error)
 
 
 def _is_kernel_thread(kernel: Kernel, pid: int) -> bool:

@@ -11,13 +11,16 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Sequence
+from itertools import islice
 
 from vfdeck.backend.kernel import Process
 from vfdeck.backend.text import printable
 from vfdeck.backend.token import Token, TokenError
 
-#: Characters of a command line or of a cgroup file that are looked at.
+#: Characters of a command line that are shown, and of a cgroup file that are looked at.
 _READ = 1 << 17
+#: So often may a program's texts speak of VF tokens; what comes after is not looked at. Each time takes some 20 microseconds.
+_MOST_KEYS = 4096
 
 # A key with "token" in it (vf-token, --vfio-vf-token, VFTOKEN), what may stand between it and its value, and the value. Every part
 # is bounded, so that no command line takes long.
@@ -100,9 +103,23 @@ def _redact(match: re.Match[str]) -> str:
 
 
 def carried(arguments: Sequence[str] = (), variables: Sequence[str] = ()) -> Iterator[Token]:
-    """The VF tokens of a program's arguments and variables: the values of an option follow it, variables stand alone."""
+    """The VF tokens of a program's arguments and variables: the values of an option follow it, variables stand alone.
+
+    Whatever their length, all of them are looked at; but see `carries_more`.
+    """
+    left = _MOST_KEYS
     for text in (" ".join(arguments), *variables):
-        yield from tokens_in(text)
+        keys = list(islice(_VF_KEY.finditer(text), left))
+        left -= len(keys)
+        yield from _values(text, keys)
+        if left <= 0:
+            return
+
+
+def carries_more(arguments: Sequence[str] = (), variables: Sequence[str] = ()) -> bool:
+    """Whether these speak of VF tokens so often that `carried` does not come to the end of them."""
+    keys = (key for text in (" ".join(arguments), *variables) for key in _VF_KEY.finditer(text))
+    return next(islice(keys, _MOST_KEYS, None), None) is not None
 
 
 def tokens_in(text: str) -> Iterator[Token]:
@@ -110,9 +127,13 @@ def tokens_in(text: str) -> Iterator[Token]:
 
     All that is found here `redacted` hides. It hides more: there a UUID too many does no harm.
     """
-    text = text[:_READ]
+    return _values(text, list(islice(_VF_KEY.finditer(text), _MOST_KEYS)))
+
+
+def _values(text: str, keys: Sequence[re.Match[str]]) -> Iterator[Token]:
+    """The tokens that stand behind these keys."""
     done = 0
-    for key in _VF_KEY.finditer(text):
+    for key in keys:
         option = _NEXT_OPTION.search(text, key.end(), key.end() + _NEAR)
         end = option.start() if option else key.end() + _NEAR
         for found in _UUID.finditer(text, max(done, key.end()), end + _UUID_LENGTH):
