@@ -140,10 +140,27 @@ def test_whatever_is_in_it_is_not_repeated(content: bytes) -> None:
     assert len(word) < 12 or word not in line
 
 
+@pytest.mark.parametrize("mode", [0o666, 0o622, 0o604])
+def test_a_pipe_that_others_may_use(tmp_path: Path, mode: int) -> None:
+    """Whoever writes into it first would choose the token, whoever reads it first would have it. Nobody is waited for."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "pipe").chmod(mode)
+    told = refusal(token_file=str(tmp_path / "pipe"))
+    assert (told.status, f"mode {mode:04o}" in told.line) == (77, True)
+
+
 # -- commands ------------------------------------------------------------------------------------------------------------
 def test_a_command(tmp_path: Path) -> None:
     name = private(tmp_path / "a b", f"{SECRET}\nlogin: me\n")
     assert token_sources.given(source(token_command=f"cat '{name}'")) == TOKEN
+
+
+def test_a_command_that_prints_much(tmp_path: Path) -> None:
+    """Some entries of password stores are long; what has no end is ended."""
+    name = private(tmp_path / "t", f"{SECRET}\n" + "note\n" * 10_000)
+    assert token_sources.given(source(token_command=f"cat '{name}'")) == TOKEN
+    told = refusal(token_command=f"yes {SECRET}")
+    assert (told.status, "more than" in told.line) == (65, True)
 
 
 def test_a_command_knows_no_shell(tmp_path: Path) -> None:

@@ -22,6 +22,8 @@ from vfdeck.backend.token import Token, TokenError
 
 #: Bytes that are read at most: a token's line has 46 of them in its longest spelling.
 _ENOUGH = 4096
+#: Bytes that a program may print: an entry of a password store may have notes behind its first line.
+_MOST = 1 << 16
 _NOT_READ = "no token was read"
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
@@ -126,9 +128,7 @@ def _demand_private(path: str, state: os.stat_result) -> None:
     if state.st_uid not in _trusted():
         line = f"{printable(path)} belongs to uid {state.st_uid}, who can choose what is in it; expected your own or root's"
         raise Failure(failure.NO_PERMISSION, line)
-    if stat.S_ISFIFO(state.st_mode):
-        return
-    if not stat.S_ISREG(state.st_mode):
+    if not stat.S_ISREG(state.st_mode) and not stat.S_ISFIFO(state.st_mode):
         raise Failure(failure.NO_INPUT, f"{printable(path)} is neither a file nor a pipe; expected a file with a token")
     allowed = stat.S_IRGRP if state.st_uid == 0 else 0
     if state.st_mode & _OTHERS & ~allowed:
@@ -159,13 +159,29 @@ def _from_command(arguments: list[str]) -> bytes:
     name = printable(arguments[0])
     try:
         with terminal_kept(_NOT_READ), told_of_waiting(f"{name} to print a token"):
-            done = subprocess.run(arguments, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=False)
+            status, content = _output(arguments)
     except (OSError, ValueError) as error:
         reason = (error.strerror if isinstance(error, OSError) else None) or "not a command"
         raise Failure(failure.NO_INPUT, f"cannot run {name}: {reason}; expected a command that prints a token") from None
-    if done.returncode:
-        raise Failure(failure.NO_INPUT, f"{name} {ended(done.returncode)}; expected it to print a token")
-    return done.stdout
+    if len(content) > _MOST:
+        raise Failure(failure.DATA, f"{name} printed more than {_MOST} bytes; expected a token and little else")
+    if status:
+        raise Failure(failure.NO_INPUT, f"{name} {ended(status)}; expected it to print a token")
+    return content
+
+
+def _output(arguments: list[str]) -> tuple[int, bytes]:
+    """How a program ended, and what it printed; one that prints more than `_MOST` bytes is ended. Raises OSError, ValueError."""
+    with subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        try:
+            content = process.stdout.read(_MOST + 1)
+            if len(content) > _MOST:
+                process.kill()
+            return process.wait(), content
+        except BaseException:  # interrupted
+            process.kill()
+            raise
 
 
 def ended(status: int) -> str:
