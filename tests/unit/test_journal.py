@@ -96,6 +96,19 @@ class TestEvents:
         elsewhere.look()
         assert elsewhere.lost(PF, 3) == ("", "")
 
+    def test_a_token_that_was_withdrawn_was_not_lost_by_the_reboot(self, folder: StateFolder) -> None:
+        before = journal(folder, boot=OLD_BOOT)
+        before.note(Event.SET, PF, ONE, 1000.0, 7)
+        before.note(Event.WITHDRAWN, PF, ONE, 1001.0, 7)
+        after = journal(folder)
+        after.look()
+        assert after.lost(PF, 3) == ("", "")
+        before.note(Event.CONFIRMED, PF, TWO, 1002.0, 7)
+        before.note(Event.BEGUN, PF, ONE, 1003.0, 7)
+        before.note(Event.UNCHANGED, PF, ONE, 1004.0, 7)
+        after.look()
+        assert after.lost(PF, 3) == (TWO, "rebooted")
+
     def test_a_binding_that_could_not_be_read_is_believed_by_nobody(self, folder: StateFolder) -> None:
         journal(folder).note(Event.SET, PF, ONE, 10.0, None)
         assert told(folder, binding=None) is None

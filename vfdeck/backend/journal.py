@@ -59,7 +59,7 @@ class Journal:
         self._records: dict[tuple[str, int | None], list[Entry]] = {}
         self._told: dict[tuple[str, int | None], Told] = {}
         self._lives: dict[str, bool | None] = {}  # of the runs that began something: whether they live
-        self._rebooted: dict[str, Entry] = {}
+        self._rebooted: dict[str, tuple[str, int | None, Told]] = {}  # each PF's newest record of an earlier boot; boot, binding
         self._damage: list[Problem] = []
 
     # -- writing -----------------------------------------------------------------------------------------------------
@@ -202,8 +202,11 @@ class Journal:
             self._records.setdefault(key, []).append(entry)
             told = self._told.get(key)
             self._told[key] = (told or Told(entry)).and_then(entry)
-        elif self.machine and entry.machine == self.machine and entry.event in (Event.SET, Event.CONFIRMED):
-            self._rebooted[entry.pf] = entry
+        elif self.machine and entry.machine == self.machine:
+            boot, binding, told = self._rebooted.get(entry.pf, ("", None, None))
+            if (boot, binding) != (entry.boot, entry.binding) or told is None:
+                told = Told(entry)
+            self._rebooted[entry.pf] = (entry.boot, entry.binding, told.and_then(entry))
 
     def told(self, pf: str, binding: int | None) -> Told | None:
         """What is written of a PF's present token record, by all programs."""
@@ -227,7 +230,8 @@ class Journal:
             over = [t.in_force for (name, b), t in self._told.items() if name == pf and b != binding and t.in_force]
             if over:
                 return over[-1].fingerprint, "rebound"
-            entry = self._rebooted.get(pf)
+            rebooted = self._rebooted.get(pf)
+            entry = rebooted[2].in_force if rebooted else None
             return (entry.fingerprint, "rebooted") if entry else ("", "")
 
     @property
