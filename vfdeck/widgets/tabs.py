@@ -27,19 +27,22 @@ class Tab:
 def tab_words(tabs: Sequence[Tab], chosen: str, width: int) -> list[str]:
     """What is said of each tab in `width` cells, the chosen one in brackets.
 
-    First the others' titles become short, then only the chosen one has a title, then none has.
+    First the others' titles become short, then all of them, with less between them; then only the chosen one has a title, then
+    none has.
     """
-    for level in range(4):
-        words = [_word(tab, tab.id == chosen, level) for tab in tabs]
+    for level in range(5):
+        words = [_word(tab, tab.id == chosen, level, first=tab is tabs[0]) for tab in tabs]
         if sum(map(cell_len, words)) <= width:
             break
     return words
 
 
-def _word(tab: Tab, chosen: bool, level: int) -> str:
+def _word(tab: Tab, chosen: bool, level: int, first: bool) -> str:
     """A tab in brackets or blanks; the higher the level, the less of it."""
-    title = ("" if level == 3 else tab.title) if chosen else (tab.title, tab.short, "", "")[level]
-    text = f"{tab.key} {title}".rstrip()
+    titles = (tab.title, tab.title, tab.short, tab.title, "") if chosen else (tab.title, tab.short, tab.short, "", "")
+    text = f"{tab.key} {titles[level]}".rstrip()
+    if level == 2:
+        return ("" if first else " ") + (f"[{text}]" if chosen else text)
     return f"[{text}]" if chosen else f" {text} "
 
 
@@ -75,7 +78,7 @@ class TabLine(Line):
         """The tabs."""
         pieces: list[tuple[str, str]] = []
         for tab, word in zip(self._tabs, self._words(), strict=True):
-            end = 1 + len(tab.key)  # the key with what stands before it
+            end = word.index(tab.key) + len(tab.key)  # the key with what stands before it
             here = tab.id == self._chosen
             pieces += [(word[:end], Tone.STRONG if here else "key"), (word[end:], Tone.STRONG if here else Tone.DIM)]
         return self._text(pieces)
