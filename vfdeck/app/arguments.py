@@ -214,6 +214,11 @@ def add_agent(commands: Any) -> None:
         epilog="The exit status is 0 where the other side has ended, 73 where the socket cannot be made.",
     )
     agent.add_argument("--read-only", action="store_true", help="change nothing, whatever is asked for")
+    agent.add_argument(
+        "--units",
+        metavar="DIR",
+        help="write systemd units for an agent that is installed, and a sudo rule",
+    )
     agent.add_argument("--listen", metavar="PATH", help="make a socket for this user, and start an agent for each connection")
     _place(agent)
     agent.set_defaults(command="agent")

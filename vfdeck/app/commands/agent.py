@@ -10,10 +10,12 @@ import stat
 import subprocess
 import sys
 from contextlib import suppress
+from importlib.resources import files
 
-from vfdeck.app import failure
+from vfdeck.app import failure, units
 from vfdeck.app.commands import hosts
 from vfdeck.app.failure import Failure
+from vfdeck.app.files import write_new
 from vfdeck.backend.agent.server import Server
 from vfdeck.backend.agent.service import HostService
 from vfdeck.backend.local_host import LocalHost
@@ -25,7 +27,9 @@ CONNECTIONS = 64
 
 
 def run(options: argparse.Namespace) -> int:
-    """Serve until the other side ends. Raises Failure: 64 for a terminal, 66, 73 where the socket cannot be made."""
+    """Serve until the other side ends. Raises Failure: 64 for a terminal, 66, 73 where the socket or a file cannot be made."""
+    if options.units is not None:
+        return _write_units(options.units)
     if options.listen:
         return _listen(options)
     if os.isatty(0):
@@ -58,6 +62,29 @@ def serve(host: LocalHost, read_only: bool) -> None:
     host.close()
     sys.stderr.flush()
     os._exit(0)
+
+
+# -- an installed agent ------------------------------------------------------------------------------------------------------
+def _write_units(folder: str) -> int:
+    """Write what an installed agent takes, for this very program, and say where it belongs."""
+    program = f"{sys.executable} -I -m vfdeck"
+    if not program.isascii() or len(program.split()) != 4:
+        raise Failure(failure.UNAVAILABLE, f"{printable(sys.executable)}: no path for a unit; expected one without blanks")
+    made = sorted(one.name for one in files(units).iterdir() if one.name.startswith("vfdeck"))
+    for name in made:
+        text = files(units).joinpath(name).read_text(encoding="utf-8").replace("@VFDECK@", program)
+        write_new(os.path.join(folder, name), text)
+    print("\n".join(os.path.join(printable(folder), name) for name in made))
+    print(_NEXT, end="")
+    return 0
+
+
+_NEXT = """
+vfdeck.sysusers  to /etc/sysusers.d/vfdeck.conf, then systemd-sysusers
+*.socket, *.service  to /etc/systemd/system, then systemctl enable --now vfdeck-read.socket vfdeck-admin.socket
+vfdeck.sudoers  to /etc/sudoers.d/vfdeck, mode 0440, only where there is no systemd; check it first with visudo -cf
+The group vfdeck may look, vfdeck-admin may change.
+"""
 
 
 # -- a socket --------------------------------------------------------------------------------------------------------------
