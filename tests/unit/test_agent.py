@@ -125,6 +125,8 @@ def test_introspection_tells_what_is_there(client: Client) -> None:
     assert OURS in client.call("org.varlink.service.GetInfo")["interfaces"]
     told = client.call("org.varlink.service.GetInterfaceDescription", interface=OURS)["description"]
     assert told == idl.text(), "run python -m vfdeck.backend.agent.idl"
+    standard = client.call("org.varlink.service.GetInterfaceDescription", interface="org.varlink.service")["description"]
+    assert standard == idl.SERVICE_TEXT
     service = HostService(client.host, False, lambda: None)
     assert {line.split("(")[0].split()[1] for line in told.splitlines() if line.startswith("method ")} == {
         *service.methods,

@@ -24,6 +24,8 @@ from vfdeck.backend.text import printable
 
 #: So many connections at once; whoever comes later waits.
 CONNECTIONS = 64
+#: SD_LISTEN_FDS_START
+_FIRST_HANDED_OVER = 3
 
 
 def run(options: argparse.Namespace) -> int:
@@ -32,6 +34,7 @@ def run(options: argparse.Namespace) -> int:
         return _write_units(options.units)
     if options.listen:
         return _listen(options)
+    _take_handed_over()
     if os.isatty(0):
         raise Failure(failure.USAGE, "an agent speaks Varlink on its standard streams, and a terminal does not; see --listen")
     host = _host(options)
@@ -62,6 +65,20 @@ def serve(host: LocalHost, read_only: bool) -> None:
     host.close()
     sys.stderr.flush()
     os._exit(0)
+
+
+def _take_handed_over() -> None:
+    """Descriptor 3, where a connection was handed over so (sd_listen_fds(3), as `varlinkctl` does), stands for the streams."""
+    if os.environ.get("LISTEN_PID") != str(os.getpid()) or os.environ.get("LISTEN_FDS") != "1":
+        return
+    for name in ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"):
+        os.environ.pop(name, None)
+    try:
+        os.dup2(_FIRST_HANDED_OVER, 0)
+        os.dup2(_FIRST_HANDED_OVER, 1)
+        os.close(_FIRST_HANDED_OVER)
+    except OSError as error:
+        raise Failure(failure.USAGE, f"LISTEN_FDS tells of descriptor 3: {error.strerror}; expected a connection") from None
 
 
 # -- an installed agent ------------------------------------------------------------------------------------------------------

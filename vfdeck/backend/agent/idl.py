@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import enum
 import inspect
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import get_args
 
-from vfdeck.backend.agent.protocol import INTERFACE
+from vfdeck.backend.agent.protocol import INTERFACE, SERVICE
 from vfdeck.backend.agent.wire import Shape, called, shapes
 from vfdeck.backend.changes import Change, Outcome, Plan
 from vfdeck.backend.checks import Question, Report
@@ -36,17 +37,17 @@ method Hello(protocol_min: int, protocol_max: int) -> (
 # The host as it is now, or was at most age_ns ago. With the generation that this connection was given last in `since`: that nothing
 # is otherwise (`unchanged`), or what is (`delta`); else all of it.
 method Snapshot(since: ?int, age_ns: ?int) -> (
-  generation: int, unchanged: ?bool, taken_ns: ?int, snapshot: ?Snapshot, delta: ?Delta
+  generation: int, unchanged: ?bool, taken_ns: ?int, snapshot: ?SnapshotValue, delta: ?Delta
 )
 
 # What a change would do, judged by the host as it is now. Nothing is done.
-method Plan(change: Change) -> (plan: Plan, generation: int)
+method Plan(change: Change) -> (plan: PlanValue, generation: int)
 
 # The answer to a question, by what can be seen.
 method Check(question: Question) -> (report: Report)
 
 # What no picture has of a function; may take seconds.
-method Details(bdf: string, parts: []Part) -> (details: Details)
+method Details(bdf: string, parts: []Part) -> (details: DetailsValue)
 
 # The kernel's log; null where it may not be read.
 method Log() -> (lines: ?[]LogLine)
@@ -56,15 +57,15 @@ method CannotRemember(make: ?bool) -> (problem: ?Problem)
 
 # Begin a change, and answer at once. The same key again tells of the same operation, and begins nothing. With `confirmed`, the plan
 # that somebody agreed to, nothing is done where it would be another one now; with `generation` nothing where the host has changed.
-method Perform(key: string, change: Change, confirmed: ?Plan, generation: ?int) -> (operation: Operation)
+method Perform(key: string, change: Change, confirmed: ?PlanValue, generation: ?int) -> (operation: OperationValue)
 
 # What came of a change so far.
-method Operation(key: string) -> (operation: Operation)
+method Operation(key: string) -> (operation: OperationValue)
 
 # What has happened after the event of this number, as soon as there is anything, within wait_ns. Another call ends the wait.
 method Events(since: ?int, wait_ns: ?int) -> (events: []Event)
 
-type Operation (key: string, over: bool, outcome: ?Outcome, fault: ?string, job: ?Job)
+type OperationValue (key: string, over: bool, outcome: ?Outcome, fault: ?string, job: ?Job)
 
 type Event (number: int, uevent: ?Uevent, operation: ?string, changed: ?bool)
 
@@ -95,6 +96,20 @@ error Deadline (seconds_ns: int)
 error Failed (fault: string)
 """
 
+#: The interface that every Varlink service has (varlink.org, "Service").
+SERVICE_TEXT = f"""# What a Varlink service tells of itself.
+interface {SERVICE}
+
+method GetInfo() -> (vendor: string, product: string, version: string, url: string, interfaces: []string)
+
+method GetInterfaceDescription(interface: string) -> (description: string)
+
+error InterfaceNotFound (interface: string)
+error MethodNotFound (method: string)
+error MethodNotImplemented (method: string)
+error InvalidParameter (parameter: string)
+"""
+
 
 def text() -> str:
     """The whole description."""
@@ -102,8 +117,8 @@ def text() -> str:
 
 
 def _types() -> Iterator[str]:
-    yield _union("Change", tuple(_name(kind) for kind in get_args(Change)))
-    yield _union("Question", tuple(_name(kind) for kind in get_args(Question)))
+    yield _union("Change", get_args(Change))
+    yield _union("Question", get_args(Question))
     done: set[str] = set()
     left: list[type] = [*get_args(Change), *get_args(Question), *ROOTS, Part]
     while left:
@@ -115,14 +130,18 @@ def _types() -> Iterator[str]:
         if issubclass(kind, enum.Enum):
             yield f"# {about}\ntype {_name(kind)} ({', '.join(kind.__members__)})"
             continue
-        fields = ",\n".join(f"  {called(field.name, shape)}: {_optional(shape)}" for field, shape in shapes(kind))
-        yield f"# {about}\ntype {_name(kind)} (\n{fields}\n)"
-        for _, shape in shapes(kind):
+        if not shapes(kind):  # some parsers know no type without fields
+            continue
+        fields = ",\n".join(f"  {called(field.name, shape)}: {_optional(shape, kind, field.name)}" for field, shape in shapes(kind))
+        yield f"# {about}\ntype {_name(kind)} " + f"(\n{fields}\n)"
+        for field, shape in shapes(kind):
             left += _classes(shape)
+            if shape.name == "either":
+                yield _choice(_choice_name(kind, field.name), shape)
 
 
-def _union(name: str, kinds: tuple[str, ...]) -> str:
-    members = ",\n".join(f"  {kind}: ?{kind}" for kind in kinds)
+def _union(name: str, kinds: tuple[type, ...]) -> str:
+    members = ",\n".join(f"  {kind.__name__}: ?{_name(kind) if shapes(kind) else 'object'}" for kind in kinds)
     return f"# Exactly one of these.\ntype {name} (\n{members}\n)"
 
 
@@ -134,8 +153,18 @@ def _classes(shape: Shape) -> Iterator[type]:
         yield shape.kind
 
 
-def _optional(shape: Shape) -> str:
-    said = _said(shape)
+def _choice(name: str, shape: Shape) -> str:
+    members = ",\n".join(f"  {one.tag}: {_optional(one)}" for one in shape.inner)
+    return f"# Exactly one of these.\ntype {name} (\n{members}\n)"
+
+
+def _choice_name(kind: type, field: str) -> str:
+    """What the kinds of a field are called together: without a name of its own, not every parser finds what they are."""
+    return kind.__name__ + "".join(part.capitalize() for part in field.split("_"))
+
+
+def _optional(shape: Shape, kind: type | None = None, field: str = "") -> str:
+    said = _choice_name(kind, field) if kind is not None and shape.name == "either" else _said(shape)
     return said if said.startswith("?") else f"?{said}"
 
 
@@ -145,20 +174,22 @@ def _said(shape: Shape) -> str:
     if shape.name == "optional":
         return f"?{_said(shape.inner[0])}"
     if shape.name in ("list", "set"):
-        return f"[]{_said(shape.inner[0])}"
+        inner = _said(shape.inner[0])
+        return "[]object" if inner.startswith("[]") else f"[]{inner}"  # Varlink has no arrays of arrays
     if shape.name == "dict":
         return f"[string]{_said(shape.inner[1])}"
     if shape.name == "row":  # of several kinds: Varlink has no name for that
         kinds = {_said(one) for one in shape.inner}
         return f"[]{kinds.pop()}" if len(kinds) == 1 else "[]object"
-    if shape.name == "either":
-        members = ", ".join(f"{one.tag}: ?{_said(one)}" for one in shape.inner)
-        return f"({members})"
     return _name(shape.kind)
 
 
 def _name(kind: type) -> str:
-    return kind.__name__
+    """What a class is called here: no type may have a method's name."""
+    return f"{kind.__name__}Value" if kind.__name__ in _TAKEN else kind.__name__
+
+
+_TAKEN = frozenset(re.findall(r"^method (\w+)", _METHODS, re.MULTILINE))
 
 
 _WORDS = {

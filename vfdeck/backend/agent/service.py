@@ -74,6 +74,10 @@ class HostService:
             taken = _Taken(parameters)
             name = taken.take("interface", str)
             taken.end()
+            if name == SERVICE:
+                from vfdeck.backend.agent.idl import SERVICE_TEXT
+
+                return {"description": SERVICE_TEXT}
             if name != INTERFACE:
                 raise Refused(f"{SERVICE}.InterfaceNotFound", interface=name)
             return {"description": files(__package__).joinpath("vfdeck.varlink").read_text(encoding="utf-8")}
