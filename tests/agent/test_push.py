@@ -39,7 +39,7 @@ def main():
 """
 
 
-def _python(version: str) -> str | None:
+def old_python(version: str) -> str | None:
     """An interpreter of that version: one that a developer's pyenv has, else by PATH."""
     if shutil.which("pyenv"):
         root = subprocess.run(["pyenv", "root"], capture_output=True, text=True, check=False).stdout.strip()
@@ -64,7 +64,7 @@ def lasting(report: Any) -> Any:
 
 @pytest.mark.parametrize("version", ["3.9", "3.10"])
 def test_an_old_python_alone_sees_what_this_one_sees(version: str, tree: Path) -> None:
-    python = _python(version)
+    python = old_python(version)
     if python is None:
         pytest.skip(f"no Python {version} here")
     packed = push.pack("probe:main", (str(tree),), (("probe.py", PROBE),))

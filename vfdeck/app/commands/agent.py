@@ -9,15 +9,13 @@ import socket
 import stat
 import subprocess
 import sys
-from contextlib import suppress
 from importlib.resources import files
 
 from vfdeck.app import failure, units
 from vfdeck.app.commands import hosts
 from vfdeck.app.failure import Failure
 from vfdeck.app.files import write_new
-from vfdeck.backend.agent.server import Server
-from vfdeck.backend.agent.service import HostService
+from vfdeck.backend.agent.serving import serve
 from vfdeck.backend.local_host import LocalHost
 from vfdeck.backend.memory import memory_of, peer_of
 from vfdeck.backend.text import printable
@@ -48,23 +46,6 @@ def _host(options: argparse.Namespace) -> LocalHost:
     host = hosts.local(options.root)
     peer = peer_of(0)
     return host if peer is None else LocalHost(host.kernel, memory=memory_of(host.kernel, os.environ, peer))
-
-
-def serve(host: LocalHost, read_only: bool) -> None:
-    """Serve standard streams, and end this process: what waits in the kernel is not waited for."""
-    source, sink = os.dup(0), os.dup(1)
-    os.dup2(2, 1)  # whatever is printed is no part of the protocol
-    reader, writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-
-    def wake() -> None:
-        with suppress(BlockingIOError):
-            os.write(writer, b"!")
-
-    with suppress(BrokenPipeError, ConnectionResetError):
-        Server(HostService(host, read_only, wake), source, sink, reader).run()
-    host.close()
-    sys.stderr.flush()
-    os._exit(0)
 
 
 def _take_handed_over() -> None:

@@ -133,7 +133,7 @@ def _collect(folder: Traversable, path: str, found: dict[str, str]) -> None:
             _collect(entry, f"{place}/", found)
         elif place.startswith(_NOT_SENT) and place not in _SENT_OF_SIM:
             continue
-        elif place.endswith(".py"):
+        elif place.endswith((".py", ".varlink")):
             found[place] = entry.read_text(encoding="utf-8")
         elif place.endswith(".toml"):  # `tables.table` reads it so where the Python is too old to have tomllib
             found[f"{place[:-5]}.json"] = json.dumps(tomllib.loads(entry.read_text(encoding="utf-8")), ensure_ascii=False)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import itertools
 import os
+import pkgutil
 import re
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
-from importlib.resources import files
 from typing import Any, get_args
 
 from vfdeck import __version__
@@ -80,7 +80,7 @@ class HostService:
                 return {"description": SERVICE_TEXT}
             if name != INTERFACE:
                 raise Refused(f"{SERVICE}.InterfaceNotFound", interface=name)
-            return {"description": files(__package__).joinpath("vfdeck.varlink").read_text(encoding="utf-8")}
+            return {"description": (pkgutil.get_data("vfdeck.backend.agent", "vfdeck.varlink") or b"").decode()}
         raise Refused(f"{SERVICE}.MethodNotFound", method=method)
 
     # -- what is there -----------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from contextlib import suppress
+from typing import Protocol
 
 from vfdeck.backend.agent import push
 from vfdeck.backend.text import printable
@@ -75,6 +76,13 @@ def is_host_name(name: str) -> bool:
     return _HOST.fullmatch(name) is not None
 
 
+class Way(Protocol):
+    """How an agent is started."""
+
+    def command(self, packed: push.Packed, marker: str) -> list[str]:
+        """The command that starts it, with its streams as the connection."""
+
+
 class Local:
     """An agent on this machine: a child process, as root by `sudo -n` where wanted."""
 
@@ -103,7 +111,7 @@ class Ssh:
 class Link:
     """A process that leads to a running agent. `incoming` and `outgoing` are its ends of the connection."""
 
-    def __init__(self, way: Local | Ssh, packed: push.Packed, patience: float = PATIENCE) -> None:
+    def __init__(self, way: Way, packed: push.Packed, patience: float = PATIENCE) -> None:
         """Start it and wait until its Python runs what was sent. Raises Unreached."""
         marker = secrets.token_hex(16)
         self._said = bytearray()

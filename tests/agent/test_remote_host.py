@@ -1,0 +1,191 @@
+"""A host behind an agent that was sent to it: the same picture, plans and answers as in process; plain words when it is lost."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.agent.test_client import RUN, ssh
+from tests.agent.test_push import old_python
+from tests.fabricate import Fake, build, with_vfs
+from vfdeck.backend.agent import push
+from vfdeck.backend.agent.remote_host import RemoteHost
+from vfdeck.backend.agent.transports import Local, Ssh
+from vfdeck.backend.changes import SetAutoprobe, SetNumvfs
+from vfdeck.backend.checks import CanEnable, Verdict
+from vfdeck.backend.details import Part
+from vfdeck.backend.host import Host
+from vfdeck.backend.linux.kernel import LinuxKernel
+from vfdeck.backend.local_host import LocalHost
+
+PF = "0000:03:00.0"
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    pf = Fake(PF, driver="vfio-pci", group=10, totalvfs=8)
+    return build(tmp_path / "tree", [with_vfs(pf, 4, driver="vfio-pci", group=11)])
+
+
+@pytest.fixture
+def host(tree: Path) -> Iterator[RemoteHost]:
+    found = RemoteHost("hv-1", Local(), str(tree))
+    yield found
+    found.close()
+
+
+def kill_agent(host: RemoteHost) -> None:
+    """SIGKILL of what leads to the agent."""
+    connection = host._connection
+    assert connection is not None
+    process = connection._close.__self__._process  # type: ignore[attr-defined]
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def test_it_is_a_host_and_shows_what_is_there(host: RemoteHost, tree: Path) -> None:
+    as_host: Host = host
+    seen, expected = as_host.snapshot(), LocalHost(LinuxKernel(str(tree))).snapshot()
+    facts = dataclasses.replace(expected.host, name="hv-1")
+    assert seen == dataclasses.replace(expected, taken=seen.taken, host=facts)
+    assert len(seen.functions) == 5
+    assert dataclasses.replace(host.snapshot(), taken=seen.taken) == seen, "unchanged"
+
+
+class OldPython:
+    """A host that has nothing but an old Python."""
+
+    def __init__(self, python: str) -> None:
+        self.python = python
+
+    def command(self, packed: push.Packed, marker: str) -> list[str]:
+        return push.boot(self.python, packed, marker)
+
+
+@pytest.mark.parametrize("version", ["3.9", "3.10"])
+def test_the_agent_runs_on_an_old_python_alone(version: str, tree: Path) -> None:
+    python = old_python(version)
+    if python is None:
+        pytest.skip(f"no Python {version} here")
+    host, here = RemoteHost("hv-1", OldPython(python), str(tree)), LocalHost(LinuxKernel(str(tree)))
+    seen, expected = host.snapshot(), here.snapshot()
+    assert seen == dataclasses.replace(expected, taken=seen.taken, host=dataclasses.replace(expected.host, name="hv-1"))
+    change = SetAutoprobe(PF, False)
+    assert host.perform(change, host.plan(change, seen)).ok
+    assert host.check(CanEnable(PF, 2), seen) == here.check(CanEnable(PF, 2), here.snapshot())
+    host.close()
+
+
+def test_it_answers_as_in_process(host: RemoteHost, tree: Path) -> None:
+    there, here = host.snapshot(), LocalHost(LinuxKernel(str(tree)))
+    change, question = SetNumvfs(PF, 0), CanEnable(PF, 2)
+    assert host.plan(change, there) == here.plan(change, here.snapshot())
+    assert host.check(question, there) == here.check(question, here.snapshot())
+    assert host.details(PF, [Part.RESETS], there) == here.details(PF, [Part.RESETS], here.snapshot())
+
+
+def test_what_changes_there_is_seen(host: RemoteHost, tree: Path) -> None:
+    sriov = host.snapshot().functions[PF].sriov
+    assert sriov is not None
+    assert sriov.autoprobe
+    outcome = host.perform(SetAutoprobe(PF, False))
+    assert outcome.ok, outcome
+    assert outcome.change == SetAutoprobe(PF, False)
+    sriov = host.snapshot().functions[PF].sriov
+    assert sriov is not None
+    assert sriov.autoprobe is False
+    assert host.jobs() == ()
+
+
+def test_an_agent_that_was_killed_is_lost_then_sent_again(host: RemoteHost) -> None:
+    before = host.snapshot()
+    kill_agent(host)
+    connection = host._connection
+    assert connection is not None
+    host._closed.wait(0)
+    after = host.snapshot()
+    if after.problems and "lost" in after.problems[0].what:  # the picture that was asked for when it was not yet seen to be gone
+        assert after.functions == before.functions
+        after = host.snapshot()
+    assert not any("lost" in problem.what for problem in after.problems)
+    assert after.functions == before.functions
+
+
+def test_a_lost_host_says_since_when_and_why(tree: Path, tmp_path: Path) -> None:
+    program = ssh(tmp_path, RUN)
+    host = RemoteHost("hv-1", Ssh("hv-1", program=program), str(tree))
+    before = host.snapshot()
+    ssh(tmp_path, f"echo tried >> {tmp_path}/tries; echo 'hv-1: Permission denied (publickey).' >&2; exit 255")
+    connection = host._connection
+    assert connection is not None
+    connection.give_up("the connection ended")
+    for _ in range(5):
+        after = host.snapshot()
+        assert after.functions == before.functions
+        assert "lost, last seen at" in after.problems[0].what
+        assert "the login was refused" in after.problems[0].what
+    assert (tmp_path / "tries").read_text() == "tried\n", "a login that was refused is not tried again"
+    assert "login was refused" in host.plan(SetNumvfs(PF, 0), after).impossible
+    assert host.check(CanEnable(PF, 2), after).verdict is Verdict.UNKNOWN
+    assert host.log() is None
+    outcome = host.perform(SetNumvfs(PF, 0))
+    assert not outcome.attempted
+    assert not outcome.ok
+    host.again()
+    host.snapshot()
+    assert (tmp_path / "tries").read_text() == "tried\ntried\n"
+    host.close()
+
+
+def test_a_host_that_was_never_reached_has_nothing_but_the_reason(tmp_path: Path) -> None:
+    program = ssh(tmp_path, f"echo tried >> {tmp_path}/tries; echo 'Connection refused' >&2; exit 255")
+    host = RemoteHost("hv-1", Ssh("hv-1", program=program))
+    for _ in range(3):
+        seen = host.snapshot()
+        assert not seen.functions
+        assert seen.host.name == "hv-1"
+        assert "not reached" in seen.problems[0].what
+        assert "Connection refused" in seen.problems[0].what
+    assert (tmp_path / "tries").read_text() == "tried\n", "there is a pause between tries"
+    host.close()
+
+
+def test_what_came_of_a_change_is_not_guessed(host: RemoteHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    host.snapshot()
+    real = host._wait_for
+
+    def killed(*arguments: object) -> object:
+        kill_agent(host)
+        return real(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(host, "_wait_for", killed)
+    outcome = host.perform(SetAutoprobe(PF, False))
+    assert outcome.attempted
+    assert not outcome.ok
+    assert outcome.explanation is not None
+    assert "whether it was done is not known" in outcome.explanation.why
+
+
+def test_read_only_is_the_agents_word(tree: Path) -> None:
+    host = RemoteHost("hv-1", Local(), str(tree), read_only=True)
+    outcome = host.perform(SetAutoprobe(PF, False))
+    assert not outcome.attempted
+    assert outcome.explanation is not None
+    assert "ReadOnly" in outcome.explanation.why
+    assert host.snapshot().functions[PF].sriov == LocalHost(LinuxKernel(str(tree))).snapshot().functions[PF].sriov
+    host.close()
+
+
+def test_closing_never_waits_and_ends_the_agent(host: RemoteHost) -> None:
+    host.snapshot()
+    connection = host._connection
+    assert connection is not None
+    host.close()
+    connection._close.__self__._process.wait(20)  # type: ignore[attr-defined]
+    assert "it was closed" in host.snapshot().problems[0].what
+    assert host.wait_for_change(5) is False
