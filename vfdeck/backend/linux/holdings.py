@@ -21,7 +21,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, Union
 
 from vfdeck.backend.bdf import PATTERN
 from vfdeck.backend.linux.mappings import mapped_files
@@ -50,7 +50,7 @@ _PF_KTHREAD = 0x00200000
 Found = tuple[str, str, str]
 
 #: Asks what a file is; None where that can't be told.
-Ask = Callable[[], os.stat_result | Node | None]
+Ask = Callable[[], Union[os.stat_result, Node, None]]
 
 
 def asker() -> GuardedReader:
