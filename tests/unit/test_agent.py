@@ -323,6 +323,25 @@ def test_one_way_is_answered_by_nothing(client: Client) -> None:
     assert client.call("Hello", protocol_min=1, protocol_max=1)["protocol"] == 1
 
 
+@pytest.mark.parametrize("method", ["Hello", "Snapshot"])
+def test_a_look_that_never_ends_keeps_no_agent_whose_client_is_gone(monkeypatch: pytest.MonkeyPatch, method: str) -> None:
+    host, begun, over = load("default"), threading.Event(), threading.Event()
+
+    def stuck() -> Snapshot:
+        begun.set()
+        over.wait(60)
+        raise OSError("never")
+
+    monkeypatch.setattr(host, "snapshot", stuck)
+    client = Client(host)
+    client.send(method, **({"protocol_min": 1, "protocol_max": 1} if method == "Hello" else {}))
+    assert begun.wait(30)
+    os.close(client.out)
+    client.thread.join(30)
+    over.set()
+    assert not client.thread.is_alive()
+
+
 def test_what_was_asked_before_the_end_is_answered(client: Client) -> None:
     client.send("Hello", protocol_min=1, protocol_max=1)
     client.send("Log")

@@ -88,7 +88,7 @@ The group vfdeck may look, vfdeck-admin may change.
 # -- a socket --------------------------------------------------------------------------------------------------------------
 def _listen(options: argparse.Namespace) -> int:
     """An agent for each connection, with the socket as its standard streams, as systemd does it with Accept=yes."""
-    command = [sys.executable, "-m", "vfdeck", "agent"]
+    command = [sys.executable, "-P", "-m", "vfdeck", "agent"]  # -P: nothing is imported from where somebody stands
     command += ["--read-only"] if options.read_only else []
     command += ["--root", options.root] if options.root != "/" else []
     command += [] if options.demo is None else ["--demo", options.demo, "--seed", str(options.seed)]
