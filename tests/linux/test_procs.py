@@ -39,7 +39,7 @@ def test_who(proc: Proc) -> None:
     assert evil == OpenFile(who, "device", "", "", own=True)
     started = 1700000000 + 5000 / os.sysconf("SC_CLK_TCK")
     assert dpdk == OpenFile(
-        Process(100, "dpdk) R 1 (", user, started, container="docker 4f1c2d3e4f1c"), "group", "1", "", by_name=True
+        Process(100, "dpdk) R 1 (", user, started, container="docker 4f1c2d3e4f1c", ticks=5000), "group", "1", "", by_name=True
     )
 
 

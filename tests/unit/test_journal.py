@@ -72,13 +72,19 @@ class TestEvents:
     def test_a_later_run_is_told_who_set_which_token_when(self, folder: StateFolder) -> None:
         writer = journal(folder, user="bob")
         writer.note(Event.BEGUN, PF, ONE, 9.5, 7)
-        writer.note(Event.SET, PF, ONE, 10.0, 7, holders=(42, 41))
+        writer.note(Event.SET, PF, ONE, 10.0, 7, holders=((42, 7), (41, None)))
         found = told(folder)
         assert found is not None
         assert found.in_force is not None
         assert found.begun == ()
         entry = found.in_force
-        assert (entry.fingerprint, entry.time, entry.by, entry.run, entry.holders) == (ONE, 10.0, "bob", writer.run, (41, 42))
+        assert (entry.fingerprint, entry.time, entry.by, entry.run, entry.holders) == (
+            ONE,
+            10.0,
+            "bob",
+            writer.run,
+            ((41, None), (42, 7)),
+        )
 
     def test_it_ends_with_the_binding_and_with_the_boot(self, folder: StateFolder) -> None:
         journal(folder).note(Event.SET, PF, ONE, 10.0, 7)
@@ -190,8 +196,10 @@ class TestEvents:
 
     def test_a_journal_of_an_older_vfdeck_is_read(self, folder: StateFolder) -> None:
         """It has no word of the boot clock, nor of who lives."""
-        lines = [Entry(event, PF, 7, ONE, 10.0, BOOT, "m", "bob", "1-a").to_line() for event in (Event.BEGUN, Event.SET)]
-        new = ("way", "up", "started", "space", "over")
+        lines = [
+            Entry(event, PF, 7, ONE, 10.0, BOOT, "m", "bob", "1-a", ((42, 7),)).to_line() for event in (Event.BEGUN, Event.SET)
+        ]
+        new = ("way", "up", "started", "space", "over", "ticks")
         write(folder, *(json.dumps({k: v for k, v in json.loads(line).items() if k not in new}).encode() for line in lines))
         found = told(folder)
         assert found is not None
@@ -528,7 +536,7 @@ def test_no_line_makes_it_stumble(line: bytes | str) -> None:
 
 
 fields = st.sampled_from(
-    ["v", "event", "pf", "token", "binding", "time", "boot", "machine", "by", "run", "holders", "up", "started", "over"]
+    ["v", "event", "pf", "token", "binding", "time", "boot", "machine", "by", "run", "holders", "ticks", "up", "started", "over"]
 )
 values = (
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9) | st.lists(st.integers() | st.text(max_size=2))

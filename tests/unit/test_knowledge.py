@@ -13,6 +13,7 @@ from typing import cast
 import pytest
 
 from tests.values import NOON, PF, make_fleet, make_holder, make_pf, snapshot
+from vfdeck.app.commands.token_status import history
 from vfdeck.backend.changes import BindDriver, Open, OpenPath, SetNumvfs, SetToken, UnbindDriver
 from vfdeck.backend.journal import FILE
 from vfdeck.backend.knowledge import SUSPECTS, TokenWatch
@@ -352,19 +353,40 @@ class TestSeen:
     def test_who_held_it_before_has_not(self) -> None:
         """So that rotating under a program that runs leaves the new token known."""
         seen = Seen()
-        holder = make_holder(PF, 77, "testpmd", started=NOON - 100)
+        holder = make_holder(PF, 77, "testpmd", started=NOON - 100, ticks=100)
         seen.look(holder)
         seen.watch.set_by_us(PF, ONE, NOON)
         assert seen.look(holder).state is TokenState.SET
-        assert seen.look(make_holder(PF, 77, "testpmd", started=NOON + 100)).state is TokenState.UNKNOWN
+        # the clock was set meanwhile
+        assert seen.look(make_holder(PF, 77, "testpmd", started=NOON + 900, ticks=100)).state is TokenState.SET
+        # another program with the same number
+        assert seen.look(make_holder(PF, 77, "testpmd", started=NOON - 900, ticks=200)).state is TokenState.UNKNOWN
 
-    def test_who_carries_the_same_token_has_set_no_other(self) -> None:
+    def test_a_holder_by_its_file_s_name_alone_says_nothing(self) -> None:
+        """Anybody can make a file of that name."""
         seen = Seen()
         seen.look()
         seen.watch.set_by_us(PF, ONE, NOON)
-        assert seen.look(make_holder(PF, tokens=(ONE.fingerprint,))).state is TokenState.SET
+        known = seen.look(make_holder(PF, 77, "forger", kind="cdev", by_name=True))
+        assert (known.state, known.suspects) == (TokenState.SET, ())
+        seen.watch.set_by_us(PF, TWO, NOON)
+        assert seen.look(make_holder(PF, 77, "forger")).state is TokenState.UNKNOWN  # it holds it now
+
+    def test_who_carries_the_same_token_is_told_so_and_believed_no_more(self) -> None:
+        """A program may show whichever token it likes in its command line, and set another one."""
+        seen = Seen()
+        seen.look()
+        seen.watch.set_by_us(PF, ONE, NOON)
+        known = seen.look(make_holder(PF, 77, "testpmd", tokens=(ONE.fingerprint,)))
+        assert (known.state, known.fingerprint, known.suspects[0].fingerprint) == (
+            TokenState.UNKNOWN,
+            ONE.fingerprint,
+            ONE.fingerprint,
+        )
+        assert "testpmd (77) was seen to hold the PF and carries the same" in token_history(known)
+        assert any("carries the same token, and will have set no other" in line for line in history(known))
         known = seen.look(make_holder(PF, tokens=(TWO.fingerprint,), pid=78))
-        assert (known.state, known.suspects[0].fingerprint) == (TokenState.UNKNOWN, TWO.fingerprint)
+        assert (known.state, known.suspects[-1].fingerprint) == (TokenState.UNKNOWN, TWO.fingerprint)
 
     def test_text_that_looks_like_a_fingerprint_clears_nobody(self) -> None:
         """A program may write into its command line what it likes: what it carries is known of the process itself."""

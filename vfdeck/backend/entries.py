@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import enum
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -21,6 +21,11 @@ VERSION = 1
 
 #: More settings that were begun and not finished than there can be at once: older ones are not kept.
 MOST = 64
+
+
+#: A program of a boot: its process id, and when it was started, clock ticks since the boot; None where that could not be read, and
+#: in lines of older vfdecks.
+Program = tuple[int, int | None]
 
 
 class Event(enum.StrEnum):
@@ -50,7 +55,7 @@ class Entry:
     machine: str = ""  # tells machines apart that share a home; "" where it could not be told
     by: str = ""  # the user
     run: str = ""  # the vfdeck that wrote it; no other run on the machine has the same
-    holders: tuple[int, ...] = ()  # process ids of those that held the PF at that moment
+    holders: tuple[Program, ...] = ()  # those that held the PF at that moment
     way: str = ""  # how it is set, a `TokenWay`; "" where that is not told
     up: float | None = None  # seconds since the boot
     started: int | None = None  # when the writer was started, clock ticks since the boot; proc(5), stat
@@ -64,9 +69,9 @@ class Entry:
         return int(pid) if pid.isascii() and pid.isdecimal() and len(pid) < 12 else None
 
     @property
-    def accounted_for(self) -> frozenset[int]:
-        """Process ids of those of whom it is known that they set nothing else later: who held the PF already, and the writer."""
-        return frozenset(self.holders if self.pid is None else (*self.holders, self.pid))
+    def accounted_for(self) -> frozenset[Program]:
+        """Those of whom it is known that they set nothing else later: who held the PF already, and the writer."""
+        return frozenset(self.holders if self.pid is None else (*self.holders, (self.pid, self.started)))
 
     def to_line(self) -> bytes:
         """As JSON."""
@@ -82,7 +87,8 @@ class Entry:
                 "machine": self.machine,
                 "by": self.by,
                 "run": self.run,
-                "holders": self.holders,
+                "holders": [pid for pid, _ in self.holders],
+                "ticks": [ticks for _, ticks in self.holders],
                 "way": self.way,
                 "up": self.up,
                 "started": self.started,
@@ -117,7 +123,7 @@ def parse(line: bytes) -> Entry:
             _text(fields.get("machine", "")),
             _text(fields.get("by", "")),
             _text(fields.get("run", "")),
-            tuple(_whole(pid) for pid in fields.get("holders", ())),
+            _programs(fields.get("holders", ()), fields.get("ticks")),
             _text(fields.get("way", "")),
             _or_none(_seconds, fields.get("up")),
             _or_none(_whole, fields.get("started")),
@@ -144,6 +150,14 @@ def _whole(value: object) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
         raise TypeError
     return value
+
+
+def _programs(pids: Iterable[object], ticks: Iterable[object] | None) -> tuple[Program, ...]:
+    numbers = [_whole(pid) for pid in pids]
+    started = [None] * len(numbers) if ticks is None else [_or_none(_whole, when) for when in ticks]
+    if len(started) != len(numbers):
+        raise TypeError
+    return tuple(zip(numbers, started, strict=True))
 
 
 def _seconds(value: object) -> float:

@@ -134,6 +134,7 @@ def _holder(file: OpenFile, bdf: str, kind: str, certainty: Certainty) -> Holder
         command=process.command,
         tokens=process.tokens,
         by_name=file.by_name,
+        ticks=process.ticks,
     )
 
 
@@ -141,12 +142,12 @@ class Arrivals:
     """Since when each holder has been seen, which no kernel tells. Nobody knows it of those that were there at the first look."""
 
     def __init__(self) -> None:
-        self._since: dict[tuple[str, int, float | None], float | None] | None = None
+        self._since: dict[tuple[str, int, float | None], float | None] | None = None  # by function and program
         self._lock = threading.Lock()
 
     def mark(self, found: Iterable[Holder], now: float) -> tuple[Holder, ...]:
         """The holders of this look, with `since`. One that came back in between was away."""
-        present = {(h.bdf, h.pid, h.started): h for h in found}
+        present = {(h.bdf, h.pid, h.started if h.ticks is None else h.ticks): h for h in found}
         with self._lock:
             seen = self._since
             since = self._since = {key: None if seen is None else seen.get(key, now) for key in present}

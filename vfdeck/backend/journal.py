@@ -15,7 +15,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable
 
-from vfdeck.backend.entries import Entry, Event, Newer, Told, needed, parse
+from vfdeck.backend.entries import Entry, Event, Newer, Program, Told, needed, parse
 from vfdeck.backend.errands import Errand, silence
 from vfdeck.backend.life import Life
 from vfdeck.backend.model import Problem, ProblemKind, TokenEvent
@@ -64,7 +64,14 @@ class Journal:
 
     # -- writing -----------------------------------------------------------------------------------------------------
     def note(
-        self, event: Event, pf: str, fingerprint: str, now: float, binding: int | None, holders: Iterable[int] = (), way: str = ""
+        self,
+        event: Event,
+        pf: str,
+        fingerprint: str,
+        now: float,
+        binding: int | None,
+        holders: Iterable[Program] = (),
+        way: str = "",
     ) -> None:
         """Write down what happened; where that fails now it is tried again with every later look."""
         if not self.boot:  # without it the entry could never be told from those of other boots
@@ -73,7 +80,7 @@ class Journal:
         started, space = (self._life.started, self._life.space) if self._life else (None, "")
         with self._lock:
             over = self._over(self._told.get((pf, binding)), now, up)
-            who = (self.boot, self.machine, by, self.run, tuple(sorted(holders)))
+            who = (self.boot, self.machine, by, self.run, _in_order(holders))
             entry = Entry(event, pf, binding, fingerprint, now, *who, way, up, started, space, over)
             self._unwritten.append(entry)
         if self._folder is not None:
@@ -259,6 +266,10 @@ class Journal:
                 kept = "not written down: the next vfdeck will not know it" if over else "remembered until this vfdeck ends"
                 found.append(self._problem(f"{what}; what happened to tokens is {kept}"))
             return tuple(found)
+
+
+def _in_order(programs: Iterable[Program]) -> tuple[Program, ...]:
+    return tuple(sorted(programs, key=lambda program: (program[0], program[1] or 0)))
 
 
 def _reason(error: OSError) -> str:

@@ -103,6 +103,8 @@ class Process:
     vm: str = ""  # name of the virtual machine that it runs
     container: str = ""  # container or pod that it runs in, e.g. "docker 4f1c2d3e5a6b"
     tokens: tuple[str, ...] = ()  # fingerprints of the VF tokens in its command line and, where that may be read, environment
+    #: When it was started, clock ticks since the boot: setting the clock changes nothing of it. With `pid` it tells programs apart.
+    ticks: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from vfdeck.backend.model import Function, Holder, Role, Suspect, TokenEvent, TokenKnowledge, TokenState
 
 if TYPE_CHECKING:
-    from vfdeck.backend.entries import Entry, Told
+    from vfdeck.backend.entries import Entry, Program, Told
     from vfdeck.backend.journal import Journal
     from vfdeck.backend.token import Token
 
@@ -43,8 +43,8 @@ class TokenWatch:
         self._lost: dict[str, tuple[str, str]] = {}  # tokens that went with a binding to vfio-pci: fingerprint, and how
         self._seen: dict[str, bool] = {}  # whether each PF was on vfio-pci when last seen
         self._bindings: dict[str, int | None] = {}  # and which binding that was
-        self._holders: dict[str, frozenset[int]] = {}  # and who held it
-        self._cleared: dict[str, frozenset[int]] = {}  # who held it already when its token was set or confirmed
+        self._holders: dict[str, frozenset[Program]] = {}  # and who held it
+        self._cleared: dict[str, frozenset[Program]] = {}  # who held it already when its token was set or confirmed
         self._told: dict[str, Told] = {}  # what the journal said when it was last listened to
         self._noted: dict[str, list[Entry]] = {}  # what we did since the PF was bound
 
@@ -58,7 +58,8 @@ class TokenWatch:
 
         Args:
             functions: the host's functions.
-            held: what programs other than this one hold; who holds a PF may have set its token.
+            held: what programs other than this one hold; who holds a PF may have set its token. Of whom it could not be checked,
+                nothing follows: anybody can give a file such a name.
             now: when that was seen, seconds since the epoch.
             since: the `mark` taken before looking. What we did ourselves after it is newer than what was seen.
         """
@@ -66,7 +67,7 @@ class TokenWatch:
         bindings = {pf: self._binding(pf) for pf, guarded in present.items() if guarded}
         holders: dict[str, list[Holder]] = defaultdict(list)
         for holder in held:
-            if holder.bdf in present:
+            if holder.bdf in present and not holder.by_name:
                 holders[holder.bdf].append(holder)
         if self._journal is not None:
             self._journal.look()
@@ -225,16 +226,19 @@ class TokenWatch:
         return replace(known, events=events) if events else known
 
     def _suspect(self, pf: str, holders: list[Holder], now: float) -> None:
-        """Whoever holds the PF and did not when its token was set may have set another one, unless it carries the same."""
-        self._holders[pf] = frozenset(holder.pid for holder in holders)
+        """Whoever holds the PF and did not when its token was set may have set another one.
+
+        Also one that carries the same token: that is told, but what a program shows of itself proves nothing.
+        """
+        self._holders[pf] = frozenset((holder.pid, holder.ticks) for holder in holders)
         known = self._known[pf]
         if known.state is TokenState.NONE:
             return
         suspects = {(suspect.pid, suspect.program): suspect for suspect in known.suspects}
         for holder in holders:
             carried = holder.tokens[0] if len(holder.tokens) == 1 else ""  # of several nothing tells which it brought
-            cleared = holder.pid in self._cleared.get(pf, ()) and not _started_after(holder, known.confirmed or known.since)
-            if (holder.pid, holder.program) in suspects or cleared or (carried and carried == known.fingerprint):
+            cleared = (holder.pid, holder.ticks) in self._cleared.get(pf, ())
+            if (holder.pid, holder.program) in suspects or cleared:
                 continue
             suspects[holder.pid, holder.program] = Suspect(holder.program, holder.pid, holder.since or now, carried)
         if len(suspects) > len(known.suspects):
@@ -289,8 +293,3 @@ def _as_told(pf: str, told: Told, known: TokenKnowledge) -> TokenKnowledge:
         earlier=True,
         confirmed=told.confirmed,
     )
-
-
-def _started_after(holder: Holder, moment: float | None) -> bool:
-    """Whether the program is a later one, that has got the number of one that ended."""
-    return holder.started is not None and moment is not None and holder.started > moment

@@ -145,6 +145,8 @@ class Holder:
     command: str = ""  # its command line, each VF token as its fingerprint
     tokens: tuple[str, ...] = ()  # fingerprints of the VF tokens in its command line and, where that may be read, environment
     by_name: bool = False  # a file that has a node's name: whether it is the node could not be checked, and anybody can make one
+    #: When it was started, clock ticks since the boot: setting the clock changes nothing of it. With `pid` it tells programs apart.
+    ticks: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +178,7 @@ class Suspect:
     program: str
     pid: int
     seen: float  # when it was first seen to hold the PF, seconds since the epoch
-    fingerprint: str = ""  # of the one VF token in its command line or environment, which it will have set
+    fingerprint: str = ""  # of the one VF token in its command line or environment, which it will have set; it may pretend
 
 
 class Happened(enum.StrEnum):

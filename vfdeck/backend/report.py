@@ -155,6 +155,7 @@ def holder_json(holder: Holder) -> dict[str, Any]:
         "certainty": holder.certainty.value,
         "by_name": holder.by_name,
         "started": holder.started,
+        "ticks": holder.ticks,
         "since": holder.since,
         "vm": holder.vm or None,
         "container": holder.container or None,

@@ -94,7 +94,8 @@ def replaced_by(knowledge: TokenKnowledge) -> str:
     if not knowledge.suspects:
         return ""
     last = knowledge.suspects[-1]
-    brought = f" and carries #{last.fingerprint}" if last.fingerprint else ""
+    same = bool(last.fingerprint) and last.fingerprint == knowledge.fingerprint
+    brought = f" and carries {'the same' if same else '#' + last.fingerprint}" if last.fingerprint else ""
     more = f", and {len(knowledge.suspects) - 1} more did" if knowledge.suspects[1:] else ""
     return f"{last.program} ({last.pid}) was seen to hold the PF{brought}{more}"
 

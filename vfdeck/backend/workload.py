@@ -64,6 +64,7 @@ def process(
     arguments: Sequence[str] = (),
     cgroup: str = "",
     variables: Sequence[str] = (),
+    ticks: int | None = None,
 ) -> Process:
     """The value for a program. `arguments`, `cgroup` (the text of /proc/PID/cgroup) and `variables` (NAME=value) are raw."""
     tokens = {token.fingerprint for token in carried(arguments, variables)}
@@ -76,6 +77,7 @@ def process(
         vm=printable(vm_name(arguments, cgroup[:_READ])),
         container=printable(container_name(cgroup[:_READ])),
         tokens=tuple(sorted(tokens)),
+        ticks=ticks,
     )
 
 

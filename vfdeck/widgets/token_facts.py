@@ -127,7 +127,8 @@ def _ago(moment: float, now: float) -> str:
 def _suspects(known: TokenKnowledge, now: float) -> Iterator[Fact]:
     """The programs that hold or held the PF: who opens it while no VF is in use may bring a token."""
     for suspect in known.suspects[:_ENOUGH]:
-        carries = f", carrying #{suspect.fingerprint}" if suspect.fingerprint else ""
+        which = "the same token" if suspect.fingerprint == known.fingerprint else f"#{suspect.fingerprint}"
+        carries = f", carrying {which}" if suspect.fingerprint else ""
         yield Fact("", f"{suspect.program} ({suspect.pid}), first seen to hold it {_ago(suspect.seen, now)}{carries}", Tone.WARN)
     if len(known.suspects) > _ENOUGH:
         yield Fact("", f"and {len(known.suspects) - _ENOUGH} more", Tone.DIM)

@@ -120,8 +120,12 @@ def history(known: TokenKnowledge) -> Iterator[str]:
         what = "it has not finished" if known.setting else "whether it did is not known"
         yield f"another vfdeck began to set #{known.begun}; {what}"
     for suspect in known.suspects:
-        which = f"#{suspect.fingerprint}, which it carries" if suspect.fingerprint else "another one"
-        yield f"{suspect.program} ({suspect.pid}) was seen to hold the PF{_at(suspect.seen)}: it may have set {which} (inferred)"
+        seen = f"{suspect.program} ({suspect.pid}) was seen to hold the PF{_at(suspect.seen)}"
+        if suspect.fingerprint and suspect.fingerprint == known.fingerprint:
+            yield f"{seen}: it carries the same token, and will have set no other (inferred)"
+        else:
+            which = f"#{suspect.fingerprint}, which it carries" if suspect.fingerprint else "another one"
+            yield f"{seen}: it may have set {which} (inferred)"
     if known.lost:
         how = {"unbound": "was unbound", "rebound": "was bound anew", "rebooted": "was on a host that rebooted since"}
         yield f"#{known.lost} is lost: the PF {how.get(known.lost_by, 'left vfio-pci')}"

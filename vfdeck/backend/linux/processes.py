@@ -36,7 +36,8 @@ def _of_psutil(pid: int, place: str, cgroup: str) -> Process | None:
         found = psutil.Process(pid)
         with found.oneshot():
             arguments = [] if found.status() == psutil.STATUS_ZOMBIE else found.cmdline()
-            return process(pid, found.name(), found.username(), found.create_time(), arguments, cgroup, _variables(place))
+            who, started = (found.name(), found.username()), found.create_time()
+            return process(pid, *who, started, arguments, cgroup, _variables(place), _ticks(place))
     except psutil.AccessDenied:  # a part of it is hidden
         return _of_files(pid, place, "", cgroup)
     except psutil.Error:
@@ -46,7 +47,8 @@ def _of_psutil(pid: int, place: str, cgroup: str) -> Process | None:
 def _of_files(pid: int, place: str, base: str, cgroup: str) -> Process:
     arguments = _text(f"{place}/cmdline").split("\0")
     name = _bytes(f"{place}/comm").decode("utf-8", "surrogateescape")
-    return process(pid, name, str(os.stat(place).st_uid), _started(place, base), arguments, cgroup, _variables(place))
+    user, ticks = str(os.stat(place).st_uid), _ticks(place)
+    return process(pid, name, user, _started(ticks, base), arguments, cgroup, _variables(place), ticks)
 
 
 def _variables(place: str) -> list[str]:
@@ -54,10 +56,19 @@ def _variables(place: str) -> list[str]:
     return _text(f"{place}/environ").split("\0")
 
 
-def _started(place: str, base: str) -> float | None:
-    """When a process was started, from the ticks since boot in its `stat`; None where that or the time of the boot is not told."""
+def _ticks(place: str) -> int | None:
+    """When a process was started, clock ticks since the boot (proc_pid_stat(5), starttime); None where that is not told."""
     try:
-        ticks = int(_bytes(f"{place}/stat").rpartition(b")")[2].split()[19])
+        return int(_bytes(f"{place}/stat").rpartition(b")")[2].split()[19])
+    except (OSError, ValueError, IndexError):
+        return None
+
+
+def _started(ticks: int | None, base: str) -> float | None:
+    """That moment in seconds since the epoch; None where it or the time of the boot is not told."""
+    if ticks is None:
+        return None
+    try:
         boot = next(int(line.split()[1]) for line in _bytes(f"{base}/proc/stat").splitlines() if line.startswith(b"btime "))
     except (OSError, ValueError, IndexError, StopIteration):
         return None
