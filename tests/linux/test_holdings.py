@@ -428,3 +428,21 @@ def test_a_question_without_an_answer_is_given_up(proc: Proc, monkeypatch: pytes
     result = open_files(str(proc.root))
     assert [(file.pid, file.kind, file.by_name) for file in result.files] == [(7, "group", True)]
     assert result.unseen == 1  # process 8
+
+
+def test_a_burden_has_an_end(proc: Proc, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program may have a million files that look like nodes: some are asked, and that not everything was seen is told."""
+    monkeypatch.setattr(holdings, "_MOST_QUESTIONS", 10)
+    monkeypatch.setattr(holdings, "_MOST_FOUND", 5)
+    asked = []
+
+    def ask(reader: object, path: str, mounts: list[bytes]) -> Node:
+        asked.append(path)
+        return Node(0o100600, 0)
+
+    monkeypatch.setattr(holdings, "_node", ask)
+    path = proc.process(7, "evil", {fd: f"/dev/vfio/{fd}" for fd in range(3, 40)})
+    (path / "mountinfo").write_text(LOCAL)
+    result = open_files(str(proc.root))
+    assert (len(asked), len(result.files), result.unseen) == (10, 5, 1)
+    assert all(file.by_name for file in result.files)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import mmap
 import os
 from pathlib import Path
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from tests.linux.fabricated import DEVICE, VF, Proc, mapped
 from vfdeck.backend.linux import mappings
+from vfdeck.backend.linux.procs import open_files
 
 
 def test_mappings_without_a_descriptor(proc: Proc) -> None:
@@ -70,6 +72,34 @@ def test_lines_are_found_wherever_they_are_cut(tmp_path_factory: pytest.TempPath
     with open(path, "rb") as file, pytest.MonkeyPatch.context() as patch:
         patch.setattr(mappings, "_CHUNK", chunk)
         assert list(mappings._lines_with(file.fileno(), b"vfio")) == [line for line in lines if b"vfio" in line]
+
+
+def test_very_many_mappings_are_read_instead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Anybody may have them by the thousand, and each question takes microseconds of root's time."""
+    (tmp_path / "file").write_bytes(bytes(mmap.PAGESIZE))
+    (tmp_path / "a vfio").write_bytes(bytes(mmap.PAGESIZE))
+    asked, really = [], fcntl.ioctl
+
+    def ask(fd: int, number: int, query: bytearray) -> None:
+        asked.append(number)
+        really(fd, number, query)
+
+    monkeypatch.setattr(fcntl, "ioctl", ask)
+    monkeypatch.setattr(mappings, "_MOST_ASKED", 20)
+    with open(tmp_path / "file", "r+b") as file, open(tmp_path / "a vfio", "r+b") as other:
+        kept = [mmap.mmap(one.fileno(), mmap.PAGESIZE) for one in (*[file] * 30, other, *[file] * 30)]
+        found = list(mappings.mapped_files("/proc/self", "a vfio"))
+    assert len(kept) == 61
+    assert [one.text for one in found] == [str(tmp_path / "a vfio")]
+    assert len(asked) <= 20
+
+
+def test_maps_without_end_leave_a_doubt(proc: Proc, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mappings, "_CHUNK", 256)
+    monkeypatch.setattr(mappings, "_MOST_READ", 1000)
+    proc.process(7, "java", {}, mapped("/dev/vfio/devices/vfio4") + mapped("/usr/lib/x") * 50)
+    assert proc.found() == [(7, "mapping", "vfio4", "")]
+    assert open_files(str(proc.root)).unseen == 1
 
 
 def test_asking_and_reading_agree(tmp_path: Path) -> None:

@@ -164,7 +164,7 @@ def test_a_home_that_does_not_answer_does_not_hold_up_the_start(monkeypatch: pyt
         gate.wait()
         return True
 
-    monkeypatch.setattr("vfdeck.backend.state_folder._belongs_to_root", silent)
+    monkeypatch.setattr("vfdeck.backend.state_folder._roots_alone", silent)
     monkeypatch.setattr("vfdeck.backend.state_folder._home_of", lambda uid: "/the/home/of/root")
     monkeypatch.setattr("vfdeck.backend.memory.NOTE_PATIENCE", 0.01)
     memory = Memory(cast("Any", Self(0, "")), {"HOME": "/net/gone"})

@@ -252,7 +252,7 @@ class TestPlace:
 
     def test_root_does_not_write_to_the_home_of_another(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(state_folder, "_home_of", lambda uid: "/the/home/of/root")
-        monkeypatch.setattr(state_folder, "_belongs_to_root", lambda home: home != str(tmp_path))
+        monkeypatch.setattr(state_folder, "_roots_alone", lambda home: home != str(tmp_path))
         assert default_path({"HOME": str(tmp_path)}, 0) == "/the/home/of/root/.local/state/vfdeck"
         assert default_path({"HOME": "/root"}, 0) == "/root/.local/state/vfdeck"
 
@@ -276,3 +276,5 @@ class TestPlace:
         for place in (state, state / "to" / "be" / "made"):
             found = default_path({"XDG_STATE_HOME": str(place)}, 0)
             assert found == ("/the/home/of/root/.local/state/vfdeck" if spoil else f"{place}/vfdeck")
+            found = default_path({"HOME": str(place)}, 0)
+            assert found == ("/the/home/of/root" if spoil else str(place)) + "/.local/state/vfdeck"

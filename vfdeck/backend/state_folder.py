@@ -32,25 +32,18 @@ Shorten = Callable[[list[bytes]], list[bytes]]
 def default_path(environment: Mapping[str, str], euid: int) -> str | None:
     """`$XDG_STATE_HOME/vfdeck`, else `~/.local/state/vfdeck`; None without a home.
 
-    Root does not write to the home of whoever called it: where $HOME is somebody else's (sudo may keep it), root's own counts, and
-    a $XDG_STATE_HOME in which others have a say does not.
+    Root does not write to the home of whoever called it: a $HOME (sudo may keep it) or $XDG_STATE_HOME in which others have a say
+    does not count, and root's own home does.
     """
     state = environment.get("XDG_STATE_HOME", "")
     if not os.path.isabs(state) or (euid == 0 and not _roots_alone(state)):  # the specification has relative ones ignored
         home = environment.get("HOME", "")
-        if not os.path.isabs(home) or (euid == 0 and not _belongs_to_root(home)):
+        if not os.path.isabs(home) or (euid == 0 and not _roots_alone(home)):
             home = _home_of(euid)
         if not home:
             return None
         state = f"{home}/.local/state"
     return os.path.join(state, "vfdeck")
-
-
-def _belongs_to_root(home: str) -> bool:
-    try:
-        return os.stat(home).st_uid == 0
-    except (OSError, ValueError):
-        return False
 
 
 def _roots_alone(path: str) -> bool:

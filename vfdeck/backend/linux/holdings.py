@@ -46,6 +46,13 @@ _IN_DEV = re.compile(r"\0/dev/(?!(?:null|zero|u?random|tty|ptmx|kvm)\0|pts/|shm/
 # include/linux/sched.h: a thread of the kernel, which has no files
 _PF_KTHREAD = 0x00200000
 
+#: So many files of one process are asked what they are: it may have a million that look like nodes. Programs that use vfio have
+#: some dozens in /dev.
+_MOST_QUESTIONS = 2048
+
+#: So many things are told of one process; a program with more of them than that wants to be a burden.
+_MOST_FOUND = 4096
+
 #: Kind, node and BDF, as in `OpenFile`.
 Found = tuple[str, str, str]
 
@@ -70,6 +77,9 @@ class Holdings:
     def add(self, seen: Found, fd: str = "", by_name: bool = False) -> None:
         """Note one thing; the same one twice is one, and known as well as the better of both. `fd`: its descriptor."""
         if seen not in self.found:
+            if len(self.found) >= _MOST_FOUND:
+                self.hidden = True
+                return
             self.found.append(seen)
             self.named |= {seen} if by_name else set()
         elif not by_name:
@@ -115,7 +125,8 @@ class _Look:
     held: Holdings
     mounts: Mounts
     reader: GuardedReader
-    unanswered: bool = False  # the last question had no answer in time
+    unanswered: bool = False  # the last question had no answer in time, or was one too many
+    questions: int = 0
 
     def whole(self) -> None:
         directory = os.open(f"{self.proc}/fd", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -144,6 +155,10 @@ class _Look:
 
     def _ask(self, name: str, mounts: list[bytes]) -> Node | None:
         """What the file is that this link of the process leads to, if it is on one of these mounts."""
+        self.questions += 1
+        if self.questions > _MOST_QUESTIONS:
+            self.unanswered = True
+            return None
         base, _, who = self.proc.rpartition("/")
         try:
             # the one who asks is another "self"
@@ -172,6 +187,8 @@ class _Look:
                 usable = self.mounts.nodes_on(mapped.device)
                 ask = partial(self._ask, place, self.mounts.local())
                 kind, node, by_name = _kind(mapped.text, usable, self.nodes, ask)
+                self.held.hidden |= self.unanswered and not kind
+                self.unanswered = False
                 if kind == "cdev" and node not in cdevs:
                     self.held.add(("mapping", node, self.nodes.functions.get(node, "")), by_name=by_name)
 

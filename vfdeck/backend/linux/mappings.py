@@ -1,7 +1,8 @@
 """The files that a process has mapped shared: from 6.11 by asking for them (PROCMAP_QUERY), before by reading all of its maps.
 
 vfio allows shared mappings only (vfio_pci_core_mmap), and few programs have many of these, while their maps may have a million
-lines. Asking costs a tenth of reading for an ordinary program.
+lines. Asking costs a tenth of reading for an ordinary program, and several times as much for one with very many shared mappings:
+then they are read after all. Anybody may have as many as the machine allows, so that reading has an end, too.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ _SHARED, _COVERING_OR_NEXT, _FILE_BACKED = 0x08, 0x10, 0x20
 _NAME_SIZE = 4096  # PATH_MAX
 
 _CHUNK = 1 << 18
+#: So many mappings of a process are asked for, and so many bytes of its maps are read, at most.
+_MOST_ASKED = 1024
+_MOST_READ = 32 << 20
 
 
 class Mapped(NamedTuple):
@@ -33,7 +37,10 @@ class Mapped(NamedTuple):
 
 
 def mapped_files(proc: str, word: str) -> Iterator[Mapped]:
-    """The shared mappings of files whose text holds `word`. Raises OSError where the process may not be looked at, or is gone."""
+    """The shared mappings of files whose text holds `word`.
+
+    Raises OSError where the process may not be looked at, or is gone; E2BIG after those that were found, where there are too many.
+    """
     fd = os.open(f"{proc}/maps", os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
         found = _asked(fd)
@@ -43,11 +50,11 @@ def mapped_files(proc: str, word: str) -> Iterator[Mapped]:
 
 
 def _asked(fd: int) -> list[Mapped] | None:
-    """All shared mappings of files; None where the kernel can't be asked (ENOTTY) or has not told all."""
+    """All shared mappings of files; None where the kernel can't be asked (ENOTTY), has not told all, or reading costs less."""
     name = array.array("B", bytes(_NAME_SIZE))
     flags, place, end = _SHARED | _COVERING_OR_NEXT | _FILE_BACKED, name.buffer_info()[0], 0
     found: list[Mapped] = []
-    while True:
+    while len(found) < _MOST_ASKED:
         query = bytearray(_STRUCT.pack(_STRUCT.size, flags, end, 0, 0, 0, 0, 0, 0, 0, 0, _NAME_SIZE, 0, place, 0))
         try:
             fcntl.ioctl(fd, _QUERY, query)
@@ -56,6 +63,7 @@ def _asked(fd: int) -> list[Mapped] | None:
         _, _, _, start, end, _, _, offset, _, major, minor, length, _, _, _ = _STRUCT.unpack(query)
         text = name[: max(0, length - 1)].tobytes().decode("utf-8", "surrogateescape")  # the length counts the NUL
         found.append(Mapped(f"{start:x}-{end:x}", offset, f"{major}:{minor}", text))
+    return None
 
 
 def _read(fd: int, word: str) -> Iterator[Mapped]:
@@ -74,9 +82,12 @@ def _read(fd: int, word: str) -> Iterator[Mapped]:
 
 
 def _lines_with(fd: int, word: bytes) -> Iterator[bytes]:
-    """The lines of a file that hold `word`, without keeping more of it than a part."""
-    rest = b""
+    """The lines of a file that hold `word`, without keeping more of it than a part. Raises OSError: E2BIG where it is too long."""
+    rest, length = b"", 0
     while part := os.read(fd, _CHUNK):
+        length += len(part)
+        if length > _MOST_READ:
+            raise OSError(errno.E2BIG, os.strerror(errno.E2BIG))
         part = rest + part
         end = part.rfind(b"\n") + 1
         rest = part[end:]
