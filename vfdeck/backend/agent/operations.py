@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import hmac
+import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from vfdeck.backend.agent.framing import message
 from vfdeck.backend.agent.protocol import Refused
+from vfdeck.backend.agent.wire import REQUESTS
 from vfdeck.backend.audit import OPERATION
 from vfdeck.backend.changes import Change, Outcome, Plan, target_of
 from vfdeck.backend.host import Host
@@ -21,7 +25,7 @@ class Operation:
 
     key: str
     target: str
-    asked: str  # what was asked for, with a token's fingerprint
+    asked: bytes  # tells what was asked for from anything else, and keeps none of its token
     outcome: Outcome | None = None
     fault: str = ""
 
@@ -39,10 +43,11 @@ class Operations:
         self._ended = ended
         self._lock = threading.Lock()
         self._known: dict[str, Operation] = {}
+        self._secret = os.urandom(32)
 
     def begin(self, key: str, change: Change, confirmed: Plan | None) -> Operation:
         """Begin a change, or tell of the one that was begun under this key. Raises Refused: Conflict for another change."""
-        asked = repr(change)
+        asked = hmac.digest(self._secret, message(REQUESTS.encode_one_of(change)), "sha256")
         with self._lock:
             known = self._known.get(key)
             if known is not None:

@@ -10,7 +10,16 @@ SERVICE = "org.varlink.service"
 LOWEST, HIGHEST = 1, 1
 
 #: How long a call may take, seconds; what takes longer goes on, and nobody learns what came of it. Changes are operations.
-DEADLINES = {"Hello": 30.0, "Snapshot": 30.0, "Plan": 30.0, "Check": 60.0, "Details": 60.0, "Log": 10.0, "CannotRemember": 10.0}
+DEADLINES = {
+    "Hello": 30.0,
+    "Snapshot": 30.0,
+    "Plan": 30.0,
+    "Check": 60.0,
+    "Details": 60.0,
+    "Log": 10.0,
+    "CannotRemember": 10.0,
+    "Perform": 30.0,  # begins it only
+}
 #: The longest that a client may have the agent wait for events, seconds.
 LONGEST_WAIT = 60.0
 

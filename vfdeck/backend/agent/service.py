@@ -267,8 +267,13 @@ def applied(old: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
     for name in BY_KEY:
         gone = set(change.get(f"gone_{name}", ()))
         kept = {key: value for key, value in old.get(name, {}).items() if key not in gone}
-        new[name] = dict(sorted({**kept, **change.get(name, {})}.items()))
+        new[name] = dict(sorted({**kept, **change.get(name, {})}.items(), key=_place))
     return new
+
+
+def _place(member: tuple[str, Any]) -> list[tuple[int, str]]:
+    """Where an address or a number stands among others: "2" before "10", domain ffff before 10000."""
+    return [(len(part), part) for part in member[0].split(":")]
 
 
 class _Taken:
