@@ -196,7 +196,7 @@ def test_other_questions(client: Client) -> None:
 
 def test_what_is_put_together_keeps_its_order() -> None:
     names = ["0000:03:00.0", "0000:03:00.1", "ffff:00:00.0", "10000:00:00.0"]
-    new = {"functions": {name: 1 for name in names[1:]}, "groups": {"2": 1, "10": 1}}
+    new = {"functions": dict.fromkeys(names[1:], 1), "groups": {"2": 1, "10": 1}}
     made = applied({"functions": {names[0]: 1}, "groups": {"10": 1}}, new)
     assert (list(made["functions"]), list(made["groups"])) == (names, ["2", "10"])
 
