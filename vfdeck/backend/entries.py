@@ -11,7 +11,7 @@ import enum
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import Optional, Tuple, TypeVar
+from typing import Optional, TypeVar
 
 from vfdeck.backend.text import printable
 
@@ -25,7 +25,7 @@ MOST = 64
 
 #: A program of a boot: its process id, and when it was started, clock ticks since the boot; None where that could not be read, and
 #: in lines of older vfdecks.
-Program = Tuple[int, Optional[int]]
+Program = tuple[int, Optional[int]]
 
 
 class Event(enum.StrEnum):
