@@ -388,6 +388,18 @@ class TestSeen:
         known = seen.look(make_holder(PF, tokens=(TWO.fingerprint,), pid=78))
         assert (known.state, known.suspects[-1].fingerprint) == (TokenState.UNKNOWN, TWO.fingerprint)
 
+    def test_another_token_with_the_same_fingerprint_is_another(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(Token, "fingerprint", "aaaaaaaa")
+        seen = Seen()
+        seen.look()
+        seen.watch.set_by_us(PF, ONE, NOON)
+        assert seen.watch.believes(PF, ONE)
+        assert not seen.watch.believes(PF, TWO)
+        seen.watch.wrong(PF, TWO, NOON)
+        assert seen.look().state is TokenState.SET
+        seen.watch.proved(PF, TWO, NOON + 5)
+        assert (seen.look().since, seen.watch.token(PF)) == (NOON + 5, TWO)
+
     def test_text_that_looks_like_a_fingerprint_clears_nobody(self) -> None:
         """A program may write into its command line what it likes: what it carries is known of the process itself."""
         seen = Seen()

@@ -115,11 +115,11 @@ class TokenWatch:
     def proved(self, pf: str, token: Token, now: float) -> None:
         """An open that needs the PF's token succeeded with this one, or the kernel was asked and said that it is right."""
         with self._lock:
+            same, known = self.believes(pf, token), self._known.get(pf)
             self._touch(pf)
             self._tokens[pf] = token
             self._cleared[pf] = self._holders.get(pf, frozenset())
-            known = self._known.get(pf)
-            if known is not None and known.fingerprint == token.fingerprint:
+            if known is not None and same:
                 kept = replace(known, state=TokenState.SET, suspects=(), begun="", confirmed=now)
             else:
                 kept = TokenKnowledge(pf, TokenState.SET, token.fingerprint, now, proved=True, confirmed=now)
@@ -134,8 +134,11 @@ class TokenWatch:
     def believes(self, pf: str, token: Token) -> bool:
         """Whether this token is, or may be, the one in force, by all that is known."""
         with self._lock:
-            known = self._known.get(pf)
-            return known is not None and known.fingerprint == token.fingerprint
+            known, kept = self._known.get(pf), self._tokens.get(pf)
+            if known is None or known.fingerprint != token.fingerprint:
+                return False
+            # where the token itself is at hand, it is compared: others may have the same fingerprint
+            return kept is None or kept.fingerprint != known.fingerprint or kept == token
 
     def token(self, pf: str) -> Token | None:
         """The token we set, while it is believed to be in force."""

@@ -15,7 +15,7 @@ class TokenError(ValueError):
 
 
 class Token:
-    """A VF token. Compare with `==` (constant time), show with `fingerprint`, unwrap with `reveal()`."""
+    """A VF token. Compare with `==` (constant time), never by `fingerprint`, which is for showing; unwrap with `reveal()`."""
 
     __slots__ = ("_secret",)
 
@@ -48,7 +48,12 @@ class Token:
 
     @property
     def fingerprint(self) -> str:
-        """Eight hex digits that tell tokens apart without giving them away (prefixed SHA-256)."""
+        """Eight hex digits of a SHA-256, by which people tell tokens apart: the same on every host, without salt.
+
+        It does not give a random token away. One that can be guessed it does: whoever sees the fingerprint tries all guesses, some
+        hundred thousand in a second. And another token with the same fingerprint can be made, by four thousand million
+        tries: equal fingerprints are a strong hint and no proof. Where both tokens are at hand compare these.
+        """
         import hashlib  # on demand: costly, and most commands show no token
 
         return hashlib.sha256(b"vfdeck VF token\0" + self._secret).hexdigest()[:8]
