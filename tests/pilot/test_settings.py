@@ -35,7 +35,7 @@ async def test_a_column_is_left_out() -> None:
 
 
 async def test_other_keys_do_the_same_and_the_old_ones_nothing() -> None:
-    reading = understand('[keys]\ntoken = ["f2", "B"]\nhelp = "x"\nvfs = "t"\n', "S")
+    reading = understand('[keys]\ntoken = ["f2", "B"]\nhelp = "i"\nvfs = "t"\n', "S")
     assert reading.faults == ()
     async with running(reading=reading) as deck:
         for key in ("f2", "B"):
@@ -46,18 +46,18 @@ async def test_other_keys_do_the_same_and_the_old_ones_nothing() -> None:
         assert deck.dialog == "NumvfsDialog"
         await deck.press("escape", "v")
         assert deck.dialog == ""
-        assert deck.line == "v does nothing here; x lists the keys"
+        assert deck.line == "v does nothing here; i lists the keys"
         await deck.press("question_mark")
         assert deck.dialog == ""
 
 
 async def test_keys_in_force_are_shown_everywhere() -> None:
-    reading = understand('[keys]\ntoken = "f2"\nhelp = "x"\n', "S")
+    reading = understand('[keys]\ntoken = "f2"\nhelp = "i"\n', "S")
     async with running(reading=reading, size=(160, 40)) as deck:
         bar = str(deck.main.query_one(KeyBar).render())
         assert "f2 Token" in bar
-        assert "x Help" in bar
-        await deck.press("x")
+        assert "i Help" in bar
+        await deck.press("i")
         page = " ".join(deck.page.split())
         assert "f2 Set the PF" in page or "f2: Set the PF" in page, page[:300]
         assert "? Keys and letters" not in page
