@@ -60,9 +60,13 @@ Found = tuple[str, str, str]
 Ask = Callable[[], Union[os.stat_result, Node, None]]
 
 
+#: Seconds that a file system may take to say what a file is; a host that is very busy must not make holders doubtful.
+PATIENCE = 1.0
+
+
 def asker() -> GuardedReader:
     """Who asks what the files of other programs are. A process is started when there is something to ask."""
-    return GuardedReader(why="its file system gives no answer")
+    return GuardedReader(PATIENCE, "its file system gives no answer")
 
 
 @dataclass(slots=True)
