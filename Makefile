@@ -30,7 +30,7 @@ check: .venv/.complete
 	$(BIN)/pytest --quiet tests/test_wheel.py
 
 test-kernel: .venv/.complete
-	@$(BIN)/python tests/kernel/launch.py $(foreach kernel,$(or $(KERNEL),all),--kernel $(kernel)) --timeout 3000 \
+	@$(BIN)/python tests/kernel/launch.py $(foreach kernel,$(or $(KERNEL),all),--kernel $(kernel)) --timeout 4200 \
 		-- $(or $(TESTS),tests/kernel tests/contract) $(ARGS)
 
 bench: .venv/.complete
