@@ -24,7 +24,7 @@ from vfdeck.widgets.section_view import SectionView
 from vfdeck.widgets.sections import plain_text
 
 #: Longest wait for something that comes from another thread; reached only by a test that fails.
-PATIENCE = 10.0
+PATIENCE = 60.0
 
 
 class Deck:

@@ -28,6 +28,11 @@ def chosen(deck: Deck) -> str:
     return deck.main.query_one(TabLine).render().plain.partition("[")[2].partition("]")[0]
 
 
+def named(tab: Panel) -> set[str]:
+    """How a panel's tab reads, as there is room."""
+    return {f"{tab.action.key} {title}" for title in (tab.action.label, tab.short)}
+
+
 def test_every_panel_has_the_key_of_its_place() -> None:
     assert [panel.action.key for panel in PANELS] == [str(number) for number, _ in enumerate(PANELS, 1)]
     assert [action.panel for action in ACTIONS if action.panel] == [panel.id for panel in PANELS]
@@ -43,18 +48,18 @@ def test_every_panel_has_something_to_say_of_everything(made: object) -> None:
 @pytest.mark.parametrize("size", [(80, 24), (120, 40), (250, 80)])
 async def test_numbers_brackets_and_the_mouse_choose(size: tuple[int, int]) -> None:
     async with running(size=size) as deck:
-        assert chosen(deck) == "1 Device"
+        assert chosen(deck) in named(PANELS[0])
         assert "autoprobe" in panel(deck)
         for tab in PANELS:
             await deck.press(tab.action.key)
-            assert chosen(deck) == f"{tab.action.key} {tab.action.label}"
+            assert chosen(deck) in named(tab)
         await deck.press("right_square_bracket")
-        assert chosen(deck) == "1 Device"
+        assert chosen(deck) in named(PANELS[0])
         await deck.press("left_square_bracket")
         assert chosen(deck).startswith(PANELS[-1].action.key)
         line = deck.main.query_one(TabLine)
         await deck.pilot.click(TabLine, offset=(line.render().plain.index("2"), 0))
-        assert chosen(deck) == "2 Token"
+        assert chosen(deck) in named(PANELS[1])
         assert f"Token of PF {NIC}" in panel(deck)
         assert deck.tree.has_focus
 

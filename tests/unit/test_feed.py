@@ -123,11 +123,11 @@ def test_a_host_is_never_looked_at_twice_at_once_and_no_wish_is_lost() -> None:
     assert fleet[0].most_at_once == 1
 
 
-def test_one_that_does_not_tell_is_looked_at_every_now_and_then() -> None:
+def test_one_that_does_not_tell_is_looked_at_every_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feed, "SUMMING", 3600.0)
     fleet = hosts(3)
     fleet[2].tells_all = False
-    with following(fleet, interval=0.05) as (made, heard):
-        made._calm = 3600.0
+    with following(fleet, interval=0.05) as (_, heard):
         heard.names(3)
         assert heard.names(2) == ["h02", "h02"]
 
@@ -144,10 +144,10 @@ def test_the_one_that_somebody_is_at_is_looked_at_for_its_clock() -> None:
 
 
 def test_one_with_a_change_under_way_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feed, "SUMMING", 3600.0)
     fleet = hosts(3)
     monkeypatch.setattr(fleet[1], "jobs", lambda: ("a job",))
-    with following(fleet, interval=0.05) as (made, heard):
-        made._calm = 3600.0
+    with following(fleet, interval=0.05) as (_, heard):
         heard.names(3)
         assert heard.names(2) == ["h01", "h01"]
 
