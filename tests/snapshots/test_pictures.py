@@ -310,7 +310,7 @@ PICTURES = [
     # dialogs
     *shots("set-token", token_typed, "TokenDialog", "token"),
     *shots("wrong-token", token_wrong, "TokenDialog"),
-    *shots("rotate", keys("T"), "TokenDialog", "rotate", sizes=SIZES[1:]),  # at 40x12 as set-token
+    *shots("rotate", keys("T"), "TokenDialog", "rotate"),
     *shots("hand-on", handing_on, "HandOnDialog"),
     *shots("handed-on", handed_on, "TokenDialog"),
     *shots("token-known", after(unseen_set, "t"), "TokenDialog"),
