@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
+from collections.abc import Iterator
+
+import pytest
 
 from vfdeck.backend import journal
 
@@ -21,3 +25,11 @@ if os.environ.get("VFDECK_GUEST") != "1":  # guests run without Hypothesis: impo
     # A failure prints how to repeat it; in CI every run does the same.
     settings.register_profile("vfdeck", print_blob=True, deadline=None, database=None, derandomize="CI" in os.environ)
     settings.load_profile("vfdeck")
+
+
+@pytest.fixture(autouse=True)
+def _nothing_drawn_is_kept() -> Iterator[None]:
+    """A cache of Textual's keeps what the last thousand widgets drew: gigabytes after the tests of hostile text."""
+    yield
+    if "textual._styles_cache" in sys.modules:
+        sys.modules["textual._styles_cache"].StylesCache.get_inner_outer.cache_clear()

@@ -52,15 +52,15 @@ def clean() -> Iterator[None]:
     reset(LinuxKernel())
 
 
-@pytest.mark.parametrize(("break_rule", "last"), [(forget_the_users, "open"), (allow_another_number, "sriov_numvfs")])
+@pytest.mark.parametrize(("break_rule", "needed"), [(forget_the_users, "open"), (allow_another_number, "sriov_numvfs")])
 def test_a_broken_rule_is_found(
     break_rule: Callable[[pytest.MonkeyPatch], None],
-    last: str,
+    needed: str,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     break_rule(monkeypatch)
-    seed, began = f"{os.environ['VFDECK_SEED']}-{last}", time.monotonic()
+    seed, began = f"{os.environ['VFDECK_SEED']}-{needed}", time.monotonic()
     pair = SideBySide(this_kernel)
     found, played = explore(pair, seed, OPERATIONS, cdev=False)
     reset(LinuxKernel(), [pair.other])
@@ -70,4 +70,5 @@ def test_a_broken_rule_is_found(
     with capsys.disabled():
         print(f"\nseed {seed}: found after {played} operations, {seconds:.0f} s; minimised after {time.monotonic() - began:.0f} s")
         print(shortest)
-    assert last in str(shortest.steps[-1])
+    # What the broken rule did may show only later, in the answer to another operation.
+    assert any(needed in str(step) for step in shortest.steps), f"seed {seed}: another difference\n{shortest}"
