@@ -57,6 +57,10 @@ class Painter:
             self._styles[part, mood] = style
         return style
 
+    def blank(self, width: int) -> Strip:
+        """A line without a row."""
+        return Strip.blank(width, self._style(Tone.PLAIN))
+
     def head(self, columns: Sequence[Fitted], order: Order, width: int) -> Strip:
         """The columns' titles; the one that rows are sorted by has an arrow, which falls to the first where it is not shown."""
         style = self._style("head")

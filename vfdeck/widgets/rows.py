@@ -176,6 +176,8 @@ def _shown(vfs: list[str], starts: Sequence[int], folds: _HostFolds) -> Sequence
     """Where each row of a PF's VFs begins among them as runs are folded now; ends with their number."""
     if isinstance(starts, range):
         return starts
+    if folds.runs_open and not folds.others:
+        return range(len(vfs) + 1)
     found = [0]
     for begin, end in pairwise(starts):
         is_open = folds.runs_open == folds.others.isdisjoint(vfs[begin:end])
@@ -299,6 +301,11 @@ class FleetRows:
     def members(self, row: Row) -> list[RowId]:
         """Everything that a row stands for: itself, or the VFs or hosts of a folded run."""
         return self.run(row.id)[: row.size] if row.size > 1 else [row.id]
+
+    def last(self, row: Row) -> RowId:
+        """The last of what a row stands for."""
+        run = self._run_of.get(self._number_of[row.id.host]) if row.size > 1 and not row.id.bdf else None
+        return RowId(self._hosts[run.numbers[-1]].snapshot.host.name) if run is not None else self.members(row)[-1]
 
     def run(self, row_id: RowId) -> list[RowId]:
         """The VFs, or hosts, that are alike and stand beside each other, this one among them, folded or not; else only itself."""

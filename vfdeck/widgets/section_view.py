@@ -62,6 +62,7 @@ class SectionView(ScrollView, can_focus=True):
         self._lines: list[Strip] = []
         self._drawn: object = None
         self._kept: LRUCache[object, list[Strip]] = LRUCache(32)  # of rows that one comes back to
+        self._ground: Style | None = None  # the panel's own style, which costs much to ask for in every line
 
     # -- what is shown ------------------------------------------------------------------------------------------------
     def show(self, sections: Iterable[Section], *, top: bool = False) -> None:
@@ -104,6 +105,11 @@ class SectionView(ScrollView, can_focus=True):
         """As high as what there is to say."""
         return len(self._lines_for(width))
 
+    def notify_style_update(self) -> None:
+        """Forget the old style."""
+        super().notify_style_update()
+        self._ground = None
+
     def on_resize(self, event: events.Resize) -> None:
         """Wrap anew."""
         self._redraw()
@@ -116,9 +122,11 @@ class SectionView(ScrollView, can_focus=True):
         """One line of the panel."""
         width, index = self.scrollable_content_region.width, y + self.scroll_offset.y
         lines = self._lines_for(width)
+        if self._ground is None:
+            self._ground = self.rich_style
         if index >= len(lines):
-            return Strip.blank(width, self.rich_style)
-        strip = lines[index].adjust_cell_length(width).apply_style(self.rich_style)
+            return Strip.blank(width, self._ground)
+        strip = lines[index].adjust_cell_length(width).apply_style(self._ground)
         return self._selected(strip, index).apply_offsets(0, index)
 
     # -- copying with the mouse ---------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from textual.widget import Widget
 
 #: Seconds that work may go on before other events have their turn.
-_SLICE = 0.006
+_SLICE = 0.004
 _OVER = object()
 
 

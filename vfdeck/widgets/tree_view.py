@@ -239,7 +239,7 @@ class TreeView(ScrollView, can_focus=True):
             return self._painter.head(self._columns, self.view.order, width)
         index = y - HEAD + self.scroll_offset.y
         if not 0 <= index < len(self.rows):
-            return Strip.blank(width, self.rich_style)
+            return self._painter.blank(width)
         row = self.rows[index]
         mood = ("cursor" if self.has_focus else "cursor-blurred") if index == self.cursor else ""
         name, parts = self._said(row)
@@ -253,11 +253,11 @@ class TreeView(ScrollView, can_focus=True):
         index = index_of(snapshot)
         function = snapshot.functions.get(row.id.bdf)
         if function is None and row.size > 1:
-            return "", tuple(hosts_line(index, self.rows.members(row)[-1].host, row.size))
+            return "", tuple(hosts_line(index, self.rows.last(row).host, row.size))
         if function is None:
             return "", tuple(host_line(index, len(self._snapshots) == 1))
         if row.size > 1:
-            last = snapshot.functions[self.rows.members(row)[-1].bdf]
+            last = snapshot.functions[self.rows.last(row).bdf]
             return run_name(function, last), run_cells(function, last, row.size, index, self._columns)
         return address(function.bdf, self.size.width - 1 < SHORT_ADDRESS_BELOW), cells(function, index, self._columns)
 
@@ -266,7 +266,7 @@ class TreeView(ScrollView, can_focus=True):
         changed = frozenset(difference.column for difference in self._news.of(row.id))
         if not self.marks and self.search is None:
             return Look(mood, False, changed)
-        members = self.rows.members(row)
+        members = self.rows.members(row) if row.id.bdf else []  # hosts are neither marked nor found
         marked = bool(self.marks) and any(member in self.marks for member in members)
         if self.search is None:
             return Look(mood, marked, changed)

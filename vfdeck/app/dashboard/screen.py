@@ -71,10 +71,17 @@ _OF_THE_TREE = ("fold_all", "unfold_all", "search", "filter", "mark", "sort", "n
 _OF_THE_SIDE = ("details", "next_panel", "previous_panel", *(action.id for action in ACTIONS if action.panel))
 
 
+class Body(Container):
+    """What holds the tree and the panel. They cover it: what it would draw is never seen, and costs as much as the tree."""
+
+    BLANK = True
+
+
 class Dashboard(Screen[None]):
     """The fleet, a panel beside or below it, and the keys."""
 
     AUTO_FOCUS = "#tree"
+    BLANK = True  # covered by what is on it, as `Body`
     BINDINGS: ClassVar[list[BindingType]] = [
         *(Binding(action.keys, f"act('{action.id}')", action.title, id=f"act.{action.id}", show=False) for action in ACTIONS),
         Binding("escape", "back", "Back", id="leave.leave", show=False),
@@ -155,7 +162,7 @@ class Dashboard(Screen[None]):
         yield Static(TOO_SMALL, id="small", markup=False)
         yield self._strip
         yield self._view
-        with Container(id="body"):
+        with Body(id="body"):
             yield self._tree
             with Vertical(id="side"):
                 yield self._tabs
