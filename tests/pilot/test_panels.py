@@ -10,7 +10,7 @@ from tests import values
 from tests.fake_host import NIC, FakeHost, small_fleet
 from tests.pilot.driving import Deck, running
 from vfdeck.app.dashboard.actions import ACTIONS, BY_ID
-from vfdeck.app.dashboard.panels import PANELS, Scene
+from vfdeck.app.dashboard.panels import PANELS, Panel, Scene
 from vfdeck.backend.model import TokenState
 from vfdeck.widgets.panel_view import PanelView
 from vfdeck.widgets.rows import RowId
