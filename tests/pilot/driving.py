@@ -27,7 +27,7 @@ from vfdeck.widgets.sections import plain_text
 # times as fast, the one that draws too.
 _wait.SLEEP_GRANULARITY /= 5
 _wait.SLEEP_IDLE /= 5
-screen.UPDATE_PERIOD /= 5
+screen.UPDATE_PERIOD /= 5  # type: ignore[misc]
 
 #: Longest wait for something that comes from another thread; reached only by a test that fails.
 PATIENCE = 60.0
