@@ -94,6 +94,15 @@ def read(folder: StateFolder) -> History:
     return history([*folder.lines(f"{FILE}.1"), *folder.lines(FILE)])
 
 
+def of_key(folder: StateFolder, key: str) -> Done | None:
+    """The change that was begun under an agent's key; None where none was. Raises OSError as `read` does."""
+    lines, wanted = [*folder.lines(f"{FILE}.1"), *folder.lines(FILE)], key.encode()
+    begun = history(line for line in lines if wanted in line).changes
+    numbers = [one.id.encode() for one in begun if one.key == key]  # few lines are parsed: there may be 20,000
+    found = history(line for line in lines if any(number in line for number in numbers)).changes
+    return next((one for one in found if one.key == key), None)
+
+
 def history(lines: Iterable[bytes]) -> History:
     """What lines of an audit trail tell."""
     found: dict[str, Done] = {}

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from vfdeck.backend.changes import Change, Outcome, Plan
     from vfdeck.backend.checks import Question, Report
     from vfdeck.backend.details import Details, Part
+    from vfdeck.backend.history import Done
     from vfdeck.backend.memory import Memory
     from vfdeck.backend.perform import Performer
 
@@ -210,6 +211,10 @@ class LocalHost:
         with self._audit.record(change) as record:
             record.outcome = self._performer.perform(change, confirmed)
         return record.outcome
+
+    def done(self, key: str) -> Done | None:
+        """The change that an agent has begun under this key, of the history; None where there is none, or it cannot be read."""
+        return self._memory.done(key) if self._memory is not None else None
 
     def close(self) -> None:
         """See `Host.close`."""

@@ -26,6 +26,7 @@ from vfdeck.backend.turns import Turns, default_folder
 
 if TYPE_CHECKING:
     from vfdeck.backend.audit import AuditTrail
+    from vfdeck.backend.history import Done
 
 # /proc/self/loginuid of a process of nobody's session: (uid_t) -1
 _NOBODY = 0xFFFFFFFF
@@ -89,6 +90,17 @@ class Memory:
         except OSError as error:
             why = printable(error.strerror or str(error))
         return Problem(printable(folder.path), why, ProblemKind.MEMORY) if why else None
+
+    def done(self, key: str) -> Done | None:
+        """The change that any agent has begun under this key; None where none has, or where the trail is not to be read."""
+        from vfdeck.backend.history import of_key
+
+        folder = self._folder
+        found: list[Done | None] = []
+        if folder is not None:
+            with suppress(OSError):
+                folder.errands.wait(folder.errands.send(lambda: found.append(of_key(folder, key))), NOTE_PATIENCE)
+        return found[0] if found else None
 
     def user(self) -> str:
         """The name of who is behind it, else the number: who logged in, else who called sudo or an agent, else whom it runs as.

@@ -88,8 +88,8 @@ error Unsupported (protocol_min: int, protocol_max: int)
 error ReadOnly ()
 # Something is otherwise than the call has it.
 error Conflict (reason: string)
-# No operation is known by this key. Another agent may have begun it: `vfdeck history` of that host tells.
-error NoSuchOperation (key: string)
+# This agent has begun no operation under this key. `history`: another one has, and this is what was written down of it.
+error NoSuchOperation (key: string, history: ?string)
 # It takes longer than a call may. It goes on, and nobody will tell what came of it.
 error Deadline (seconds_ns: int)
 # A fault of vfdeck's own.

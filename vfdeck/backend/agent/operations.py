@@ -13,7 +13,7 @@ from vfdeck.backend.agent.protocol import Refused
 from vfdeck.backend.agent.wire import REQUESTS
 from vfdeck.backend.audit import OPERATION
 from vfdeck.backend.changes import Change, Outcome, Plan, target_of
-from vfdeck.backend.host import Host
+from vfdeck.backend.local_host import LocalHost
 
 #: So many that are over are remembered.
 KEPT = 1000
@@ -38,7 +38,7 @@ class Operation:
 class Operations:
     """Those of one host. `ended` is told of each that is over. Any thread may ask."""
 
-    def __init__(self, host: Host, ended: Callable[[str], None]) -> None:
+    def __init__(self, host: LocalHost, ended: Callable[[str], None]) -> None:
         self._host = host
         self._ended = ended
         self._lock = threading.Lock()
@@ -46,10 +46,16 @@ class Operations:
         self._secret = os.urandom(32)
 
     def begin(self, key: str, change: Change, confirmed: Plan | None) -> Operation:
-        """Begin a change, or tell of the one that was begun under this key. Raises Refused: Conflict for another change."""
+        """Begin a change, or tell of the one that was begun under this key.
+
+        Raises Refused: Conflict for another change, and for a key under which another agent has begun one, by the history.
+        """
         asked = hmac.digest(self._secret, message(REQUESTS.encode_one_of(change)), "sha256")
+        past = None if key in self._known else self._host.done(key)
         with self._lock:
             known = self._known.get(key)
+            if known is None and past is not None:
+                raise Refused("Conflict", reason=f"another agent began a change under this key: {past.result}")
             if known is not None:
                 if known.asked != asked:
                     raise Refused("Conflict", reason="another change was begun under this key")
@@ -62,11 +68,13 @@ class Operations:
         return operation
 
     def get(self, key: str) -> Operation:
-        """Raises Refused: NoSuchOperation; it may have been begun by another agent, whose word is in the history."""
+        """Raises Refused: NoSuchOperation, with what the history says of it where another agent has begun it."""
         with self._lock:
-            if key not in self._known:
-                raise Refused("NoSuchOperation", key=key)
-            return self._known[key]
+            known = self._known.get(key)
+        if known is not None:
+            return known
+        past = self._host.done(key)
+        raise Refused("NoSuchOperation", key=key, **({} if past is None else {"history": past.result}))
 
     def _carry_out(self, operation: Operation, change: Change, confirmed: Plan | None) -> None:
         OPERATION.set(operation.key)

@@ -19,6 +19,7 @@ DEADLINES = {
     "Log": 10.0,
     "CannotRemember": 10.0,
     "Perform": 30.0,  # begins it only
+    "Operation": 30.0,  # one that is not known is looked up in the history
 }
 #: The longest that a client may have the agent wait for events, seconds.
 LONGEST_WAIT = 60.0
