@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,6 +21,7 @@ from vfdeck.backend.changes import SetAutoprobe, SetNumvfs
 from vfdeck.backend.checks import CanEnable, Verdict
 from vfdeck.backend.details import Part
 from vfdeck.backend.host import Host
+from vfdeck.backend.kernel import LOST
 from vfdeck.backend.linux.kernel import LinuxKernel
 from vfdeck.backend.local_host import LocalHost
 
@@ -55,6 +57,26 @@ def test_it_is_a_host_and_shows_what_is_there(host: RemoteHost, tree: Path) -> N
     assert seen == dataclasses.replace(expected, taken=seen.taken, host=facts)
     assert len(seen.functions) == 5
     assert dataclasses.replace(host.snapshot(), taken=seen.taken) == seen, "unchanged"
+
+
+def test_what_it_could_not_be_told_makes_it_look_at_all_of_it(host: RemoteHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    host.snapshot()
+    connection = host._connection
+    assert connection is not None
+    asked: list[dict[str, Any]] = []
+    call = connection.call
+
+    def spy(method: str, parameters: dict[str, Any], seconds: float) -> dict[str, Any]:
+        asked.append(parameters)
+        return call(method, parameters, seconds)
+
+    monkeypatch.setattr(connection, "call", spy)
+    assert host._take({"events": [{"number": 9000, "changed": True}], "gap": True})
+    assert [event.action for event in host.heard()] == [LOST]
+    seen = host.snapshot()
+    assert asked == [{}], "no difference to what was"
+    assert dataclasses.replace(host.snapshot(), taken=seen.taken) == seen
+    assert asked[1:] == [{"since": 1}]
 
 
 class OldPython:

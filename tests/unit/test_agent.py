@@ -19,7 +19,7 @@ from tests.values import TOKEN
 from vfdeck.backend.agent import idl, protocol
 from vfdeck.backend.agent.framing import message
 from vfdeck.backend.agent.server import Server
-from vfdeck.backend.agent.service import HostService, applied, delta
+from vfdeck.backend.agent.service import BY_KEY, HostService, applied, delta
 from vfdeck.backend.agent.wire import REPLIES, REQUESTS
 from vfdeck.backend.changes import Change, Outcome, Plan, SetAutoprobe, SetNumvfs, SetToken
 from vfdeck.backend.local_host import LocalHost
@@ -166,7 +166,9 @@ def test_a_difference_of_nothing_is_nothing() -> None:
 @pytest.mark.parametrize(("one", "other"), itertools.permutations(["default", "broken", "card", "none"], 2))
 def test_a_difference_makes_one_picture_of_any_other(one: str, other: str) -> None:
     old, new = load(one).snapshot(), load(other).snapshot()
-    assert applied(REPLIES.encode(old), delta(old, new)) == {"functions": {}, "groups": {}, "tokens": {}} | REPLIES.encode(new)
+    made, told = applied(REPLIES.encode(old), delta(old, new)), REPLIES.encode(new)
+    assert made == {"functions": {}, "groups": {}, "tokens": {}} | told
+    assert all(list(made[name]) == list(told.get(name, {})) for name in BY_KEY), "in the order of the host"
 
 
 def test_what_is_as_it_was_exists_once() -> None:
@@ -251,6 +253,9 @@ def test_a_write_that_waits_is_a_job_and_the_agent_answers() -> None:
         client.call("Events", since=0, wait_ns=10**7)
     assert not operation["over"]
     assert HELD in operation["job"]["title"]
+    assert operation["job"]["operation"] == key
+    queued = client.call("Operation", key=client.perform(SetNumvfs(HELD, 0)))["operation"]
+    assert (queued["over"], queued.get("job")) == (False, None), "the job is another's"
     assert client.call("Hello", protocol_min=1, protocol_max=1)["protocol"] == 1
     os.close(client.out)
     client.thread.join(60)
@@ -272,6 +277,50 @@ def test_a_call_that_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch,
     assert client.refused("Log") == ("Deadline", {"seconds_ns": 10**7})
     assert client.call("Hello", protocol_min=1, protocol_max=1)["protocol"] == 1
     stuck.set()
+
+
+def test_calls_that_hang_are_so_many_and_no_more(monkeypatch: pytest.MonkeyPatch, client: Client) -> None:
+    monkeypatch.setitem(protocol.DEADLINES, "Log", 0.01)
+    stuck = threading.Event()
+    monkeypatch.setattr(client.host, "log", stuck.wait)
+    for _ in range(protocol.HANGING):
+        assert client.refused("Log")[0] == "Deadline"
+    for method, parameters in (("Log", {}), ("Details", {"bdf": IDLE, "parts": []}), ("Perform", {})):
+        assert client.refused(method, **parameters) == ("Busy", {"hanging": ["Log"] * protocol.HANGING})
+    assert client.refused("Operation", key="12345678")[0] == "NoSuchOperation", "what hangs nowhere is answered"
+    assert client.call("Events") == {"events": []}
+    stuck.set()
+    for thread in threading.enumerate():
+        if thread.name == "call Log":
+            thread.join()
+    assert client.call("Details", bdf=IDLE, parts=[])["details"]["bdf"] == IDLE
+
+
+def test_changes_under_way_are_so_many_and_no_more(monkeypatch: pytest.MonkeyPatch, client: Client) -> None:
+    monkeypatch.setattr("vfdeck.backend.agent.operations.RUNNING", 1)
+    go, perform = threading.Event(), client.host.perform
+    monkeypatch.setattr(client.host, "perform", lambda *asked: go.wait() and perform(*asked))
+    key = client.perform(SetAutoprobe(IDLE, False))
+    asked = REQUESTS.encode_one_of(SetAutoprobe(HELD, False))
+    assert client.refused("Perform", key="00000000-0002", change=asked) == ("Busy", {"hanging": [IDLE]})
+    assert client.call("Perform", key=key, change=REQUESTS.encode_one_of(SetAutoprobe(IDLE, False)))["operation"]["over"] is False
+    go.set()
+    client.over(key)
+    client.over(client.perform(SetAutoprobe(HELD, False)))
+
+
+def test_events_that_are_forgotten_are_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vfdeck.backend.agent.service._KEPT", 2)
+    service = HostService(load("none"), False, lambda: None)
+    for key in "abc":
+        service._add({"operation": key})
+    told = [service.wait({"since": since})[1]() for since in range(4)]
+    assert [one and (one.get("gap"), [event["number"] for event in one["events"]]) for one in told] == [
+        (True, [2, 3]),
+        (None, [2, 3]),
+        (None, [3]),
+        None,
+    ]
 
 
 def test_a_fault_of_ours_tells_its_kind_only(monkeypatch: pytest.MonkeyPatch, client: Client) -> None:

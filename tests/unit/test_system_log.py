@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.values import TOKEN
-from vfdeck.backend.audit import BEGUN_ID, OPERATION, OVER_ID, AuditTrail
-from vfdeck.backend.changes import Open, Outcome, SetNumvfs, SetToken
+from vfdeck.backend.audit import BEGUN_ID, OVER_ID, AuditTrail
+from vfdeck.backend.changes import OPERATION, Open, Outcome, SetNumvfs, SetToken
 from vfdeck.backend.kernel import Stage
 from vfdeck.backend.system_log import SystemLog, _native
 

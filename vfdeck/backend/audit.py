@@ -18,11 +18,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from contextvars import ContextVar
 from typing import Any
 
 from vfdeck.backend import journal
-from vfdeck.backend.changes import Change, Outcome, target_of
+from vfdeck.backend.changes import OPERATION, Change, Outcome, target_of
 from vfdeck.backend.errands import silence
 from vfdeck.backend.kernel import Kernel, errno_name
 from vfdeck.backend.model import Problem, ProblemKind
@@ -43,9 +42,6 @@ KEPT = 10_000
 
 #: MESSAGE_ID of the entries in the host's journal: of a change that is begun, and of what came of it (journalctl MESSAGE_ID=...).
 BEGUN_ID, OVER_ID = "8d6f0c35b8a14f0bb6a9d1c1f2a7e34b", "f4b1a5f7c2c94d0e9b4b7d3a60e58c12"
-
-#: The key under which somebody else knows the operation that is being carried out ("" for none): an agent's, of each call.
-OPERATION: ContextVar[str] = ContextVar("operation", default="")
 
 
 class Record:

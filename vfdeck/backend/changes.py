@@ -7,12 +7,16 @@ carries it out and answers with an `Outcome`, which holds the kernel's refusal a
 from __future__ import annotations
 
 import enum
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Union
 
 from vfdeck.backend.kernel import Stage, errno_name
 from vfdeck.backend.model import Certainty
 from vfdeck.backend.token import Token
+
+#: The key under which somebody else knows the change that is being carried out ("" for none): an agent's operation, of each call.
+OPERATION: ContextVar[str] = ContextVar("operation", default="")
 
 
 @dataclass(frozen=True, slots=True)

@@ -246,6 +246,7 @@ class Job:
     waits_for: str = ""
     advice: tuple[str, ...] = ()  # while it waits: the rule, then what to do
     stage: str = ""  # of an open: the rung (`Stage`) that the kernel is being asked for
+    operation: str = ""  # the key under which an agent's client began it
 
 
 @dataclass(frozen=True, slots=True)

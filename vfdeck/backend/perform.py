@@ -20,6 +20,7 @@ from vfdeck.backend import borrowing, lessons, rotation, verify
 from vfdeck.backend.acts import DRIVERS, Act, CloseAct, FeatureAct, OpenAct, VerifyAct, Write, steps
 from vfdeck.backend.blast import going
 from vfdeck.backend.changes import (
+    OPERATION,
     BindDriver,
     Change,
     Close,
@@ -200,7 +201,7 @@ class Performer:
         with self._state:
             number = next(self._numbers)
             target = target_of(planned.change)
-            self._jobs[number] = Job(number, planned.title, target, JobState.RUNNING, "", snapshot.taken)
+            self._jobs[number] = Job(number, planned.title, target, JobState.RUNNING, "", snapshot.taken, operation=OPERATION.get())
             return number
 
     def _carry_out(self, change: Change, before: Snapshot, number: int) -> Outcome:

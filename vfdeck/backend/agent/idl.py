@@ -63,7 +63,8 @@ method Perform(key: string, change: Change, confirmed: ?PlanValue, generation: ?
 method Operation(key: string) -> (operation: OperationValue)
 
 # What has happened after the event of this number, as soon as there is anything, within wait_ns. Another call ends the wait.
-method Events(since: ?int, wait_ns: ?int) -> (events: []Event)
+# `gap`: so much has happened since that the first of it is forgotten; a snapshot tells what came of it.
+method Events(since: ?int, wait_ns: ?int) -> (events: []Event, gap: ?bool)
 
 type OperationValue (key: string, over: bool, outcome: ?Outcome, fault: ?string, job: ?Job)
 
@@ -92,6 +93,8 @@ error Conflict (reason: string)
 error NoSuchOperation (key: string, history: ?string)
 # It takes longer than a call may. It goes on, and nobody will tell what came of it.
 error Deadline (seconds_ns: int)
+# Nothing was begun: too much hangs that was begun before. `hanging` are calls, or the functions that changes are about.
+error Busy (hanging: []string)
 # A fault of vfdeck's own.
 error Failed (fault: string)
 """

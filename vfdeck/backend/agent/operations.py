@@ -9,10 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from vfdeck.backend.agent.framing import message
-from vfdeck.backend.agent.protocol import Refused
+from vfdeck.backend.agent.protocol import RUNNING, Refused
 from vfdeck.backend.agent.wire import REQUESTS
-from vfdeck.backend.audit import OPERATION
-from vfdeck.backend.changes import Change, Outcome, Plan, target_of
+from vfdeck.backend.changes import OPERATION, Change, Outcome, Plan, target_of
 from vfdeck.backend.local_host import LocalHost
 
 #: So many that are over are remembered.
@@ -48,7 +47,8 @@ class Operations:
     def begin(self, key: str, change: Change, confirmed: Plan | None) -> Operation:
         """Begin a change, or tell of the one that was begun under this key.
 
-        Raises Refused: Conflict for another change, and for a key under which another agent has begun one, by the history.
+        Raises Refused: Conflict for another change, and for a key under which another agent has begun one, by the history;
+        Busy where too many are under way.
         """
         asked = hmac.digest(self._secret, message(REQUESTS.encode_one_of(change)), "sha256")
         past = None if key in self._known else self._host.done(key)
@@ -60,6 +60,9 @@ class Operations:
                 if known.asked != asked:
                     raise Refused("Conflict", reason="another change was begun under this key")
                 return known
+            running = [one.target for one in self._known.values() if not one.is_over]
+            if len(running) >= RUNNING:
+                raise Refused("Busy", hanging=sorted(set(running)))
             operation = self._known[key] = Operation(key, target_of(change), asked)
             over = [one.key for one in self._known.values() if one.is_over]
             for old in over[:-KEPT]:

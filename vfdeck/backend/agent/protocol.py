@@ -19,8 +19,11 @@ DEADLINES = {
     "Log": 10.0,
     "CannotRemember": 10.0,
     "Perform": 30.0,  # begins it only
-    "Operation": 30.0,  # one that is not known is looked up in the history
 }
+#: So many calls that took longer may hang; then no more are begun that could.
+HANGING = 4
+#: So many changes may be under way at once.
+RUNNING = 64
 #: The longest that a client may have the agent wait for events, seconds.
 LONGEST_WAIT = 60.0
 

@@ -25,7 +25,7 @@ from vfdeck.backend.agent.wire import REPLIES, REQUESTS, Wrong
 from vfdeck.backend.changes import Change, Explanation, Outcome, Plan, target_of
 from vfdeck.backend.checks import Check, Question, Report, Verdict
 from vfdeck.backend.details import Details, Part
-from vfdeck.backend.kernel import LogLine, Uevent
+from vfdeck.backend.kernel import LOST, LogLine, Uevent
 from vfdeck.backend.model import HostFacts, Job, Problem, Snapshot
 from vfdeck.backend.text import printable
 
@@ -62,6 +62,7 @@ class RemoteHost:
         self._pause = 0.0
         self._next_try = 0.0  # by the monotonic clock
         self._last_event = 0
+        self._missed = False  # the agent has forgotten events before it could tell them
         self._heard: deque[Uevent] = deque(maxlen=_HEARD)
         self._jobs: dict[str, Job] = {}  # by operation
         self._closed = threading.Event()
@@ -128,6 +129,8 @@ class RemoteHost:
         connection = self._agent()
         whose, generation, known = self._picture
         mine = whose is connection
+        if self._missed:  # something that nobody will tell: all of it, from the beginning
+            self._missed = mine = False
         answer = self._on(connection, "Snapshot", since=generation if mine else None)
         if answer.get("unchanged") is True and mine:
             new = {**known, "taken_ns": answer.get("taken_ns")}
@@ -185,6 +188,9 @@ class RemoteHost:
         events = answer.get("events", [])
         if not isinstance(events, list):
             raise Wrong("events", "expected an array")
+        if answer.get("gap") is True:
+            self._missed = True
+            self._heard.append(Uevent(LOST, "", "", "", "", time.time()))
         for event in events:
             if not isinstance(event, dict) or not isinstance(event.get("number"), int):
                 raise Wrong("events", "expected objects with numbers")

@@ -1,7 +1,8 @@
 """The agent's end of a connection: calls are answered in the order in which they come, one after the other, as Varlink wants it.
 
 What may take long runs on a thread with a deadline, so that an end of the connection is seen at once: a call that waits in the
-kernel cannot be taken back, and nobody waits for it. A call that waits for events is answered when another one comes.
+kernel cannot be taken back, and nobody waits for it; where too many do, others are refused at once. A call that waits for events
+is answered when another one comes.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from contextlib import suppress
 from typing import Any, Protocol
 
 from vfdeck.backend.agent.framing import Garbled, Reader, message
-from vfdeck.backend.agent.protocol import DEADLINES, INTERFACE, SERVICE, Refused, invalid
+from vfdeck.backend.agent.protocol import DEADLINES, HANGING, INTERFACE, SERVICE, Refused, invalid
 
 _READ = 1 << 16
 #: Calls that are kept while one is answered; more are left in the pipe.
@@ -50,6 +51,7 @@ class Server:
         self._reader = Reader()
         self._calls: deque[dict[str, Any]] = deque()
         self._garbled = ""
+        self._hanging: list[tuple[str, threading.Event]] = []  # calls that took too long, and what is set when they are over
         self._end: float | None = None  # when the last answer is due, by the monotonic clock: the other side has ended
 
     def run(self) -> None:
@@ -111,7 +113,7 @@ class Server:
         if method not in self._service.methods:
             raise Refused(f"{SERVICE}.MethodNotFound", method=method)
         answer = self._service.methods[method]
-        return self._in_time(lambda: answer(parameters), DEADLINES[method]) if method in DEADLINES else answer(parameters)
+        return self._in_time(method, lambda: answer(parameters)) if method in DEADLINES else answer(parameters)
 
     def _events(self, parameters: dict[str, Any]) -> Answer:
         longest, look = self._service.wait(parameters)
@@ -127,9 +129,15 @@ class Server:
             with suppress(BlockingIOError):
                 os.read(self._wake, _READ)
 
-    def _in_time(self, work: Callable[[], Answer], seconds: float) -> Answer:
-        """What `work` answers, on a thread. Raises Refused where it takes longer; the thread is left to what it waits for."""
-        over = threading.Event()
+    def _in_time(self, method: str, work: Callable[[], Answer]) -> Answer:
+        """What `work` answers, on a thread. Raises Refused where it takes longer, and leaves the thread to what it waits for.
+
+        Where `HANGING` of them are left so, nothing is begun: threads are no more to be had for ever than answers.
+        """
+        self._hanging = [(name, ended) for name, ended in self._hanging if not ended.is_set()]
+        if len(self._hanging) >= HANGING:
+            raise Refused("Busy", hanging=[name for name, _ in self._hanging])
+        seconds, over = DEADLINES[method], threading.Event()
         results: list[Any] = []
         reader, writer = os.pipe()
 
@@ -141,7 +149,7 @@ class Server:
             over.set()
             os.close(writer)
 
-        threading.Thread(target=run, name="call", daemon=True).start()
+        threading.Thread(target=run, name=f"call {method}", daemon=True).start()
         until = time.monotonic() + seconds
         try:
             while not over.is_set() and time.monotonic() < min(until, self._end or until):
@@ -149,6 +157,7 @@ class Server:
         finally:
             os.close(reader)
         if not results:
+            self._hanging.append((method, over))
             raise Refused("Deadline", seconds_ns=int(seconds * 10**9))
         if isinstance(results[0], Refused):
             raise results[0]

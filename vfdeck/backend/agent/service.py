@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import pkgutil
 import re
@@ -50,7 +49,8 @@ class HostService:
         self._stale = False  # something has happened since
         self._sent: tuple[int, Snapshot | None] = (0, None)  # what this client knows
         self._events: deque[tuple[int, dict[str, Any]]] = deque(maxlen=_KEPT)
-        self._numbers = itertools.count(1)
+        self._last_number = 0
+        self._adding = threading.Lock()  # guards the last two: numbers stand in their order
         self._listener: threading.Thread | None = None
         self.methods: dict[str, Callable[[dict[str, Any]], Answer]] = {
             "Hello": self._hello,
@@ -197,7 +197,7 @@ class HostService:
             told["outcome"] = REPLIES.encode(operation.outcome)
         if operation.fault:
             told["fault"] = operation.fault
-        jobs = [job for job in self._host.jobs() if job.target == operation.target]
+        jobs = [job for job in self._host.jobs() if job.operation == operation.key]
         if jobs and not operation.is_over:
             told["job"] = REPLIES.encode(jobs[0])
         return told
@@ -213,8 +213,12 @@ class HostService:
             self._listener.start()
 
         def look() -> Answer | None:
-            found = [{"number": number, **event} for number, event in list(self._events) if number > since]
-            return {"events": found} if found else None
+            with self._adding:
+                found = [{"number": number, **event} for number, event in self._events if number > since]
+                forgotten = self._last_number - len(self._events)
+            if not found:
+                return None
+            return {"events": found, "gap": True} if since < forgotten else {"events": found}
 
         return min(max(longest, 0) / 10**9, LONGEST_WAIT), look
 
@@ -229,7 +233,9 @@ class HostService:
 
     def _add(self, event: dict[str, Any]) -> None:
         self._stale = True
-        self._events.append((next(self._numbers), event))
+        with self._adding:
+            self._last_number += 1
+            self._events.append((self._last_number, event))
         self._wake()
 
 
