@@ -85,6 +85,14 @@ def test_news_grow_old_by_the_clock_of_the_host() -> None:
     assert news.of(row) == ()
 
 
+def test_news_end_where_the_clock_of_the_host_is_set_back() -> None:
+    news, view = News(2.0), small_fleet()
+    changed = with_function(view, NVME, driver=None)
+    news.take([view], [changed])
+    news.take([changed], [dataclasses.replace(changed, taken=changed.taken - 366 * 86400.0)])
+    assert news.of(RowId("fake", NVME)) == ()
+
+
 def test_where_nothing_shall_be_news_nothing_is() -> None:
     news = News(0.0)
     news.take([small_fleet()], [with_function(small_fleet(), NVME, driver=None)])

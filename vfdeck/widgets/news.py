@@ -29,7 +29,7 @@ class News:
             known = old.get(name)
             if known is None or known is snapshot:
                 continue
-            fresh = {bdf: kept for bdf, kept in self._news.get(name, {}).items() if now - kept[0] < self._seconds}
+            fresh = {bdf: kept for bdf, kept in self._news.get(name, {}).items() if 0 <= now - kept[0] < self._seconds}
             fresh |= {bdf: (now, different) for bdf, different in differences(known, snapshot).items()}
             self._news[name] = fresh
 
