@@ -22,9 +22,11 @@ from vfdeck.backend.agent.transports import Local
 from vfdeck.backend.changes import SetAutoprobe
 from vfdeck.backend.history import read
 from vfdeck.backend.linux.kernel import LinuxKernel
+from vfdeck.backend.linux.writes import Finished
 from vfdeck.backend.local_host import LocalHost
 from vfdeck.backend.memory import Memory
 from vfdeck.backend.model import Snapshot
+from vfdeck.backend.set_clock import SetClock
 from vfdeck.backend.state_folder import StateFolder
 from vfdeck.backend.turns import Turns
 
@@ -110,6 +112,34 @@ def test_looks_events_and_changes_go_on(host: RemoteHost, local: LocalHost, stat
     assert [(one.change["on"], one.result) for one in changes] == [(False, "done"), (True, "done")], "in the order of what was done"
     assert host._connection is not None
     assert host._connection.lost == ""
+
+
+def test_what_is_under_way_is_as_old_as_it_is(local: LocalHost, jump: Jump, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, go = threading.Event(), threading.Event()
+
+    class Waits(Finished):
+        """A write that waits."""
+
+        def wait(self, seconds: float) -> bool:
+            begun.set()
+            return go.wait(min(seconds, PATIENCE))
+
+    monkeypatch.setattr(LinuxKernel, "write", lambda self, path, data: Waits(path, None))
+    changing = threading.Thread(target=lambda: local.perform(SetAutoprobe(PF, False)), daemon=True)
+    changing.start()
+    assert begun.wait(PATIENCE)
+    jump()
+    seen = local.snapshot()
+    [job] = seen.jobs
+    assert abs(seen.taken - job.started) < YEAR / 2
+    go.set()
+    changing.join(PATIENCE)
+
+
+def test_a_clock_that_is_adjusted_slowly_is_not_set() -> None:
+    wall, beside = iter([1000.0, 1010.5, 1020.0, 521.0, 531.0]), iter([0.0, 10.0, 20.0, 21.0, 31.0])
+    clock = SetClock(lambda: next(wall), lambda: next(beside))
+    assert [clock.moved() for _ in range(4)] == [0.0, 0.0, -500.0, 0.0]
 
 
 @pytest.fixture

@@ -181,5 +181,7 @@ def test_since_when_a_holder_has_been_seen() -> None:
     assert [h.since for h in arrivals.mark([one, two], 110)] == [None, 110]
     assert [h.since for h in arrivals.mark([two], 120)] == [110]
     assert [h.since for h in arrivals.mark([one, two], 130)] == [130, 110]
+    assert [h.since for h in arrivals.mark([one, two], 1130, by=1000)] == [1130, 1110], "the clock was set, and nobody was away"
+    assert [h.since for h in arrivals.mark([one, two], 130, by=-1000)] == [130, 110]
     again = values.make_holder(VF, 8, started=125.0)  # the same number, another process
     assert [h.since for h in arrivals.mark([again], 140)] == [140]

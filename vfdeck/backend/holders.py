@@ -145,10 +145,12 @@ class Arrivals:
         self._since: dict[tuple[str, int, float | None], float | None] | None = None  # by function and program
         self._lock = threading.Lock()
 
-    def mark(self, found: Iterable[Holder], now: float) -> tuple[Holder, ...]:
-        """The holders of this look, with `since`. One that came back in between was away."""
+    def mark(self, found: Iterable[Holder], now: float, by: float = 0.0) -> tuple[Holder, ...]:
+        """The holders of this look, with `since`. One that came back in between was away. `by`: see `SetClock.moved`."""
         present = {(h.bdf, h.pid, h.started if h.ticks is None else h.ticks): h for h in found}
         with self._lock:
             seen = self._since
+            if by and seen is not None:
+                seen = {key: moment if moment is None else moment + by for key, moment in seen.items()}
             since = self._since = {key: None if seen is None else seen.get(key, now) for key in present}
         return tuple(dataclasses.replace(holder, since=since[key]) for key, holder in present.items())

@@ -20,6 +20,7 @@ from vfdeck.backend.knowledge import TokenWatch
 from vfdeck.backend.model import Job, Lack, Problem, Scores, Snapshot
 from vfdeck.backend.pci_ids import Ids, Names
 from vfdeck.backend.probes import ask_kernel
+from vfdeck.backend.set_clock import SetClock
 from vfdeck.backend.text import printable
 from vfdeck.backend.topology import scan
 
@@ -65,6 +66,7 @@ class LocalHost:
         self._heard: deque[Uevent] = deque()
         self._performer: Performer | None = None
         self._probed: tuple[tuple[str, bool], ...] | None = None  # from the first look that has a node to ask at
+        self._set_clock = None if kernel.simulated else SetClock(kernel.clock)  # a simulated one goes as its story wants it
         self._lock = threading.Lock()
         self._closed = False
 
@@ -75,17 +77,20 @@ class LocalHost:
 
     def _look(self, late: float) -> Snapshot:
         moment = self._watch.mark()
+        by = self._set_clock.moved() if self._set_clock is not None else 0.0
         seen = scan(self.kernel, self._names)
         opened = self.kernel.open_files(late)
         held, unattributed, uncounted = holders((file for file in opened.files if not file.own), seen.functions)
         performer = self._performer
+        if by and performer:
+            performer.clock_was_set(by)
         tokens = self._watch.update(seen.functions.values(), held, seen.taken, moment)
         return dataclasses.replace(
             seen,
             # one name while we look, whatever the host calls itself now
             host=dataclasses.replace(seen.host, name=self.name, probed=self._probe(seen), reached=self._reached, lacks=self._lacks),
             closed=self._closed_files(seen),
-            holders=self._arrivals.mark((*performer.own_holders(), *held) if performer else held, seen.taken),
+            holders=self._arrivals.mark((*performer.own_holders(), *held) if performer else held, seen.taken, by),
             unseen=opened.unseen + uncounted,
             unattributed=uncounted,
             late=opened.late,

@@ -144,6 +144,11 @@ class Performer:
         with self._state:
             return tuple(self._jobs.values())
 
+    def clock_was_set(self, by: float) -> None:
+        """The wall clock was set by so many seconds: what is under way was begun so much later by it."""
+        with self._state:
+            self._jobs = {number: dataclasses.replace(job, started=job.started + by) for number, job in self._jobs.items()}
+
     def own_holders(self) -> tuple[Holder, ...]:
         """What this program holds open itself."""
         with self._state:
