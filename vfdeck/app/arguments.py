@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from vfdeck.app import reaching
+
 _STATUSES = (
     "The exit status is 0 where it was done, 1 where you said no, 69 where it cannot be done now, 71 where the kernel refused, "
     "75 where somebody else is in the way, 77 where this user or this token may not."
@@ -80,6 +82,7 @@ def _add_status(doings: Any) -> None:
         "--history", action="store_true", help="what vfdecks did to each token since its PF was bound (JSON has it)"
     )
     status.add_argument("--json", action="store_true", help="JSON as described by vfdeck/backend/schema/tokens-v1.json")
+    reaching.add(status)
     _place(status)
 
 
@@ -93,6 +96,7 @@ def _add_scan(doings: Any) -> None:
         "whoever may read it could read the program's memory as well. What could not be read is named.",
     )
     leaks.add_argument("--json", action="store_true", help="JSON as described by vfdeck/backend/schema/leaks-v1.json")
+    reaching.add(leaks, refused=True)
     _place(leaks)
 
 
@@ -125,6 +129,7 @@ def add_recipe(commands: Any) -> None:
     recipe.add_argument("--token-file", metavar="FILE", type=path, help="where the recipes say that the token is (/run/PF.token)")
     recipe.add_argument("--json", action="store_true", help="JSON as described by vfdeck/backend/schema/recipes-v1.json")
     _place(recipe)
+    reaching.add(recipe)
     recipe.set_defaults(command="recipe")
 
 
@@ -183,6 +188,7 @@ def add_watch(commands: Any) -> None:
     form.add_argument("--plain", action="store_true", help="for screen readers: what there is in sentences, too, without columns")
     form.add_argument("--json", action="store_true", help="only the changes, a JSON object on each line")
     _place(watch)
+    reaching.add(watch)
     watch.set_defaults(command="watch")
 
 
@@ -200,6 +206,7 @@ def add_history(commands: Any) -> None:
     history.add_argument("--failed", action="store_true", help="only what was not done, or not to its end")
     history.add_argument("--last", metavar="N", type=int, help="only the last N of these")
     history.add_argument("--json", action="store_true", help="JSON as described by vfdeck/backend/schema/history-v1.json")
+    reaching.add(history, refused=True)
     history.set_defaults(command="history")
 
 
@@ -221,6 +228,7 @@ def add_agent(commands: Any) -> None:
     )
     agent.add_argument("--listen", metavar="PATH", help="make a socket for this user, and start an agent for each connection")
     _place(agent)
+    reaching.add(agent, refused=True)
     agent.set_defaults(command="agent")
 
 
@@ -271,6 +279,7 @@ def _doing(parser: argparse.ArgumentParser) -> None:
 
 def _where(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="JSON as described by vfdeck/backend/schema/change-v1.json")
+    reaching.add(parser)
     _demo(parser, parser)
 
 

@@ -14,7 +14,7 @@ from contextlib import suppress
 from typing import Any, NoReturn, Protocol, cast
 
 from vfdeck import __version__
-from vfdeck.app import arguments, argv, failure
+from vfdeck.app import arguments, argv, failure, reaching
 from vfdeck.app.failure import Failure
 
 #: The commands in whose memory tokens may be.
@@ -58,6 +58,7 @@ def parser() -> argparse.ArgumentParser:
     root.add_argument(
         "--root", metavar="DIR", type=arguments.path, default="/", help="read sys, proc and dev below DIR instead of /"
     )
+    reaching.add(root, of_command=False)
     _add_theme(root)
     root.set_defaults(command="dashboard")
     commands = root.add_subparsers(title="commands", metavar="COMMAND", parser_class=_Parser)
@@ -100,6 +101,7 @@ def parser() -> argparse.ArgumentParser:
     )
     source.add_argument("--demo", metavar="SCENARIO", nargs="?", const="default", help="a simulated host instead of this one")
     tree.add_argument("--seed", metavar="N", type=int, default=None, help="with --demo: what chance is drawn from (0)")
+    reaching.add(tree)
     tree.set_defaults(command="tree")
 
     holders = commands.add_parser(
@@ -123,6 +125,7 @@ def parser() -> argparse.ArgumentParser:
     )
     place.add_argument("--demo", metavar="SCENARIO", nargs="?", const="default", help="a simulated host instead of this one")
     holders.add_argument("--seed", metavar="N", type=int, default=None, help="with --demo: what chance is drawn from (0)")
+    reaching.add(holders)
     holders.set_defaults(command="holders")
 
     arguments.add_settings(commands)
@@ -159,6 +162,7 @@ def parser() -> argparse.ArgumentParser:
     explain.add_argument("--about", metavar="BDF", help="with --bundle: the function that was refused")
     explain.add_argument("--demo", metavar="SCENARIO", nargs="?", const="default", help="with --bundle: of a simulated host")
     explain.add_argument("--seed", metavar="N", type=int, default=None, help="with --demo: what chance is drawn from (0)")
+    reaching.add(explain, refused=True)
     explain.set_defaults(command="explain")
 
     check = commands.add_parser(
@@ -194,6 +198,7 @@ def parser() -> argparse.ArgumentParser:
         )
         source.add_argument("--demo", metavar="SCENARIO", nargs="?", const="default", help="a simulated host instead of this one")
         command.add_argument("--seed", metavar="N", type=int, default=None, help="with --demo: what chance is drawn from (0)")
+        reaching.add(command)
 
     replay = commands.add_parser("replay", allow_abbrev=False, help="compare recordings of real kernels with the simulated one")
     replay.add_argument("traces", metavar="TRACE", nargs="+", help="a file of JSON lines")
@@ -210,6 +215,7 @@ def parser() -> argparse.ArgumentParser:
     )
     record.add_argument("--demo", metavar="SCENARIO", nargs="?", const="default", help="on a simulated host instead of this one")
     record.add_argument("--seed", metavar="N", type=int, default=None, help="with --demo: what chance is drawn from (0)")
+    reaching.add(record, refused=True)
     record.set_defaults(command="record")
     return root
 
@@ -249,13 +255,14 @@ def _run(typed: Sequence[str] | None) -> int:
     except SystemExit as stop:  # --help and --version have been printed
         return int(stop.code or 0)
     _settle_seed(options)
+    reaching.settle(options)
     if typed is None and options.command in _WITH_TOKENS:  # the process is ours alone
         from vfdeck.app.hygiene import keep_memory_private
 
         if undone := keep_memory_private():
             complain(0, f"could not keep this program's memory private ({undone}): a crash or a debugger may show tokens")
     command = cast(_Command, importlib.import_module(f"vfdeck.app.commands.{options.command}"))
-    return command.run(options)
+    return reaching.status(options, command.run(options))
 
 
 def _settle_seed(options: argparse.Namespace) -> None:

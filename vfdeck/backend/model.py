@@ -33,6 +33,8 @@ class ProblemKind(enum.StrEnum):
     HOST = "host"  # its functions, drivers, groups
     HOLDERS = "holders"  # which program holds what
     MEMORY = "memory"  # what was done before, by this vfdeck and others: the journal of tokens, the audit trail
+    LOST = "lost"  # everything: there is no connection to the host, and what is shown is what was seen last
+    CONNECTING = "connecting"  # the same, while one is being made
 
 
 @dataclass(frozen=True, slots=True)
@@ -327,6 +329,16 @@ class Snapshot:
     scores: Scores = Scores()  # of this session's predictions
     closed: frozenset[str] = frozenset()  # files of sysfs that vfdeck is known not to be allowed to write
     scanned: int | None = None  # PCI functions that were looked at, those among them that are not of interest; None: not known
+
+    @property
+    def away(self) -> Problem | None:
+        """Why there is no connection to the host, since when; None where there is one, or none is needed."""
+        return next((p for p in self.problems if p.kind in (ProblemKind.LOST, ProblemKind.CONNECTING)), None)
+
+    @property
+    def never_seen(self) -> bool:
+        """Whether the host was never reached: nothing is known of it."""
+        return self.away is not None and not self.functions and not self.host.kernel
 
     def pfs(self) -> list[Function]:
         """PFs in address order."""

@@ -14,7 +14,7 @@ from textual import events
 from textual.message import Message
 from textual.widget import Widget
 
-from vfdeck.backend.model import Certainty, Job, Snapshot
+from vfdeck.backend.model import Certainty, Job, ProblemKind, Snapshot
 from vfdeck.widgets.state import Tone, duration, index_of, plural
 
 
@@ -71,19 +71,19 @@ class _Sums:
 
 def _sums(snapshots: Sequence[Snapshot], simulated: bool, hosts: int, lives: bool) -> _Sums:
     """Sum hosts up. Of a host that looks as before nothing is counted again."""
-    indexes = [index_of(snapshot) for snapshot in snapshots]
+    indexes = [index_of(snapshot) for snapshot in snapshots if not snapshot.never_seen]
     users = [index.all_users for index in indexes]
     mark = next((str(count)[0] for count in users if count.certainty is not Certainty.EXACT and not str(count)[0].isdigit()), "")
     badges = Counter(index.badge for index in indexes if index.badge).most_common(1)
     warning = "".join(f"{plural(number, 'host')}: {text}" if len(indexes) > 1 else text for text, number in badges)
     return _Sums(
         names=(snapshots[0].host.name, snapshots[0].host.kernel) if len(snapshots) == 1 else (),
-        read=len(snapshots),
+        read=len(indexes),
         hosts=hosts,
         pfs=sum(index.pfs for index in indexes),
         vfs=sum(index.vfs for index in indexes),
         used=f"{mark}{sum(count.value for count in users):,}",
-        problems=sum(len(snapshot.problems) for snapshot in snapshots),
+        problems=sum(problem.kind is not ProblemKind.CONNECTING for snapshot in snapshots for problem in snapshot.problems),
         warning=warning,
         simulated=simulated,
         lives=lives,

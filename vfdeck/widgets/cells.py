@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from vfdeck.backend.model import Function, Role
+from vfdeck.backend.model import Function, ProblemKind, Role
 from vfdeck.widgets.columns import TREE, Fitted, name_text
 from vfdeck.widgets.holder_words import holders_text
 from vfdeck.widgets.rows import Row
@@ -38,7 +38,10 @@ def guides(row: Row) -> str:
 
 def host_line(index: Index, alone: bool) -> list[Cell]:
     """A host's own row, which runs over all columns. Where it is `alone`, the banner has the most of it already."""
-    host = index.snapshot.host
+    host, away = index.snapshot.host, index.snapshot.away
+    if away is not None:
+        tone = Tone.WARN if away.kind is ProblemKind.LOST else Tone.DIM
+        return [Cell(host.name, Tone.DIM), Cell("  ", Tone.DIM), Cell(away.what, tone)]
     name = Cell(host.name, Tone.STRONG)
     if alone:
         told = (index.badge, f"! {plural(len(index.snapshot.problems), 'problem')}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from vfdeck.backend.model import Function, Job, Snapshot
@@ -28,6 +29,13 @@ class Happening(NamedTuple):
 
 def happenings(before: Snapshot, after: Snapshot) -> Iterator[Happening]:
     """What is different in `after`, in the order of the functions; then what is different of the host."""
+    if after.away is not None:  # it is the last picture; what it lacks is no news
+        if before.away is None:
+            yield Happening((), "no connection", after.away.what)
+        return
+    if before.away is not None:
+        yield Happening((), "", "connected again")
+        before = replace(before, jobs=after.jobs, problems=after.problems)
     happened: dict[tuple[str, str], list[Function]] = {}
     columns: dict[str, tuple[Difference, ...]] = {}
     for bdf in sorted(before.functions.keys() - after.functions.keys()):

@@ -27,7 +27,7 @@ class News:
         for snapshot in after:
             name, now = snapshot.host.name, snapshot.taken
             known = old.get(name)
-            if known is None or known is snapshot:
+            if known is None or known is snapshot or known.never_seen or snapshot.away is not None:
                 continue
             fresh = {bdf: kept for bdf, kept in self._news.get(name, {}).items() if 0 <= now - kept[0] < self._seconds}
             fresh |= {bdf: (now, different) for bdf, different in differences(known, snapshot).items()}

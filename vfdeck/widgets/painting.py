@@ -30,6 +30,7 @@ class Look(NamedTuple):
     changed: frozenset[str] = frozenset()  # columns that say something else since a moment
     found: bool = False  # a match of the search
     words: tuple[str, ...] = ()  # what to show as found, in small letters
+    away: bool = False  # it was seen when there was a connection to its host
 
 
 class Painter:
@@ -93,12 +94,12 @@ class Painter:
             segments += [Segment(cell.text, self._style(cell.tone, mood)) for cell in parts]
             return self._found(Strip(segments), look, 0, 0).adjust_cell_length(width, plain)
         first = columns[0].width - cell_len(lines)
-        tone = Tone.STRONG if row.depth == 1 else Tone.PLAIN
+        tone = Tone.DIM if look.away else Tone.STRONG if row.depth == 1 else Tone.PLAIN
         segments.append(Segment(padded(name, first), self._changed(self._style(tone, mood), TREE in look.changed)))
         others = (f for f in columns if f.column.id != TREE)
         for fitted, cell in zip(others, parts, strict=True):
             segments.append(Segment(" ", plain))
-            style = self._changed(self._style(cell.tone, mood), fitted.column.id in look.changed)
+            style = self._changed(self._style(Tone.DIM if look.away else cell.tone, mood), fitted.column.id in look.changed)
             segments.append(Segment(padded(cell.text, fitted.width, cell.right), style))
         strip = self._found(Strip(segments), look, cell_len(lines), cell_len(lines) + min(first, cell_len(name)))
         return strip.adjust_cell_length(width, plain)

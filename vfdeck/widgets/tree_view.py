@@ -264,11 +264,13 @@ class TreeView(ScrollView, can_focus=True):
     def _look(self, row: Row, mood: str) -> Look:
         """How a row is to be seen: cursor, mark, changes, match."""
         changed = frozenset(difference.column for difference in self._news.of(row.id))
+        snapshot = self.rows.snapshot(row.id.host)
+        look = Look(mood, changed=changed, away=snapshot is not None and snapshot.away is not None)
         if not self.marks and self.search is None:
-            return Look(mood, False, changed)
+            return look
         members = self.rows.members(row) if row.id.bdf else []  # hosts are neither marked nor found
-        marked = bool(self.marks) and any(member in self.marks for member in members)
+        look = look._replace(marked=bool(self.marks) and any(member in self.marks for member in members))
         if self.search is None:
-            return Look(mood, marked, changed)
+            return look
         found = any(self.search.is_match(self.rows, member) for member in members)
-        return Look(mood, marked, changed, found, self.search.query.words if found else ())
+        return look._replace(found=found, words=self.search.query.words if found else ())

@@ -15,6 +15,7 @@ from typing import Any
 from vfdeck.app import failure
 from vfdeck.app.commands import hosts, outcomes, output
 from vfdeck.app.failure import Failure
+from vfdeck.backend.agent.remote_host import RemoteHost
 from vfdeck.backend.changes import Change, Outcome, Plan, SetToken, target_of
 from vfdeck.backend.host import Host
 from vfdeck.backend.local_host import LocalHost
@@ -29,11 +30,11 @@ WAIT_LOOK = 0.2
 
 
 @contextmanager
-def host_of(options: argparse.Namespace) -> Iterator[LocalHost]:
+def host_of(options: argparse.Namespace) -> Iterator[LocalHost | RemoteHost]:
     """The host that is to be changed, closed afterwards. Raises Failure where only files of one were given."""
     if options.demo is None and options.root != "/":
         raise Failure(failure.USAGE, "--root is for looking only: files are no kernel, and nothing can be opened or set there")
-    host = hosts.local("/") if options.demo is None else hosts.simulated(options.demo, options.seed)
+    host = hosts.one(options)
     try:
         yield host
     finally:
@@ -42,6 +43,8 @@ def host_of(options: argparse.Namespace) -> Iterator[LocalHost]:
 
 def function_of(snapshot: Snapshot, bdf: str) -> Function:
     """The function that was asked for. Raises Failure: 66 where it is not there."""
+    if snapshot.away is not None:
+        raise Failure(failure.UNAVAILABLE, f"{snapshot.host.name}: {snapshot.away.what}")
     function = snapshot.functions.get(bdf)
     if function is None:
         raise hosts.nowhere(bdf, [snapshot.host.name], snapshot.host.reached)
@@ -102,7 +105,7 @@ def change(
 
 def _tell_of_no_memory(host: Host) -> None:
     """Say before anything is done that nothing of it can be written down."""
-    problem = host.cannot_remember(make=True) if isinstance(host, LocalHost) else None
+    problem = host.cannot_remember(make=True) if isinstance(host, (LocalHost, RemoteHost)) else None
     if problem is not None:
         line = f"{problem.path}: {problem.what}; neither the token journal nor the audit trail can be written"
         print(f"vfdeck: {line}", file=sys.stderr, flush=True)

@@ -7,10 +7,12 @@ import argparse
 from vfdeck.app import failure
 from vfdeck.app.commands import hosts, output
 from vfdeck.app.failure import Failure
+from vfdeck.backend.agent.remote_host import RemoteHost
 from vfdeck.backend.changes import OpenPath
 from vfdeck.backend.checks import CanBind, CanEnable, CanOpen, Verdict
 from vfdeck.backend.evidence import exists
 from vfdeck.backend.leading import led
+from vfdeck.backend.local_host import LocalHost
 from vfdeck.backend.text import printable
 from vfdeck.backend.vfio import DEVICES
 
@@ -26,11 +28,11 @@ def run(options: argparse.Namespace) -> int:
     Raises Failure: 64 where no question, or more than one, was asked, 66 where there is no such function.
     """
     question = _question(options)
-    host = hosts.local(options.root) if options.demo is None else hosts.simulated(options.demo, options.seed)
+    host = hosts.one(options)
     try:
-        snapshot = host.snapshot()
+        snapshot = hosts.look(host)
         bdf = question.pf if isinstance(question, CanEnable) else question.bdf
-        if bdf not in snapshot.functions and exists(host.kernel, f"{DEVICES}/{bdf}") is False:
+        if bdf not in snapshot.functions and not _may_be_there(host, bdf):
             line = f"{bdf} is no function of {snapshot.host.name}; expected an address as in `vfdeck tree`"
             raise Failure(failure.NO_INPUT, led(line, snapshot.host.reached))
         report = host.check(question, snapshot)
@@ -44,6 +46,11 @@ def run(options: argparse.Namespace) -> int:
     else:
         output.write_lines(render.answer_text(report, ways=lambda check: ways.of_check(check, snapshot)))
     return STATUS[report.verdict]
+
+
+def _may_be_there(host: LocalHost | RemoteHost, bdf: str) -> bool:
+    """Whether there may be a function that no snapshot has. Behind an agent that is found out by the check itself."""
+    return isinstance(host, RemoteHost) or exists(host.kernel, f"{DEVICES}/{bdf}") is not False
 
 
 def _question(options: argparse.Namespace) -> CanEnable | CanBind | CanOpen:

@@ -1,4 +1,4 @@
-"""`vfdeck` without a command: the dashboard on this host."""
+"""`vfdeck` without a command: the dashboard on this host, or on those named."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from vfdeck.app import failure
+from vfdeck.app import failure, reaching
 from vfdeck.app.commands import hosts, output
 from vfdeck.app.failure import Failure
 from vfdeck.app.nearest import meant_perhaps
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Show the host, or the tree below --root, until the person has had enough."""
+    """Show the host, the tree below --root, or hosts behind agents, until the person has had enough."""
     demand_terminal("vfdeck tree")
     theme = wanted_theme(options)
-    return show([hosts.local(options.root)], theme=theme)
+    return show(reaching.made(options) if reaching.is_asked(options) else [hosts.local(options.root)], theme=theme)
 
 
 def show(shown: Sequence[Host], lesson: Lesson | None = None, *, theme: str = "") -> int:

@@ -24,7 +24,7 @@ def run(options: argparse.Namespace) -> int:
         nonlocal status
         for host in looked:
             try:
-                snapshot = host.snapshot()
+                snapshot = hosts.look(host)
                 report = host.check(WholeHost(), snapshot)
             finally:
                 host.close()

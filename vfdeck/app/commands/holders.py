@@ -123,7 +123,7 @@ def _certainty(snapshot: Snapshot, found: list[Holder]) -> Certainty:
 
 # -- while it happens ----------------------------------------------------------------------------------------------------
 def _watch(options: argparse.Namespace, asked: str | None) -> int:
-    watched = [hosts.local(options.root)] if options.demo is None else hosts.simulated_fleet(options.demo, options.seed)
+    watched = hosts.watched(options)
     try:
         _tell(following.followed(watched), [host.name for host in watched], asked, options)
     finally:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from vfdeck.app import failure
+from vfdeck.app import failure, reaching
 from vfdeck.app.failure import Failure
 from vfdeck.backend.bdf import typed
 from vfdeck.backend.leading import led
@@ -19,6 +19,7 @@ from vfdeck.backend.topology import DEVICES
 if TYPE_CHECKING:
     import argparse
 
+    from vfdeck.backend.agent.remote_host import RemoteHost
     from vfdeck.backend.host import Host
     from vfdeck.backend.kernel import Kernel
     from vfdeck.backend.local_host import LocalHost
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 def reached(options: argparse.Namespace) -> str:
     """The options that lead another command to the hosts that this one looks at."""
+    if reaching.is_asked(options):
+        return reaching.reached(options)
     if options.demo is not None:
         from vfdeck.backend.sim.scenario import reached as simulated_by
 
@@ -86,11 +89,33 @@ def simulated_fleet(name: str, seed: int, *, still: bool = False) -> tuple[Simul
         return scenario.load_all(name, seed, realtime=True, lives=not still, still=still)
 
 
-def looked_at(options: argparse.Namespace) -> Sequence[LocalHost | FleetHost]:
-    """The hosts that a command looks at: this one, the tree below `--root`, or all of a scenario, at its first second.
+def one(options: argparse.Namespace) -> LocalHost | RemoteHost:
+    """The host that a command is about: this one, the tree below `--root`, a simulated one, or one behind an agent.
 
-    Raises Failure where no scenario has that name, or where `--root` holds no sysfs.
+    Raises Failure where no scenario has that name, where `--root` holds no sysfs, and where there is no agent.
     """
+    if reaching.is_asked(options):
+        return reaching.connected(options)[0]
+    return local(options.root) if options.demo is None else simulated(options.demo, options.seed)
+
+
+def watched(options: argparse.Namespace) -> Sequence[Host]:
+    """The hosts that a command looks at again and again. Raises Failure as `looked_at`."""
+    if reaching.is_asked(options):
+        return reaching.connected(options)
+    return [local(options.root)] if options.demo is None else simulated_fleet(options.demo, options.seed)
+
+
+def looked_at(options: argparse.Namespace) -> Sequence[LocalHost | FleetHost | RemoteHost]:
+    """The hosts that a command looks at: this one, the tree below `--root`, all of a scenario at its first second, or those named.
+
+    Raises Failure where no scenario has that name, where `--root` holds no sysfs, and where no host is reached.
+    """
+    return reaching.connected(options) if reaching.is_asked(options) else near(options)
+
+
+def near(options: argparse.Namespace) -> Sequence[LocalHost | FleetHost]:
+    """The same without those behind an agent."""
     if options.demo is None:
         return (local(options.root),)
     with _known_scenario(options.demo):
@@ -111,10 +136,18 @@ def looks(options: argparse.Namespace, looked: Sequence[Host], asked: Collection
     return chain((first,), found)
 
 
+def look(host: Host) -> Snapshot:
+    """A look at a host. Raises Failure where it was lost on the way: what was seen before is no answer."""
+    snapshot = host.snapshot()
+    if snapshot.away is not None:
+        raise Failure(failure.UNAVAILABLE, f"{host.name}: {snapshot.away.what}")
+    return snapshot
+
+
 def _looks(looked: Sequence[Host], asked: Collection[str]) -> Iterator[tuple[Host, Snapshot]]:
     for host in looked:
         try:
-            snapshot = host.snapshot()
+            snapshot = look(host)
             if not asked or any(bdf in snapshot.functions for bdf in asked):
                 yield host, snapshot
         finally:

@@ -28,9 +28,9 @@ def run(options: argparse.Namespace) -> int:
     if program is not None and program not in recipes.programs():
         known = ", ".join(recipes.programs())
         raise Failure(failure.USAGE, f"there is no recipe for {printable(options.program, 40)}; expected one of {known}")
-    host = hosts.local(options.root) if options.demo is None else hosts.simulated(options.demo, options.seed)
+    host = hosts.one(options)
     try:
-        snapshot = host.snapshot()
+        snapshot = hosts.look(host)
     finally:
         host.close()
     vf = changing.function_of(snapshot, bdf)

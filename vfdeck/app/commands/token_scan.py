@@ -22,7 +22,7 @@ NONE, FOUND, NOT_KNOWN = 0, 1, 77
 def run(options: argparse.Namespace) -> int:
     """Look at every process once and print, of each host."""
     found: list[tuple[str, Leaks, Snapshot | None]] = []
-    for host in hosts.looked_at(options):
+    for host in hosts.near(options):
         try:
             seen = leaks(host.kernel)
             found.append((host.name, seen, host.snapshot() if seen.found and not options.json else None))

@@ -14,6 +14,7 @@ from vfdeck.app.commands import changing, hosts, outcomes
 from vfdeck.app.failure import Failure
 from vfdeck.app.token_delivery import Delivery
 from vfdeck.backend import lessons, rotation
+from vfdeck.backend.agent.remote_host import RemoteHost
 from vfdeck.backend.changes import Outcome, Plan, SetToken, TokenWay, target_of
 from vfdeck.backend.leading import led
 from vfdeck.backend.leaks import Leaks, leaks
@@ -51,13 +52,13 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _told(
-    host: LocalHost, result: changing.Result, outcome: Outcome, handed: _Handed, options: argparse.Namespace
+    host: LocalHost | RemoteHost, result: changing.Result, outcome: Outcome, handed: _Handed, options: argparse.Namespace
 ) -> changing.Result:
     """Tell what came of it; the result with the status that this has."""
     rival = _rival(host.snapshot().tokens.get(target_of(outcome.change)), handed.token) if outcome.ok else ""
     if outcome.ok and (outcome.verified is False or rival):
         result = dataclasses.replace(result, status=failure.TRY_AGAIN)
-    seen = leaks(host.kernel) if outcome.ok else None
+    seen = leaks(host.kernel) if outcome.ok and isinstance(host, LocalHost) else None
     changing.tell(_after(outcome, handed, result.before, seen, rival), options)
     return result
 
@@ -196,6 +197,8 @@ def _who(pf: str, before: Snapshot, seen: Leaks | None) -> Iterator[str]:
     )
     known = before.tokens.get(pf)
     concerned = {holder.pid for holder in before.holders if holder.bdf in vfs or holder.bdf == pf}
+    if seen is None:
+        yield from outcomes.wrapped("`vfdeck token scan` on the host itself tells", "an old token in a command line: ")
     for leak in seen.found if seen is not None else ():
         if leak.pid in concerned or (known is not None and leak.fingerprint == known.fingerprint):
             text = f"{leak.program} ({leak.pid}) was started with #{leak.fingerprint} in its {leak.place}: change how it is started"

@@ -12,6 +12,7 @@ from typing import Any
 from vfdeck.app import failure
 from vfdeck.app.commands import hosts, outcomes, output
 from vfdeck.app.failure import Failure
+from vfdeck.backend.agent.remote_host import RemoteHost
 from vfdeck.backend.leading import led
 from vfdeck.backend.local_host import LocalHost
 from vfdeck.backend.model import Function, ProblemKind, Role, Snapshot, TokenKnowledge, TokenState
@@ -42,7 +43,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _with_refusal(snapshot: Snapshot, host: object) -> Snapshot:
     """With the problem that nothing can be written into the journal, where that can be seen."""
-    refusal = host.cannot_remember(make=False) if isinstance(host, LocalHost) else None
+    refusal = host.cannot_remember(make=False) if isinstance(host, (LocalHost, RemoteHost)) else None
     if refusal is None or any(problem.kind is ProblemKind.MEMORY for problem in snapshot.problems):
         return snapshot
     refusal = dataclasses.replace(refusal, what=f"{refusal.what}; what vfdeck does to tokens cannot be written down")

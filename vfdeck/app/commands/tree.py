@@ -43,7 +43,7 @@ def _shown(looked: Sequence[Host], query: Query | None, several: bool) -> Iterat
     none = True
     for host in looked:
         try:
-            snapshot = host.snapshot()
+            snapshot = hosts.look(host)
         finally:
             host.close()
         keep = _keep(query, snapshot) if query is not None else None

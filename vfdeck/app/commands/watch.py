@@ -20,7 +20,7 @@ VERSION = 1
 
 def run(options: argparse.Namespace) -> int:
     """Print what there is, then every change, until interrupted."""
-    watched = [hosts.local(options.root)] if options.demo is None else hosts.simulated_fleet(options.demo, options.seed)
+    watched = hosts.watched(options)
     try:
         tell(following.followed(watched), as_json=options.json, plain=options.plain)  # never ends by itself
     finally:

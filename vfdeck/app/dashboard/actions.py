@@ -81,6 +81,8 @@ class Action:
             return ""
         if snapshot is None:
             return "nothing was read yet"
+        if away := why_away(snapshot):
+            return away
         if function is None:
             return "" if self.looks else "choose a function first: this row is a host"
         about = self.target(function, snapshot)
@@ -90,6 +92,12 @@ class Action:
         """The right that is missing. On simulated hosts, where nothing is at stake, one may try (and learn of A19)."""
         found = () if snapshot.host.simulated else self.writes(function)
         return next((reason for path in found if (reason := keeps_from(snapshot, path))), "")
+
+
+def why_away(snapshot: Snapshot) -> str:
+    """ "" where there is a connection to the host, or none is needed; else since when and why there is none."""
+    away = snapshot.away
+    return "" if away is None else f"{snapshot.host.name}: {away.what}"
 
 
 # -- when is it possible? ---------------------------------------------------------------------------------------------

@@ -36,6 +36,11 @@ class SnapshotReady(Message):
         self.snapshot = snapshot
         self.begun = begun
 
+    @property
+    def since(self) -> float:
+        """Since when things may be otherwise than it shows; for ever, where this is the last picture of a host that is lost."""
+        return 0.0 if self.snapshot.away is not None else self.begun
+
     def can_replace(self, message: Message) -> bool:
         """A slow screen skips to the newest snapshot of a host."""
         return isinstance(message, SnapshotReady) and message.host == self.host
@@ -110,6 +115,12 @@ def _post_quietly(post: Post, message: Message) -> None:
         post(message)
     except RuntimeError:  # the event loop is closed: nobody listens any more
         return
+
+
+def pending(host: Host) -> Snapshot | None:
+    """What there is to show of a host behind an agent while the next look at it connects first; never waits."""
+    ask: Callable[[], Snapshot | None] = getattr(host, "pending", lambda: None)
+    return ask()
 
 
 #: Seconds between two rounds in which hosts are asked whether they changed.
@@ -230,6 +241,8 @@ class Feed:
 
     def _look_at(self, host: Host, begun: float) -> None:
         try:
+            if (picture := pending(host)) is not None:
+                self._say(SnapshotReady(host.name, picture, begun))
             snapshot = host.snapshot()
             message: Message = SnapshotReady(host.name, self._sharing.of(snapshot) if self._sharing else snapshot, begun)
         except Exception as error:  # by its contract a host never raises here; a bug of one must not end the dashboard

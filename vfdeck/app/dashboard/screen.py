@@ -20,7 +20,7 @@ from textual.screen import Screen
 from textual.widgets import Static
 
 from vfdeck.app.dashboard import exporting
-from vfdeck.app.dashboard.actions import ACTIONS, BY_ID, Action
+from vfdeck.app.dashboard.actions import ACTIONS, BY_ID, Action, why_away
 from vfdeck.app.dashboard.batch import Batch
 from vfdeck.app.dashboard.batch_flow import BatchFlow
 from vfdeck.app.dashboard.collecting import OFTEN, Collecting
@@ -28,7 +28,7 @@ from vfdeck.app.dashboard.commands import Commands
 from vfdeck.app.dashboard.desk import Desk, Target
 from vfdeck.app.dashboard.dialogs.base import LEAST, TOO_SMALL
 from vfdeck.app.dashboard.exporting import Offer
-from vfdeck.app.dashboard.feed import ChangeBegun, ChangeDone, Feed, HostFailed, Performer, SnapshotReady, UeventsHeard
+from vfdeck.app.dashboard.feed import ChangeBegun, ChangeDone, Feed, HostFailed, Performer, SnapshotReady, UeventsHeard, pending
 from vfdeck.app.dashboard.finding import Finder
 from vfdeck.app.dashboard.flow import Flow
 from vfdeck.app.dashboard.inspecting import Inspector
@@ -175,6 +175,9 @@ class Dashboard(Screen[None]):
 
     def on_mount(self) -> None:
         """Begin to look."""
+        self.fleet = self.fleet.with_snapshots(
+            {name: picture for name, host in self._hosts.items() if (picture := pending(host)) is not None}, list(self._hosts)
+        )
         self._show_fleet(self.fleet)
         self._finder.begin_with(self._reading.settings.sort, self._reading.settings.filter)
         notes = [self._note] if self._note else []
@@ -205,7 +208,14 @@ class Dashboard(Screen[None]):
         self.set_class(self.size.width < LEAST[0] or self.size.height < LEAST[1], "-tiny")
 
     def _look_again(self) -> None:
-        """Look at every host again."""
+        """Look at every host again; of those that are lost for good the one that the cursor is at is tried once more.
+
+        Not all of them: servers lock out whoever fails to log in again and again.
+        """
+        row_id = self._tree.row_id
+        again = getattr(self._hosts.get(row_id.host), "again", None) if row_id is not None else None
+        if again is not None:
+            again()
         self._feed.look_soon()
 
     # -- state in ------------------------------------------------------------------------------------------------------
@@ -227,7 +237,7 @@ class Dashboard(Screen[None]):
         for message in self._fresh.values():
             self._tokens.check(message)
         fresh = {
-            host: self._tokens.shown(host, named(message.snapshot, host), message.begun) for host, message in self._fresh.items()
+            host: self._tokens.shown(host, named(message.snapshot, host), message.since) for host, message in self._fresh.items()
         }
         self._fresh = {}
         known = {snapshot.host.name: snapshot for snapshot in self.fleet.snapshots}
@@ -295,7 +305,7 @@ class Dashboard(Screen[None]):
         place = self._tree.row_id
         self._tree.show(fleet.snapshots)
         self._was_moved = self._tree.row_id != place  # which is told in a message
-        empty = bool(fleet.snapshots) and self._tree.rows.empty
+        empty = bool(fleet.snapshots) and self._tree.rows.empty and not any(s.away for s in fleet.snapshots)
         self.set_class(empty, "-empty")
         if empty:
             self._empty.show(empty_sections(fleet.snapshots, self.keys))
@@ -483,7 +493,7 @@ class Dashboard(Screen[None]):
         if action.id in ("next", "previous") and self._finder.is_empty:
             return f"nothing was searched for; {self.keys.shown(BY_ID['search'])} finds"
         if action.many and (targets := self._desk.targets(action)):
-            reasons = [action.available(*target) for target in targets]
+            reasons = [why_away(target.snapshot) or action.available(*target) for target in targets]
             return "" if "" in reasons else reasons[0]
         return action.why_not(function, snapshot)
 

@@ -129,7 +129,7 @@ class SessionTokens:
         known = message.snapshot.tokens.get(row.bdf)
         left = []
         for kept in several:
-            if message.begun < kept.since or (known is not None and known.state is TokenState.UNKNOWN):
+            if message.since < kept.since or (known is not None and known.state is TokenState.UNKNOWN):
                 left.append(kept)
             elif not self._replaced(row, kept, message):
                 self._kept[row] = kept
@@ -139,7 +139,7 @@ class SessionTokens:
 
     def _replaced(self, row: RowId, kept: _Kept, message: SnapshotReady) -> bool:
         """Whether the host says that a PF's token is no more the one that was set."""
-        if message.host != row.host or message.begun < kept.since:
+        if message.host != row.host or message.since < kept.since:
             return False
         known = message.snapshot.tokens.get(row.bdf)
         return known is None or known.state is not TokenState.SET or known.fingerprint != kept.token.fingerprint

@@ -54,7 +54,7 @@ class Timeline:
 
     def looked(self, before: Snapshot | None, after: Snapshot) -> None:
         """Take in what a look found otherwise than the look before."""
-        if before is None or before is after:
+        if before is None or before is after or before.never_seen:
             return
         host = after.host.name
         for bdf in before.functions.keys() - after.functions.keys():

@@ -17,6 +17,7 @@ from collections.abc import Collection
 from typing import Any
 
 from vfdeck.backend.agent import push
+from vfdeck.backend.agent.advice import advice
 from vfdeck.backend.agent.connection import Connection, Lost, Refused
 from vfdeck.backend.agent.protocol import DEADLINES, HIGHEST, INTERFACE, LONGEST_WAIT, LOWEST
 from vfdeck.backend.agent.service import applied
@@ -26,7 +27,7 @@ from vfdeck.backend.changes import Change, Explanation, Outcome, Plan, target_of
 from vfdeck.backend.checks import Check, Question, Report, Verdict
 from vfdeck.backend.details import Details, Part
 from vfdeck.backend.kernel import LOST, LogLine, Uevent
-from vfdeck.backend.model import HostFacts, Job, Problem, Snapshot
+from vfdeck.backend.model import HostFacts, Job, Problem, ProblemKind, Snapshot
 from vfdeck.backend.text import printable
 
 #: Seconds on top of the agent's own deadline for a call, and the deadline of a call that has none.
@@ -72,6 +73,25 @@ class RemoteHost:
         """Somebody asks for another try, whatever was in the way."""
         self._final, self._next_try, self._pause = False, 0.0, 0.0
 
+    def reach(self) -> str:
+        """Connect where that is due, and wait for it; "" where the agent answers, else why there is none and what to do."""
+        try:
+            self._agent()
+        except _NO_AGENT as fault:
+            return self._worded(fault)
+        return ""
+
+    def pending(self) -> Snapshot | None:
+        """What there is to show while the next look connects first; None where it does not. Never waits."""
+        connection = self._connection
+        if self._closed.is_set() or (connection is not None and not connection.lost) or not self._is_due():
+            return None
+        return self._without_agent(ProblemKind.CONNECTING, "connecting …", "")
+
+    def _is_due(self) -> bool:
+        """Whether another try is due, where there is no connection."""
+        return self._fault is None or not (self._final or time.monotonic() < self._next_try)
+
     def _agent(self) -> Connection:
         """The connection, made anew where that is due. Raises Unreached, Lost and Refused."""
         with self._connecting:
@@ -80,7 +100,7 @@ class RemoteHost:
             connection = self._connection
             if connection is not None and not connection.lost:
                 return connection
-            if self._fault is not None and (self._final or time.monotonic() < self._next_try):
+            if self._fault is not None and not self._is_due():
                 raise self._fault
             try:
                 self._connection = self._connect()
@@ -151,13 +171,20 @@ class RemoteHost:
         return seen
 
     def _lost_since(self, fault: Exception) -> Snapshot:
+        return self._without_agent(ProblemKind.LOST, "not reached: ", self._worded(fault))
+
+    def _worded(self, fault: Exception) -> str:
+        what_to_do = advice(fault, self.name)
+        return f"{fault}; {what_to_do}" if what_to_do else str(fault)
+
+    def _without_agent(self, kind: ProblemKind, never: str, why: str) -> Snapshot:
+        """The last picture with a problem that says since when and why; for a host that was `never` reached, nothing but that."""
         last = self._snapshot
         if last is None:
-            problem = Problem(self.name, f"not reached: {fault}")
             facts = HostFacts(self.name, "", "", False, False, None, False, False, reached=self._reached)
-            return Snapshot(facts, time.time(), {}, {}, problems=(problem,))
+            return Snapshot(facts, time.time(), {}, {}, problems=(Problem(self.name, f"{never}{why}", kind),))
         since = time.strftime("%H:%M:%S UTC", time.gmtime(last.taken))
-        problem = Problem(self.name, f"lost, last seen at {since}: {fault}")
+        problem = Problem(self.name, f"lost, last seen at {since}: {why or never}", kind)
         return dataclasses.replace(last, jobs=(), problems=(problem, *last.problems))
 
     def wait_for_change(self, seconds: float) -> bool:
@@ -228,6 +255,14 @@ class RemoteHost:
         except _NO_AGENT:
             return Details(bdf)
         return found
+
+    def cannot_remember(self, make: bool) -> Problem | None:
+        """See `LocalHost.cannot_remember`; that there is no agent is told by all else."""
+        try:
+            problem = self._call("CannotRemember", make=make).get("problem")
+            return None if problem is None else REPLIES.decode(Problem, problem, "problem")
+        except _NO_AGENT:
+            return None
 
     # -- changing ----------------------------------------------------------------------------------------------------
     def plan(self, change: Change, snapshot: Snapshot) -> Plan:

@@ -1,0 +1,23 @@
+"""What a person can do where there is no agent, by why there is none."""
+
+from __future__ import annotations
+
+from vfdeck.backend.agent.connection import Refused
+from vfdeck.backend.agent.transports import Fault, Unreached
+
+#: `{name}`: the host, as it was given.
+_FAULTS = {
+    Fault.LOGIN: "`ssh {name}` must log in without asking for anything (a key in the agent, a certificate)",
+    Fault.HOST_KEY: "compare the key with who runs the host; `ssh {name}` shows it",
+    Fault.SUDO: "a rule of sudo without a password for it, or a login as root, is needed",
+    Fault.NO_PYTHON: "install one there",
+    Fault.PROTOCOL: "`ssh {name} true` must print nothing and end with 0",
+    Fault.UNREACHABLE: "does `ssh {name}` get there?",
+}
+
+
+def advice(fault: Exception, name: str) -> str:
+    """What to do about a fault, a clause; "" where there is nothing to say. `name` is safe in a shell."""
+    if isinstance(fault, Unreached):
+        return _FAULTS.get(fault.fault, "").format(name=name)
+    return "its vfdeck and this one are of different versions" if isinstance(fault, Refused) else ""
