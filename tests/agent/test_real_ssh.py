@@ -15,6 +15,7 @@ import pytest
 
 from tests.agent.test_client import ssh
 from tests.fabricate import Fake, build, with_vfs
+from vfdeck.app.cli import main
 from vfdeck.backend.agent.remote_host import RemoteHost
 from vfdeck.backend.agent.transports import Ssh
 from vfdeck.backend.changes import SetAutoprobe
@@ -93,3 +94,22 @@ def test_a_login_that_is_refused_is_final(client: str, tmp_path: Path) -> None:
     assert "the login was refused" in host.snapshot().problems[0].what
     assert host._final
     host.close()
+
+
+def test_the_command_line(
+    client: str, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    assert Path(client) == tmp_path / "ssh"
+    assert main(["tree", "--root", str(tree)]) == 0
+    here = capsys.readouterr().out.splitlines()
+    assert main(["--host", "hv-1", "tree", "--root", str(tree)]) == 0
+    there = capsys.readouterr().out.splitlines()
+    assert there[0].startswith("hv-1  ")
+    assert there[1:] == here[1:]
+    assert main(["check", PF, "4", "--host", "hv-1", "--root", str(tree)]) == 0
+    assert main(["token", "status", "--host", "hv-1", "--root", str(tree)]) == 1
+    capsys.readouterr()
+    (tmp_path / "authorized").write_text("")
+    assert main(["tree", "--host", "hv-1"]) == 69
+    assert "hv-1: not reached: the login was refused" in capsys.readouterr().err

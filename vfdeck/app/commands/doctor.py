@@ -32,7 +32,7 @@ def run(options: argparse.Namespace) -> int:
             yield snapshot, report
 
     if options.json:
-        output.write_each((render.to_json(report, snapshot) for snapshot, report in found()), len(looked) > 1)
+        output.write_each((render.to_json(report, snapshot) for snapshot, report in found()), hosts.are_several(options, looked))
     else:
         output.write_blocks(_lines(snapshot, report) for snapshot, report in found())
     return status

@@ -27,7 +27,7 @@ def run(options: argparse.Namespace) -> int:
         return _watch(options, asked)
     looked = hosts.looked_at(options)
     looks = hosts.looks(options, looked, () if asked is None else (asked,))
-    several, held, unseen = len(looked) > 1, False, False
+    several, held, unseen = hosts.are_several(options, looked), False, False
 
     def found() -> Iterator[_Found]:
         """One host after the other; each is told of before the next is looked at."""

@@ -114,6 +114,11 @@ def looked_at(options: argparse.Namespace) -> Sequence[LocalHost | FleetHost | R
     return reaching.connected(options) if reaching.is_asked(options) else near(options)
 
 
+def are_several(options: argparse.Namespace, looked: Sequence[Host]) -> bool:
+    """Whether a command tells of several hosts: also where all but one of those that were named are missing."""
+    return len(looked) > 1 or len(options.hosts) > 1
+
+
 def near(options: argparse.Namespace) -> Sequence[LocalHost | FleetHost]:
     """The same without those behind an agent."""
     if options.demo is None:

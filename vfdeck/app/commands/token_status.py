@@ -33,7 +33,7 @@ def run(options: argparse.Namespace) -> int:
     found = [(_with_refusal(snapshot, host), _pfs(snapshot, asked)) for host, snapshot in hosts.looks(options, looked, asked)]
     _demand_pfs(asked, found, [host.name for host in looked], hosts.reached(options))
     found = [one for one in found if one[1] or not asked]
-    several, tree = len(looked) > 1, options.demo is None and options.root != "/"
+    several, tree = hosts.are_several(options, looked), options.demo is None and options.root != "/"
     if options.json:
         output.write_each([json.dumps(_report(*one), indent=1) + "\n" for one in found], several)
     else:

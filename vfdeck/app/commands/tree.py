@@ -27,7 +27,7 @@ def run(options: argparse.Namespace) -> int:
     output.demand()
     from vfdeck.backend import report
 
-    several = len(looked) > 1
+    several = hosts.are_several(options, looked)
     if not several:
         gc.disable()  # nothing made here is thrown away before the process ends
     shown = _shown(looked, query, several)

@@ -188,7 +188,7 @@ class Dashboard(Screen[None]):
             self._line.hint("; ".join(notes), Tone.WARN)
         elif self._lives:
             self._line.hint("Programs come and go by themselves here; vfdeck demo --still has none of that")
-        if len(self._hosts) > FEW:  # first of all there should be a screen
+        if len(self._hosts) > FEW or self.fleet.snapshots:  # first of all there should be a screen
             self.call_after_refresh(self._feed.start, self._follow)
         else:
             self._feed.start(self._follow)

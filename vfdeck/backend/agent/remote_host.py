@@ -86,7 +86,8 @@ class RemoteHost:
         connection = self._connection
         if self._closed.is_set() or (connection is not None and not connection.lost) or not self._is_due():
             return None
-        return self._without_agent(ProblemKind.CONNECTING, "connecting …", "")
+        before = f" (the last time: {self._fault})" if self._fault is not None else ""
+        return self._without_agent(ProblemKind.CONNECTING, "", f"connecting …{before}")
 
     def _is_due(self) -> bool:
         """Whether another try is due, where there is no connection."""
@@ -175,16 +176,16 @@ class RemoteHost:
 
     def _worded(self, fault: Exception) -> str:
         what_to_do = advice(fault, self.name)
-        return f"{fault}; {what_to_do}" if what_to_do else str(fault)
+        return f"{str(fault).rstrip('.')}; {what_to_do}" if what_to_do else str(fault)
 
     def _without_agent(self, kind: ProblemKind, never: str, why: str) -> Snapshot:
         """The last picture with a problem that says since when and why; for a host that was `never` reached, nothing but that."""
         last = self._snapshot
         if last is None:
             facts = HostFacts(self.name, "", "", False, False, None, False, False, reached=self._reached)
-            return Snapshot(facts, time.time(), {}, {}, problems=(Problem(self.name, f"{never}{why}", kind),))
+            return Snapshot(facts, time.time(), {}, {}, problems=(Problem(self.name, never + why, kind),))
         since = time.strftime("%H:%M:%S UTC", time.gmtime(last.taken))
-        problem = Problem(self.name, f"lost, last seen at {since}: {why or never}", kind)
+        problem = Problem(self.name, f"lost, last seen at {since}: {why}", kind)
         return dataclasses.replace(last, jobs=(), problems=(problem, *last.problems))
 
     def wait_for_change(self, seconds: float) -> bool:
