@@ -12,13 +12,15 @@ import importlib
 import os
 import pkgutil
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input
 
+from tests.agent.ways import REFUSED, Demo, Gate
 from tests.pilot.driving import Deck
 from vfdeck.app import dashboard
 from vfdeck.app.dashboard import themes
@@ -28,12 +30,16 @@ from vfdeck.app.dashboard.dialogs.base import Dialog
 from vfdeck.app.dashboard.lesson import Lesson
 from vfdeck.app.dashboard.screen import Dashboard
 from vfdeck.app.settings import understand
+from vfdeck.backend.agent.remote_host import RemoteHost
+from vfdeck.backend.host import Host
+from vfdeck.backend.model import ProblemKind
 from vfdeck.backend.sim import scenario
 from vfdeck.backend.sim.faults.host import PracticeHost
 from vfdeck.backend.sim.kernel import SimulatedKernel
 from vfdeck.backend.sim.scenario import SimulatedHost
 from vfdeck.backend.sim.surroundings import Credentials
 from vfdeck.backend.token import Token
+from vfdeck.widgets.rows import RowId
 
 #: syrupy expects the test's name in the file's; ours are for people
 pytestmark = pytest.mark.filterwarnings("ignore:\\s*Can not relate snapshot")
@@ -463,3 +469,51 @@ def test_picture_of_a_fleet(snap_compare: SnapCompare, picture: Picture) -> None
         await deck.until(lambda: not deck.main.is_inspecting)
 
     assert snap_compare(app, terminal_size=picture.size, run_before=come)
+
+
+async def at_lost(deck: Deck, _: SimulatedHost) -> None:
+    """The cursor on a PF of a host that was lost, and a key that would change it."""
+    deck.tree.select(RowId("hv-02", "0000:03:00.0"))
+    await deck.press("b")
+    assert deck.dialog == ""
+
+
+#: Hosts behind agents: one that is there, one that was lost, one that was never reached, one that is being connected.
+REMOTE = [
+    Picture("remote", (120, 40), keys("home")),
+    Picture("remote", (80, 24), keys("home")),
+    Picture("remote-lost", (120, 40), at_lost),
+    Picture("remote-lost", (40, 12), at_lost),
+]
+
+
+@pytest.mark.parametrize("picture", REMOTE, ids=lambda picture: picture.id)
+def test_picture_of_hosts_behind_agents(snap_compare: SnapCompare, picture: Picture, tmp_path: Path) -> None:
+    near, last = scenario.load("card", seed=1), scenario.load("default", seed=1)
+    last.advance(20)
+    gate = Gate(tmp_path)
+    lost = RemoteHost("hv-02", Demo(tmp_path, REFUSED))
+    lost._snapshot = replace(last.snapshot(), host=replace(last.snapshot().host, name=lost.name))
+    refused = RemoteHost("hv-03", Demo(tmp_path, REFUSED))
+    waiting = RemoteHost("hv-04", Demo(tmp_path, gate.wait))
+    hosts: list[Host] = [near, lost, refused, waiting]
+    app = DashboardApp(hosts, theme=picture.theme, follow=False)
+
+    async def come(pilot: Pilot[Any]) -> None:
+        deck = Deck(app, pilot)
+
+        def are_told() -> bool:
+            kinds = [snapshot.away.kind for snapshot in deck.main.fleet.snapshots if snapshot.away is not None]
+            return kinds == [ProblemKind.LOST, ProblemKind.LOST, ProblemKind.CONNECTING]
+
+        await deck.until(are_told)
+        await deck.until(lambda: deck.main.fleet.snapshot(near.name) is not None)
+        await picture.way(deck, near)
+        await deck.until(lambda: not deck.main.is_inspecting)
+        await at_rest(deck)
+
+    same = snap_compare(app, terminal_size=picture.size, run_before=come)
+    for host in hosts:
+        host.close()
+    gate.open()
+    assert same

@@ -13,16 +13,15 @@ from vfdeck.widgets.state import Tone, index_of, plural
 
 def host_facts(snapshot: Snapshot) -> list[Section]:
     """What is true of a whole host."""
-    host, index, away = snapshot.host, index_of(snapshot), snapshot.away
-    if away is not None and snapshot.never_seen:
-        return [Section(host.name, (Fact("", away.what, Tone.WARN),))]
+    host, index = snapshot.host, index_of(snapshot)
+    if snapshot.never_seen:
+        return [Section(host.name, (Fact("", "nothing was seen of it yet", Tone.DIM),))]
     enable = {
         True: "enable_sriov is Y: PFs on vfio-pci may have VFs",
         False: "enable_sriov is N: vfio-pci refuses VFs on its PFs (A8)",
         None: "no enable_sriov: vfio-pci not loaded, or older than 5.7",
     }
     facts = [
-        Fact("", away.what, Tone.WARN) if away is not None else None,
         Fact("kernel", host.kernel),
         Fact("hardware", "simulated: nothing here touches a real device", Tone.WARN) if host.simulated else None,
         Fact("functions", f"{plural(index.pfs, 'PF')}, {plural(index.vfs, 'VF')}, {index.all_users} in use"),
