@@ -52,7 +52,7 @@ def parser() -> argparse.ArgumentParser:
         prog="vfdeck",
         allow_abbrev=False,
         description="A terminal dashboard for SR-IOV: PFs, VFs, who holds them, and the VF tokens that guard them.",
-        epilog="Without a command: the dashboard on this host. The exit status is that of sysexits.h.",
+        epilog="Without a command: the dashboard on this host, or on those named. The exit status is that of sysexits.h.",
     )
     root.add_argument("--version", action="version", version=f"vfdeck {__version__}")
     root.add_argument(
