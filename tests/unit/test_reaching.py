@@ -1,9 +1,15 @@
-"""`--host` and `--sudo`: every command follows them or says in one line that it does not."""
+"""`--host`, `--sudo` and `--agent`: every command follows them or says in one line that it does not."""
 
 from __future__ import annotations
 
 import argparse
+import errno
+import grp
 import json
+import os
+import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -71,7 +77,7 @@ def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("option", [("--host", "bad"), ("--sudo",)], ids=lambda option: option[0])
+@pytest.mark.parametrize("option", [("--host", "bad"), ("--sudo",), ("--agent", "/x")], ids=lambda option: option[0])
 @pytest.mark.parametrize("name", [name for name, (_, follows) in COMMANDS.items() if not follows])
 def test_what_cannot_follow_says_so(name: str, option: tuple[str, ...], client: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = COMMANDS[name][0]
@@ -135,6 +141,11 @@ def test_commands_that_are_told_lead_there(client: Path, tree: str, capsys: pyte
         (("tree", "--host", "a", "--demo"), "does not go with --demo"),
         (("vfs", PF, "2", "--host", "a", "--host", "b"), "`vfdeck vfs` is about one host"),
         (("tree", "--sudo", "--root", "/x"), "--sudo does not go with --root"),
+        (("tree", "--agent", "/x", "--root", "/x"), "--agent does not go with --root"),
+        (("--host", "a", "tree", "--agent", "/x"), "--agent does not go with --host"),
+        (("tree", "--agent", "/x", "--sudo"), "--agent does not go with --sudo"),
+        (("tree", "--agent="), "--agent: it is empty"),
+        (("tree", "--agent", "/x", "--demo"), "--agent does not go with --demo"),
         (("open", PF, "--host", "a", "--", "true"), "would run on this machine"),
     ],
 )
@@ -151,3 +162,46 @@ def test_the_dashboard_wants_a_terminal_before_it_connects(client: Path, capsys:
     assert main(["--host", "bad"]) == USAGE
     assert "terminal" in capsys.readouterr().err
     assert not (client / "tries").exists()
+
+
+def test_the_socket_of_an_agent(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    place = tmp_path / "agent"
+    command = [sys.executable, "-m", "vfdeck", "agent", "--listen", str(place), "--demo"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as agent:
+        try:
+            assert agent.stderr is not None
+            assert "listening" in agent.stderr.readline()
+            assert main(["tree", "--json", "--demo"]) == 0
+            here = json.loads(capsys.readouterr().out)
+            assert main(["--agent", str(place), "tree", "--json"]) == 0
+            assert json.loads(capsys.readouterr().out)["functions"] == here["functions"]
+            assert main(["autoprobe", PF, "off", "--yes", "--agent", str(place)]) == 0
+            assert "done: " in capsys.readouterr().out
+        finally:
+            agent.terminate()
+
+
+def test_a_socket_that_lets_nobody_in(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["tree", "--agent", str(tmp_path / "none")]) == UNAVAILABLE
+    told = capsys.readouterr().err
+    assert "none: No such file or directory: is the agent's socket unit started?" in told
+    assert "ssh" not in told
+    with socket.socket(socket.AF_UNIX) as deaf:
+        deaf.bind(str(tmp_path / "deaf"))
+    assert main(["tree", "--agent", str(tmp_path / "deaf")]) == UNAVAILABLE
+    assert "deaf: Connection refused: nobody listens there" in capsys.readouterr().err
+    assert main(["tree", "--agent", f"/{'x' * 200}"]) == UNAVAILABLE
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_socket_that_is_for_others_names_the_group(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(self: socket.socket, address: object) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    (tmp_path / "door").touch()
+    os.chown(tmp_path / "door", -1, os.getegid())
+    monkeypatch.setattr(socket.socket, "connect", refused)
+    assert main(["tree", "--agent", str(tmp_path / "door")]) == UNAVAILABLE
+    assert f"Permission denied: it is for members of the group {grp.getgrgid(os.getegid()).gr_name}" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""The options that say which hosts: `--host`, `--sudo`. Which commands can follow them, and why the others cannot."""
+"""The options that say which hosts, by which way: `--host`, `--sudo`, `--agent`. Who can follow them, and why others cannot."""
 
 from __future__ import annotations
 
@@ -46,23 +46,35 @@ def add(parser: argparse.ArgumentParser, *, of_command: bool = True, refused: bo
         default=argparse.SUPPRESS if of_command else False,
         help=argparse.SUPPRESS if refused else "let what looks and acts run as root, by sudo; this program stays as it is",
     )
+    parser.add_argument(
+        "--agent",
+        metavar="PATH",
+        dest="agent",
+        default=argparse.SUPPRESS if of_command else None,
+        help=argparse.SUPPRESS if refused else "this host by the socket of an agent that is installed, or listens (`vfdeck agent`)",
+    )
 
 
 def settle(options: argparse.Namespace) -> None:
     """Put the options together. Raises Failure for what cannot be, and where the command cannot follow them."""
     named = [*(options.hosts or ()), *getattr(options, "hosts_too", ())]
     options.hosts, options.missing = named, False
-    if not (named or options.sudo):
+    asked = [name for name, given in (("--host", named), ("--sudo", options.sudo), ("--agent", options.agent)) if given]
+    if options.agent == "":
+        raise Failure(failure.USAGE, "--agent: it is empty; expected the path of a socket")
+    if not asked:
         return
-    option = "--host" if named else "--sudo"
+    option = asked[0]
     command = f"token {options.doing}" if options.command == "token" else options.command
     if command not in _SEVERAL | _ONE:
         why = f": {_WHY_NOT[command]}" if command in _WHY_NOT else ""
         raise Failure(failure.USAGE, f"{option} does not go with `vfdeck {command}`{why}")
     if getattr(options, "demo", None) is not None:
         raise Failure(failure.USAGE, f"{option} does not go with --demo: simulated hosts are in this program")
-    if options.sudo and not named and options.root != "/":
-        raise Failure(failure.USAGE, "--sudo does not go with --root: run all of vfdeck by sudo where those files need it")
+    if options.agent and len(asked) > 1:
+        raise Failure(failure.USAGE, f"--agent does not go with {asked[0]}: it is another way, to this host alone")
+    if not named and options.root != "/":
+        raise Failure(failure.USAGE, f"{option} does not go with --root: it is about this machine's own files")
     if named and "holding" in options and options.holding:
         raise Failure(failure.USAGE, "`-- COMMAND` would run on this machine, the device be held on the other: run it on that host")
     _demand_names(named)
@@ -88,13 +100,14 @@ def _demand_names(named: Sequence[str]) -> None:
 
 def is_asked(options: argparse.Namespace) -> bool:
     """Whether hosts behind an agent are meant."""
-    return bool(options.hosts or options.sudo)
+    return bool(options.hosts or options.sudo or options.agent)
 
 
 def reached(options: argparse.Namespace, name: str = "") -> str:
     """The options that lead another command to the hosts that are meant; to one of them where it is named."""
     names = [name] if name else options.hosts
     parts = [f"--host {shlex.quote(each)}" for each in names] + (["--sudo"] if options.sudo else [])
+    parts += [f"--agent {shlex.quote(options.agent)}"] if options.agent else []
     parts += [f"--root {shlex.quote(options.root)}"] if options.root != "/" else []
     return " ".join(parts)
 
@@ -103,7 +116,10 @@ def made(options: argparse.Namespace) -> list[RemoteHost]:
     """The hosts that are meant, in the order in which they were named, none of them connected yet."""
     from vfdeck.backend.agent.remote_host import RemoteHost
     from vfdeck.backend.agent.transports import Local, Ssh
+    from vfdeck.backend.agent.unix_socket import Socket
 
+    if options.agent:
+        return [RemoteHost(os.uname().nodename, Socket(options.agent), reached=reached(options))]
     if not options.hosts:
         return [RemoteHost(os.uname().nodename, Local(sudo=True), reached=reached(options))]
     return [RemoteHost(name, Ssh(name, sudo=options.sudo), options.root, reached=reached(options, name)) for name in options.hosts]

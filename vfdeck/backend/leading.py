@@ -13,8 +13,8 @@ _LOOKING = "tree|holders|doctor|check|recipe|watch|token status|token scan"
 _CHANGING = "token set|token rotate|token verify|open|vfs|bind|unbind|autoprobe|reset"
 #: A bundle is about a host; the catalogue is about none.
 _BUNDLING = r"explain(?=[^`]* --bundle\b)"
-_ANY = re.compile(rf"\bvfdeck (?:{_LOOKING}|{_CHANGING}|{_BUNDLING})\b(?! --(?:demo|root|host|sudo)\b)")
-_LOOKS = re.compile(rf"\bvfdeck (?:{_LOOKING}|{_BUNDLING})\b(?! --(?:demo|root|host|sudo)\b)")
+_ANY = re.compile(rf"\bvfdeck (?:{_LOOKING}|{_CHANGING}|{_BUNDLING})\b(?! --(?:demo|root|host|sudo|agent)\b)")
+_LOOKS = re.compile(rf"\bvfdeck (?:{_LOOKING}|{_BUNDLING})\b(?! --(?:demo|root|host|sudo|agent)\b)")
 #: A command with what surely belongs to it: options and what follows them, addresses, paths, and words in capitals.
 _WHOLE = re.compile(rf"\bvfdeck (?:{_LOOKING}|{_CHANGING}|explain)(?: (?:--[\w-]+(?: [^\s(-]\S*)?|\S*[:/|<]\S*|[A-Z0-9]+\b))+")
 #: Stands for a space at which no line is broken.

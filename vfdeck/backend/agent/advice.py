@@ -5,7 +5,7 @@ from __future__ import annotations
 from vfdeck.backend.agent.connection import Refused
 from vfdeck.backend.agent.transports import Fault, Unreached
 
-#: `{name}`: the host, as it was given.
+#: `{name}`: the host, as ssh knows it; what has it is for hosts that are reached by ssh.
 _FAULTS = {
     Fault.LOGIN: "`ssh {name}` must log in without asking for anything (a key in the agent, a certificate)",
     Fault.HOST_KEY: "compare the key with who runs the host; `ssh {name}` shows it",
@@ -17,7 +17,11 @@ _FAULTS = {
 
 
 def advice(fault: Exception, name: str) -> str:
-    """What to do about a fault, a clause; "" where there is nothing to say. `name` is safe in a shell."""
+    """What to do about a fault, a clause; "" where there is nothing to say.
+
+    `name`: the host's, safe in a shell; "" where it is not reached by ssh.
+    """
     if isinstance(fault, Unreached):
-        return _FAULTS.get(fault.fault, "").format(name=name)
+        text = _FAULTS.get(fault.fault, "")
+        return text.format(name=name) if name or "{name}" not in text else ""
     return "its vfdeck and this one are of different versions" if isinstance(fault, Refused) else ""

@@ -126,7 +126,7 @@ class Connection:
         reader = Reader(REPLY)
         why = "the connection ended"
         try:
-            while data := os.read(self._incoming, _CHUNK):
+            while data := self._next():
                 for reply in reader.feed(data):
                     self._answer(reply)
         except Garbled as garbled:
@@ -134,6 +134,14 @@ class Connection:
         except (OSError, ValueError) as error:
             why = f"the connection broke ({type(error).__name__})"
         self.give_up(why)
+
+    def _next(self) -> bytes:
+        """What comes next; nothing at the end."""
+        while True:
+            try:
+                return os.read(self._incoming, _CHUNK)
+            except BlockingIOError:  # of a socket both directions are one file, which never blocks
+                select.select([self._incoming], [], [])
 
     def _answer(self, reply: dict[str, Any]) -> None:
         with self._state:

@@ -1,4 +1,4 @@
-"""A host behind an agent: this machine by way of sudo, or another one by ssh. The agent is sent there when somebody looks.
+"""A host behind an agent: this machine by way of sudo or of a socket, or another one by ssh, where the agent is sent to.
 
 What is lost stays on show: the last picture, with since when and why. A host that could not be reached is tried again later, ever
 more seldom; one that refused a login, or shows another key, only when somebody asks (`again`).
@@ -21,7 +21,8 @@ from vfdeck.backend.agent.advice import advice
 from vfdeck.backend.agent.connection import Connection, Lost, Refused
 from vfdeck.backend.agent.protocol import DEADLINES, HIGHEST, INTERFACE, LONGEST_WAIT, LOWEST
 from vfdeck.backend.agent.service import applied
-from vfdeck.backend.agent.transports import Fault, Link, Unreached, Way
+from vfdeck.backend.agent.transports import Fault, Link, Ssh, Unreached, Way
+from vfdeck.backend.agent.unix_socket import Socket, SocketLink
 from vfdeck.backend.agent.wire import REPLIES, REQUESTS, Wrong
 from vfdeck.backend.changes import Change, Explanation, Outcome, Plan, target_of
 from vfdeck.backend.checks import Check, Question, Report, Verdict
@@ -48,7 +49,7 @@ class RemoteHost:
     simulated = False
     tells_all = False
 
-    def __init__(self, name: str, way: Way, root: str = "/", read_only: bool = False, reached: str = "") -> None:
+    def __init__(self, name: str, way: Way | Socket, root: str = "/", read_only: bool = False, reached: str = "") -> None:
         self.name = name
         self._way = way
         self._arguments = (root, "read-only") if read_only else (root,)
@@ -115,7 +116,12 @@ class RemoteHost:
             return self._connection
 
     def _connect(self) -> Connection:
-        link = Link(self._way, push.pack("vfdeck.backend.agent.serving:main", self._arguments))
+        way = self._way
+        link: Link | SocketLink
+        if isinstance(way, Socket):
+            link = way.connect()
+        else:
+            link = Link(way, push.pack("vfdeck.backend.agent.serving:main", self._arguments))
         connection = Connection(link.incoming, link.outgoing, link.close)
         try:
             connection.call(f"{INTERFACE}.Hello", {"protocol_min": LOWEST, "protocol_max": HIGHEST}, _USUAL + _SLACK)
@@ -175,7 +181,7 @@ class RemoteHost:
         return self._without_agent(ProblemKind.LOST, "not reached: ", self._worded(fault))
 
     def _worded(self, fault: Exception) -> str:
-        what_to_do = advice(fault, self.name)
+        what_to_do = advice(fault, self.name if isinstance(self._way, Ssh) else "")
         return f"{str(fault).rstrip('.')}; {what_to_do}" if what_to_do else str(fault)
 
     def _without_agent(self, kind: ProblemKind, never: str, why: str) -> Snapshot:
