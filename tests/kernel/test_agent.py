@@ -75,7 +75,8 @@ def processes(comm: str) -> list[int]:
     return found
 
 
-def test_a_write_that_hangs_keeps_neither_agent_nor_client(hardware: None) -> None:
+def test_a_write_that_hangs_keeps_neither_agent_nor_client(hardware: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))  # a history of its own
     with agent() as host:
         make_ready(host)
         with neighbour("router-vm", HELD, TOKEN.reveal_text()) as router:
