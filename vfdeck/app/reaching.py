@@ -125,12 +125,34 @@ def made(options: argparse.Namespace) -> list[RemoteHost]:
     return [RemoteHost(name, Ssh(name, sudo=options.sudo), options.root, reached=reached(options, name)) for name in options.hosts]
 
 
+def let_sudo_ask(options: argparse.Namespace, hosts: Sequence[RemoteHost]) -> None:
+    """Where sudo wants a password here, let it ask at the terminal; nothing else may use that meanwhile. vfdeck never sees it."""
+    from vfdeck.backend.agent.transports import Fault, Local
+
+    if not options.sudo or options.hosts:
+        return
+    for host in hosts:
+        if host.reach() and host.fault is Fault.SUDO and _has_terminal():
+            host.again()
+            host.reach(asking=Local(sudo=True, asks=True))
+
+
+def _has_terminal() -> bool:
+    """Whether there is a terminal for sudo, which does not ask by the standard streams."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
+
+
 def connected(options: argparse.Namespace) -> list[RemoteHost]:
     """Those of the hosts that are reached; of the others a line each on standard error, and the exit status says so in the end.
 
     Raises Failure where none is reached.
     """
     hosts = made(options)
+    let_sudo_ask(options, hosts)
     why: dict[str, str] = {}
     threads = [threading.Thread(target=_connect, args=(host, why), name=f"reach {host.name}", daemon=True) for host in hosts]
     for thread in threads:

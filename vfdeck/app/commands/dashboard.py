@@ -23,7 +23,11 @@ def run(options: argparse.Namespace) -> int:
     """Show the host, the tree below --root, or hosts behind agents, until the person has had enough."""
     demand_terminal("vfdeck tree")
     theme = wanted_theme(options)
-    return show(reaching.made(options) if reaching.is_asked(options) else [hosts.local(options.root)], theme=theme)
+    if not reaching.is_asked(options):
+        return show([hosts.local(options.root)], theme=theme)
+    behind_agents = reaching.made(options)
+    reaching.let_sudo_ask(options, behind_agents)
+    return show(behind_agents, theme=theme)
 
 
 def show(shown: Sequence[Host], lesson: Lesson | None = None, *, theme: str = "") -> int:

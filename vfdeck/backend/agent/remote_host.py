@@ -21,7 +21,7 @@ from vfdeck.backend.agent.advice import advice
 from vfdeck.backend.agent.connection import Connection, Lost, Refused
 from vfdeck.backend.agent.protocol import DEADLINES, HIGHEST, INTERFACE, LONGEST_WAIT, LOWEST
 from vfdeck.backend.agent.service import applied
-from vfdeck.backend.agent.transports import Fault, Link, Ssh, Unreached, Way
+from vfdeck.backend.agent.transports import ASKED, Fault, Link, Ssh, Unreached, Way
 from vfdeck.backend.agent.unix_socket import Socket, SocketLink
 from vfdeck.backend.agent.wire import REPLIES, REQUESTS, Wrong
 from vfdeck.backend.changes import Change, Explanation, Outcome, Plan, target_of
@@ -74,10 +74,13 @@ class RemoteHost:
         """Somebody asks for another try, whatever was in the way."""
         self._final, self._next_try, self._pause = False, 0.0, 0.0
 
-    def reach(self) -> str:
-        """Connect where that is due, and wait for it; "" where the agent answers, else why there is none and what to do."""
+    def reach(self, asking: Way | None = None) -> str:
+        """Connect where that is due, and wait for it; "" where the agent answers, else why there is none and what to do.
+
+        `asking`: a way that may ask at the terminal, which is free.
+        """
         try:
-            self._agent()
+            self._agent(asking)
         except _NO_AGENT as fault:
             return self._worded(fault)
         return ""
@@ -94,7 +97,12 @@ class RemoteHost:
         """Whether another try is due, where there is no connection."""
         return self._fault is None or not (self._final or time.monotonic() < self._next_try)
 
-    def _agent(self) -> Connection:
+    @property
+    def fault(self) -> Fault | None:
+        """Why the last try to reach it failed, where no agent answered."""
+        return self._fault.fault if isinstance(self._fault, Unreached) else None
+
+    def _agent(self, asking: Way | None = None) -> Connection:
         """The connection, made anew where that is due. Raises Unreached, Lost and Refused."""
         with self._connecting:
             if self._closed.is_set():
@@ -105,7 +113,7 @@ class RemoteHost:
             if self._fault is not None and not self._is_due():
                 raise self._fault
             try:
-                self._connection = self._connect()
+                self._connection = self._connect(asking)
             except (Unreached, Lost, Refused) as fault:
                 self._fault = fault
                 self._final = isinstance(fault, Refused) or (isinstance(fault, Unreached) and fault.fault.final)
@@ -115,13 +123,8 @@ class RemoteHost:
             self._fault, self._pause, self._last_event = None, 0.0, 0
             return self._connection
 
-    def _connect(self) -> Connection:
-        way = self._way
-        link: Link | SocketLink
-        if isinstance(way, Socket):
-            link = way.connect()
-        else:
-            link = Link(way, push.pack("vfdeck.backend.agent.serving:main", self._arguments))
+    def _connect(self, asking: Way | None) -> Connection:
+        link = self._link(asking)
         connection = Connection(link.incoming, link.outgoing, link.close)
         try:
             connection.call(f"{INTERFACE}.Hello", {"protocol_min": LOWEST, "protocol_max": HIGHEST}, _USUAL + _SLACK)
@@ -133,6 +136,15 @@ class RemoteHost:
         if self._closed.is_set():
             connection.give_up("it was closed")
         return connection
+
+    def _link(self, asking: Way | None) -> Link | SocketLink:
+        if asking is None and isinstance(self._way, Socket):
+            return self._way.connect()
+        packed = push.pack("vfdeck.backend.agent.serving:main", self._arguments)
+        if asking is not None:
+            return Link(asking, packed, ASKED, terminal=True)
+        assert not isinstance(self._way, Socket)
+        return Link(self._way, packed)
 
     def _call(self, method: str, **parameters: Any) -> dict[str, Any]:
         return self._on(self._agent(), method, **parameters)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from contextlib import suppress
 
@@ -33,6 +34,7 @@ def main() -> None:
     from vfdeck.backend.linux.kernel import LinuxKernel
     from vfdeck.backend.memory import memory_of
 
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for who asks; without whom this ends
     root, *rest = sys.argv[1:]
     kernel = LinuxKernel(root)
     serve(LocalHost(kernel, memory=memory_of(kernel, os.environ)), "read-only" in rest)

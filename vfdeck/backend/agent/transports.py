@@ -43,6 +43,8 @@ _HOST = re.compile(r"(?:[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}@)?[A-Za-z0-9_:][A-Za-z0
 
 #: Seconds until the agent's Python must have answered, and bytes that a login shell may print before.
 PATIENCE, _CHATTER = 30.0, 1 << 16
+#: Seconds for a person to type a password; sudo gives up after 5 minutes by itself.
+ASKED = 600.0
 #: Bytes of the error output that are kept: the last ones.
 _KEPT = 1 << 12
 
@@ -84,14 +86,14 @@ class Way(Protocol):
 
 
 class Local:
-    """An agent on this machine: a child process, as root by `sudo -n` where wanted."""
+    """An agent on this machine: a child process, as root by sudo where wanted, which `asks` for a password or must need none."""
 
-    def __init__(self, sudo: bool = False) -> None:
-        self._sudo = sudo
+    def __init__(self, sudo: bool = False, asks: bool = False) -> None:
+        self._sudo = [] if not sudo else ["sudo", "--"] if asks else ["sudo", "-n", "--"]
 
     def command(self, packed: push.Packed, marker: str) -> list[str]:
         """The command that starts it."""
-        return [*(("sudo", "-n", "--") if self._sudo else ()), *push.boot(sys.executable, packed, marker)]
+        return [*self._sudo, *push.boot(sys.executable, packed, marker)]
 
 
 class Ssh:
@@ -111,8 +113,8 @@ class Ssh:
 class Link:
     """A process that leads to a running agent. `incoming` and `outgoing` are its ends of the connection."""
 
-    def __init__(self, way: Way, packed: push.Packed, patience: float = PATIENCE) -> None:
-        """Start it and wait until its Python runs what was sent. Raises Unreached."""
+    def __init__(self, way: Way, packed: push.Packed, patience: float = PATIENCE, *, terminal: bool = False) -> None:
+        """Start it and wait until its Python runs what was sent; `terminal`: it may ask there. Raises Unreached."""
         marker = secrets.token_hex(16)
         self._said = bytearray()
         try:
@@ -122,7 +124,7 @@ class Link:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 bufsize=0,
-                start_new_session=True,  # Ctrl-C in the terminal is not meant for it
+                start_new_session=not terminal,  # Ctrl-C there is not meant for it
             )
         except OSError as error:
             raise Unreached(Fault.UNREACHABLE, f"{error.filename}: {error.strerror}") from None
@@ -215,7 +217,16 @@ def _reap(process: subprocess.Popen[bytes]) -> None:
 _SAID = (
     (Fault.HOST_KEY, ("host key verification failed", "remote host identification has changed", "host key is known for")),
     (Fault.LOGIN, ("permission denied", "too many authentication failures", "no supported authentication methods")),
-    (Fault.SUDO, ("a password is required", "a terminal is required", "is not in the sudoers file", "not allowed to execute")),
+    (
+        Fault.SUDO,
+        (
+            "a password is required",
+            "incorrect password attempt",
+            "a terminal is required",
+            "is not in the sudoers file",
+            "not allowed to execute",
+        ),
+    ),
 )
 
 
