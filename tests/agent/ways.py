@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from vfdeck.backend.agent import push
+from vfdeck.backend.agent.transports import Ssh
 
 #: Takes what is sent, as what is pushed does, and becomes the agent of a simulated host.
 _AGENT = (
@@ -19,10 +20,11 @@ _AGENT = (
 )
 
 
-class Demo:
+class Demo(Ssh):
     """Leads to an agent with a scenario, once a shell script has run. `tries` are counted in a file."""
 
     def __init__(self, folder: Path, before: str = "", scenario: str = "default") -> None:
+        super().__init__("hv-1")
         self.before = before
         self._scenario = scenario
         self._counted = folder / "tries"

@@ -194,7 +194,8 @@ class RemoteHost:
 
     def _worded(self, fault: Exception) -> str:
         what_to_do = advice(fault, self.name if isinstance(self._way, Ssh) else "")
-        return f"{str(fault).rstrip('.')}; {what_to_do}" if what_to_do else str(fault)
+        said = str(fault).rstrip(".")
+        return f"{said}; {what_to_do}" if what_to_do else said
 
     def _without_agent(self, kind: ProblemKind, never: str, why: str) -> Snapshot:
         """The last picture with a problem that says since when and why; for a host that was `never` reached, nothing but that."""
