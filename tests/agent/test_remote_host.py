@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,8 @@ from tests.agent.test_client import RUN, ssh
 from tests.agent.test_push import old_python
 from tests.fabricate import Fake, build, with_vfs
 from vfdeck.backend.agent import push
-from vfdeck.backend.agent.remote_host import RemoteHost
-from vfdeck.backend.agent.transports import Local, Ssh
+from vfdeck.backend.agent.remote_host import LOGINS, RemoteHost
+from vfdeck.backend.agent.transports import Fault, Local, Ssh, Unreached
 from vfdeck.backend.changes import SetAutoprobe, SetNumvfs
 from vfdeck.backend.checks import CanEnable, Verdict
 from vfdeck.backend.details import Part
@@ -211,3 +212,28 @@ def test_closing_never_waits_and_ends_the_agent(host: RemoteHost) -> None:
     connection._close.__self__._process.wait(20)  # type: ignore[attr-defined]
     assert "it was closed" in host.snapshot().problems[0].what
     assert host.wait_for_change(5) is False
+
+
+def test_only_so_many_log_in_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    guard, inside, full, more, go = threading.Lock(), [0], threading.Event(), threading.Event(), threading.Event()
+
+    def login(*_: object) -> None:
+        with guard:
+            inside[0] += 1
+            (full if inside[0] == LOGINS else more if inside[0] > LOGINS else threading.Event()).set()
+        go.wait(20)
+        with guard:
+            inside[0] -= 1
+        raise Unreached(Fault.UNREACHABLE, "nobody there")
+
+    monkeypatch.setattr("vfdeck.backend.agent.remote_host.Link", login)
+    hosts = [RemoteHost(f"hv-{number}", Ssh(f"hv-{number}")) for number in range(LOGINS + 4)]
+    threads = [threading.Thread(target=host.reach, daemon=True) for host in hosts]
+    for thread in threads:
+        thread.start()
+    assert full.wait(20)
+    assert not more.wait(0.2)
+    go.set()
+    for thread in threads:
+        thread.join(20)
+    assert all("nobody there" in host.reach() for host in hosts), "each had its turn"

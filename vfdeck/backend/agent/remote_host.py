@@ -40,6 +40,10 @@ _SOON, _LATER = 0.02, 0.5
 #: Uevents that are kept for who asks.
 _HEARD = 2000
 
+#: So many logins at once: a server, or the one that all of them go through, drops at random what comes beyond ten (MaxStartups).
+LOGINS = 8
+_logins = threading.BoundedSemaphore(LOGINS)
+
 _NO_AGENT = (Lost, Refused, Unreached, Wrong)
 
 
@@ -144,7 +148,8 @@ class RemoteHost:
         if asking is not None:
             return Link(asking, packed, ASKED, terminal=True)
         assert not isinstance(self._way, Socket)
-        return Link(self._way, packed)
+        with _logins:
+            return Link(self._way, packed)
 
     def _call(self, method: str, **parameters: Any) -> dict[str, Any]:
         return self._on(self._agent(), method, **parameters)
