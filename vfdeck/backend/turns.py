@@ -49,13 +49,11 @@ class Turns:
         Raises:
             Taken: somebody else has the lock for longer than `PATIENCE`.
         """
-        try:
-            fd = self._open(bdf)
-        except OSError:
+        fd = self._taken(bdf)
+        if fd is None:
             yield
             return
         try:
-            self._take(fd, bdf)
             with suppress(OSError):
                 os.ftruncate(fd, 0)
                 os.pwrite(fd, f"{os.getpid()} {printable(user, 64)}\n".encode(), 0)
@@ -64,6 +62,21 @@ class Turns:
         finally:
             _mine.fds = tuple(one for one in held() if one != fd)
             os.close(fd)
+
+    def _taken(self, bdf: str) -> int | None:
+        """The descriptor of the lock; None where none can be had (flock(2): ENOLCK). Raises Taken."""
+        fd = -1
+        try:
+            fd = self._open(bdf)
+            self._take(fd, bdf)
+        except OSError:
+            if fd >= 0:
+                os.close(fd)
+            return None
+        except BaseException:
+            os.close(fd)
+            raise
+        return fd
 
     def _take(self, fd: int, bdf: str) -> None:
         until = time.monotonic() + PATIENCE

@@ -14,8 +14,10 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Collection
+from contextlib import suppress
 from typing import Any
 
+from vfdeck.backend.acts import steps
 from vfdeck.backend.agent import push
 from vfdeck.backend.agent.advice import advice
 from vfdeck.backend.agent.connection import Connection, Lost, Refused
@@ -24,7 +26,7 @@ from vfdeck.backend.agent.service import applied
 from vfdeck.backend.agent.transports import ASKED, Fault, Link, Ssh, Unreached, Way
 from vfdeck.backend.agent.unix_socket import Socket, SocketLink
 from vfdeck.backend.agent.wire import REPLIES, REQUESTS, Wrong
-from vfdeck.backend.changes import Change, Explanation, Outcome, Plan, target_of
+from vfdeck.backend.changes import Change, Explanation, Outcome, Plan, Step, target_of
 from vfdeck.backend.checks import Check, Question, Report, Verdict
 from vfdeck.backend.details import Details, Part
 from vfdeck.backend.kernel import LOST, LogLine, Uevent
@@ -67,7 +69,7 @@ class RemoteHost:
         self._final = False  # it is not tried again before somebody asks
         self._pause = 0.0
         self._next_try = 0.0  # by the monotonic clock
-        self._last_event = 0
+        self._last_event: tuple[Connection | None, int] = (None, 0)  # whose, and its number
         self._missed = False  # the agent has forgotten events before it could tell them
         self._heard: deque[Uevent] = deque(maxlen=_HEARD)
         self._jobs: dict[str, Job] = {}  # by operation
@@ -124,7 +126,7 @@ class RemoteHost:
                 self._pause = min(max(self._pause * 2, _FIRST), _MOST)
                 self._next_try = time.monotonic() + random.uniform(_FIRST, max(self._pause, _FIRST))
                 raise
-            self._fault, self._pause, self._last_event = None, 0.0, 0
+            self._fault, self._pause = None, 0.0
             return self._connection
 
     def _connect(self, asking: Way | None) -> Connection:
@@ -227,15 +229,16 @@ class RemoteHost:
                 return False
             try:
                 begun = time.monotonic()
-                parameters = {"since": self._last_event, "wait_ns": int(left * 10**9)}
-                if self._take(connection.call(f"{INTERFACE}.Events", parameters, left + _USUAL)):
+                whose, last = self._last_event
+                parameters = {"since": last if whose is connection else 0, "wait_ns": int(left * 10**9)}
+                if self._take(connection, connection.call(f"{INTERFACE}.Events", parameters, left + _USUAL)):
                     return True
                 self._closed.wait(max(0.05 - (time.monotonic() - begun), 0.0))  # another call ended the wait
             except _NO_AGENT:
                 return True  # it is lost, which is a change
         return False
 
-    def _take(self, answer: dict[str, Any]) -> bool:
+    def _take(self, connection: Connection, answer: dict[str, Any]) -> bool:
         """Take what was heard. Whether there was something. Raises Wrong."""
         events = answer.get("events", [])
         if not isinstance(events, list):
@@ -246,7 +249,8 @@ class RemoteHost:
         for event in events:
             if not isinstance(event, dict) or not isinstance(event.get("number"), int):
                 raise Wrong("events", "expected objects with numbers")
-            self._last_event = max(self._last_event, event["number"])
+            whose, last = self._last_event
+            self._last_event = (connection, max(last if whose is connection else 0, event["number"]))
             if "uevent" in event:
                 self._heard.append(REPLIES.decode(Uevent, event["uevent"], "uevent"))
         return bool(events)
@@ -297,11 +301,11 @@ class RemoteHost:
             plan: Plan = REPLIES.decode(Plan, answer.get("plan"), "plan", change=change)
         except _NO_AGENT as fault:
             return Plan(change, f"a change of {target_of(change)}", impossible=f"{self.name}: {fault}")
-        return plan
+        return dataclasses.replace(plan, steps=_known(plan.steps, change, snapshot))
 
     def perform(self, change: Change, confirmed: Plan | None = None) -> Outcome:
         """See `Host.perform`. Where the connection is lost meanwhile, and nobody knows what came of it, the outcome says so."""
-        key = str(uuid.uuid4())
+        key, before = str(uuid.uuid4()), self._snapshot
         try:
             connection = self._agent()
         except _NO_AGENT as fault:
@@ -310,7 +314,8 @@ class RemoteHost:
         try:
             agreed = None if confirmed is None else REQUESTS.encode(confirmed)
             self._on(connection, "Perform", key=key, change=REQUESTS.encode_one_of(change), confirmed=agreed)
-            return self._wait_for(connection, key, change)
+            outcome = self._wait_for(connection, key, change)
+            return dataclasses.replace(outcome, steps=_known(outcome.steps, change, before))
         except Refused as refused:
             return self._untold(change, False, "the agent refused it", f"nothing was done: {refused}", errno.EPERM)
         except (Lost, Wrong) as fault:
@@ -350,3 +355,12 @@ class RemoteHost:
         connection = self._connection
         if connection is not None:
             connection.give_up("it was closed")
+
+
+def _known(told: tuple[Step, ...], change: Change, snapshot: Snapshot | None) -> tuple[Step, ...]:
+    """Steps as an agent told them, without the commands that this vfdeck would not give for the change: they may be run here."""
+    own: set[str] = set()
+    if snapshot is not None:
+        with suppress(KeyError):  # the function is gone
+            own = {act.shell for act in steps(change, snapshot)}
+    return tuple(step if step.shell in own else dataclasses.replace(step, shell="") for step in told)

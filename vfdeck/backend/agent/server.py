@@ -93,6 +93,9 @@ class Server:
             answer: Answer = {"parameters": self._called(call)}
         except Refused as refused:
             answer = {"error": refused.name, "parameters": refused.told}
+        except Exception as fault:  # one call's; its text might hold anything
+            failed = Refused("Failed", fault=type(fault).__name__)
+            answer = {"error": failed.name, "parameters": failed.told}
         if call.get("oneway") is not True:
             self._send(answer)
 

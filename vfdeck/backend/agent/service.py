@@ -16,7 +16,7 @@ from vfdeck import __version__
 from vfdeck.backend.agent.operations import Operation, Operations
 from vfdeck.backend.agent.protocol import HIGHEST, INTERFACE, LONGEST_WAIT, LOWEST, SERVICE, Refused, invalid
 from vfdeck.backend.agent.server import Answer
-from vfdeck.backend.agent.wire import REPLIES, REQUESTS, Wrong, nanoseconds
+from vfdeck.backend.agent.wire import REPLIES, REQUESTS, Wrong, fits, nanoseconds
 from vfdeck.backend.bdf import is_bdf
 from vfdeck.backend.changes import Change, Plan
 from vfdeck.backend.checks import Question
@@ -42,7 +42,7 @@ class HostService:
         self._read_only = read_only
         self._wake = wake
         self._operations = Operations(host, lambda key: self._add({"operation": key}))
-        self._looking = threading.Lock()  # guards what follows
+        self._looking = threading.RLock()  # guards what follows
         self._snapshot: Snapshot | None = None
         self._looked = 0.0  # by the monotonic clock
         self._generation = 0
@@ -120,22 +120,24 @@ class HostService:
         taken = _Taken(parameters)
         since, age = taken.take("since", int, 0), taken.take("age_ns", int, 0)
         taken.end()
-        seen = self._look(age / 10**9)
-        answer: Answer = {"generation": self._generation}
-        known, old = self._sent
-        if old is not None and since == self._generation == known:
-            return {**answer, "unchanged": True, "taken_ns": nanoseconds(seen.taken)}
-        self._sent = (self._generation, seen)
-        if old is not None and since == known:
-            return {**answer, "delta": delta(old, seen)}
-        return {**answer, "snapshot": REPLIES.encode(seen)}
+        with self._looking:  # a call that was given up goes on: what it saw and what is sent next must not mix
+            seen = self._look(age / 10**9)
+            answer: Answer = {"generation": self._generation}
+            known, old = self._sent
+            if old is not None and since == self._generation == known:
+                return {**answer, "unchanged": True, "taken_ns": nanoseconds(seen.taken)}
+            self._sent = (self._generation, seen)
+            if old is not None and since == known:
+                return {**answer, "delta": delta(old, seen)}
+            return {**answer, "snapshot": REPLIES.encode(seen)}
 
     def _plan(self, parameters: dict[str, Any]) -> Answer:
         taken = _Taken(parameters)
         change = _change(taken)
         taken.end()
-        planned = self._host.plan(change, self._look(0.0))
-        return {"plan": REPLIES.encode(planned), "generation": self._generation}
+        with self._looking:
+            seen, generation = self._look(0.0), self._generation
+        return {"plan": REPLIES.encode(self._host.plan(change, seen)), "generation": generation}
 
     def _check(self, parameters: dict[str, Any]) -> Answer:
         taken = _Taken(parameters)
@@ -180,9 +182,11 @@ class HostService:
         if not _KEY.fullmatch(key):
             raise invalid("key", "expected 8 to 64 letters, digits and hyphens")
         if generation:
-            self._look(0.0)
-            if generation != self._generation:
-                raise Refused("Conflict", reason=f"the host has changed since: it is generation {self._generation} now")
+            with self._looking:
+                self._look(0.0)
+                now = self._generation
+            if generation != now:
+                raise Refused("Conflict", reason=f"the host has changed since: it is generation {now} now")
         return {"operation": self._told(self._operations.begin(key, change, confirmed))}
 
     def _operation(self, parameters: dict[str, Any]) -> Answer:
@@ -225,7 +229,8 @@ class HostService:
     def _listen(self) -> None:
         while True:
             changed = self._host.wait_for_change(LONGEST_WAIT)
-            self._stale = self._stale or changed
+            if changed:
+                self._stale = True
             for event in self._host.heard():
                 self._add({"uevent": REPLIES.encode(event)})
             if changed:
@@ -294,6 +299,8 @@ class _Taken:
             return usual
         if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
             raise invalid(name, f"expected {_WORDS[kind]}")
+        if isinstance(value, int) and not fits(value):
+            raise invalid(name, "expected a number of at most 64 bits")
         return value
 
     def value(self, decode: Callable[[Any], Any], name: str, usual: Any = ...) -> Any:

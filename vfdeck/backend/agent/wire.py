@@ -322,7 +322,14 @@ def _shown(line: str) -> str:
 def _demand(value: Any, kind: type, word: str, place: str) -> Any:
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         raise Wrong(place, f"expected {word}")
+    if isinstance(value, int) and not fits(value):
+        raise Wrong(place, f"expected {word} of at most 64 bits")
     return value
+
+
+def fits(number: int) -> bool:
+    """Whether a number has 64 bits at most, as everything has that the kernel and clocks tell."""
+    return -(2**63) <= number < 2**64
 
 
 def _array(value: Any, place: str, length: int | None = None) -> list[Any]:
