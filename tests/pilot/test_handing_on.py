@@ -13,11 +13,11 @@ import pytest
 
 from tests.fake_host import NIC, FakeHost, done, refused, small_fleet
 from tests.pilot.driving import Deck, running
-from tests.pilot.test_many import two_pfs
+from tests.pilot.test_many import OTHER, two_pfs
 from vfdeck.app import token_delivery
 from vfdeck.app.dashboard.dialogs.hand_on import HandOnDialog
 from vfdeck.app.unattended import Unattended
-from vfdeck.backend.changes import Change, Outcome, SetToken, target_of
+from vfdeck.backend.changes import Change, Outcome, Plan, SetAutoprobe, SetToken, target_of
 from vfdeck.backend.kernel import Stage
 from vfdeck.widgets.token_field import TokenField
 
@@ -127,6 +127,38 @@ async def test_one_that_may_be_in_force_stays_where_it_is(tmp_path: Path) -> Non
         assert "may be in force all the same: keep it" in " ".join(deck.page.split())
         assert f"written to {path}" in " ".join(deck.page.split())
         assert path.read_text() == f"{token}\n"
+
+
+async def test_another_change_that_comes_back_takes_nothing_out_of_an_open_dialog(tmp_path: Path) -> None:
+    host, path = FakeHost(two_pfs()), tmp_path / "t"
+    host.script = done
+    host.gate.clear()
+    async with running(host) as deck:
+        await deck.press("down")
+        other = SetAutoprobe(OTHER, False)
+        deck.main._results.perform(host, other, Plan(other, "autoprobe off"))
+        token = await to_file(deck, path)
+        host.gate.set()
+        await deck.until(lambda: "autoprobe off" in deck.line)
+        assert path.read_text() == f"{token}\n"
+        await agreed(deck)
+        await deck.until(lambda: len(host.performed) == 2)
+        await deck.until(lambda: "written to" in deck.line)
+        assert path.read_text() == f"{token}\n"
+
+
+async def test_a_fault_of_the_delivery_is_a_line_and_no_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def faulty(*_: object) -> str:
+        raise RuntimeError("odd")
+
+    monkeypatch.setattr("vfdeck.app.token_delivery._File.deliver", faulty)
+    async with running(FakeHost(), size=(140, 40)) as deck:
+        await begun(deck)
+        await deck.paste(str(tmp_path / "t"))
+        await deck.press("enter")
+        await settled(deck)
+        assert "handing it on failed (RuntimeError): whether anybody has it is not known" in said(deck)
+        assert deck.dialog == "HandOnDialog"
 
 
 async def test_only_the_token_that_is_set_stays(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ It goes there before the kernel gets it, so that no token is in force that nobod
 from __future__ import annotations
 
 import argparse
+import errno
 import fcntl
 import os
 import shutil
@@ -85,16 +86,18 @@ class _File:
         self._token: Token | None = None  # that is in it
 
     def deliver(self, token: Token) -> str:
-        with new_file(self._path) as out:
-            made = os.fstat(out.fileno())
-            self._made = (made.st_dev, made.st_ino)
-            try:
-                os.write(out.fileno(), _line_of(token))  # no buffer keeps it
+        line = _line_of(token)
+        try:
+            with new_file(self._path) as out:
+                made = os.fstat(out.fileno())
+                self._made = (made.st_dev, made.st_ino)
+                if os.write(out.fileno(), line) != len(line):  # no buffer keeps it
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
                 os.fsync(out.fileno())
-            except OSError as error:
-                self.withdraw()
-                raise Failure(failure.IO, f"{self._name}: {error.strerror}; {self._so}") from None
-            self._token = token
+        except OSError as error:  # of close() too: some file systems tell only then
+            self.withdraw()
+            raise Failure(failure.IO, f"{self._name}: {error.strerror}; {self._so}") from None
+        self._token = token
         return f"written to {self._name}, for its owner's eyes"
 
     def withdraw(self) -> str:

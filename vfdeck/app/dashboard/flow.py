@@ -52,8 +52,11 @@ class Flow:
 
     async def _run(self, steps: Callable[[], Awaitable[None]]) -> None:
         try:
-            with suppress(NoAnswer):
-                await steps()
+            try:
+                with suppress(NoAnswer):
+                    await steps()
+            finally:
+                self._desk.handed.asked()
             await self._take_back()
         finally:
             self._is_asking = False

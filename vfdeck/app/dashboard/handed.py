@@ -25,18 +25,26 @@ class Handed(NamedTuple):
 class HandedOn:
     """Everything that was handed on in this session.
 
-    What a change under way is about, or what may be in force, stays where it is; the rest is taken back by `take_back`.
+    What is being asked about, what a change under way is about, and what may be in force stays where it is; the rest is taken back
+    by `take_back`.
     """
 
     def __init__(self) -> None:
         self._handed: list[Handed] = []
+        self._asked: set[Token] = set()  # handed on from a dialog that may set them yet
         self._under_way: Counter[Token] = Counter()
         self._in_force: set[Token] = set()
         self._taken_back: dict[Token, list[str]] = {}
+        self._late: set[asyncio.Task[str]] = set()  # kept, since the event loop does not
 
     def add(self, handed: Handed) -> None:
-        """A token was handed on just now."""
+        """A token was handed on just now; until `asked` it may still be set."""
         self._handed.append(handed)
+        self._asked.add(handed.token)
+
+    def asked(self) -> None:
+        """Nothing is being asked any more: what shall be set was `begun`."""
+        self._asked.clear()
 
     def keep(self, token: Token) -> None:
         """A token may be in force: it stays where it is, for good."""
@@ -60,24 +68,42 @@ class HandedOn:
         """What became of a token that was handed on and not set."""
         return self._taken_back.get(token, [])
 
-    @property
-    def is_idle(self) -> bool:
-        """Whether there is nothing to take back."""
-        return not any(self._is_useless(handed) for handed in self._handed)
+    def is_useless(self, token: Token) -> bool:
+        """Whether a token was handed on and counts for nothing."""
+        wanted = token in self._asked or self._under_way[token] > 0 or token in self._in_force
+        return not wanted and any(handed.token == token for handed in self._handed)
 
-    def _is_useless(self, handed: Handed) -> bool:
-        return not self._under_way[handed.token] and handed.token not in self._in_force
+    async def take_back(self, token: Token | None = None) -> list[str]:
+        """Take back what counts for nothing, of one token or of all: what became of each. They are waited for together."""
+        useless = [one for one in self._handed if token in (None, one.token) and self.is_useless(one.token)]
+        if not useless:
+            return []
+        self._handed = [one for one in self._handed if one not in useless]
+        tasks = [asyncio.ensure_future(_withdraw(one)) for one in useless]
+        await asyncio.wait(tasks, timeout=PATIENCE)
+        return [self._told(one, task) for one, task in zip(useless, tasks)]
 
-    async def take_back(self) -> list[str]:
-        """Take back what counts for nothing: what became of each."""
-        useless = [handed for handed in self._handed if self._is_useless(handed)]
-        self._handed = [handed for handed in self._handed if handed not in useless]
-        told = []
-        for handed in useless:
-            try:
-                text = await asyncio.wait_for(aside(handed.delivery.withdraw, "take back"), PATIENCE)
-            except TimeoutError:
-                text = f"{handed.where}: that does not answer now, and is taken back when it does"
-            self._taken_back.setdefault(handed.token, []).append(text)
-            told.append(text)
-        return told
+    def _told(self, one: Handed, task: asyncio.Task[str]) -> str:
+        """What became of one; where that is not known yet, it is kept when it is."""
+        texts = self._taken_back.setdefault(one.token, [])
+        text = task.result() if task.done() else f"{one.where}: that does not answer now, and is taken back when it does"
+        texts.append(text)
+        if not task.done():
+            number = len(texts) - 1
+
+            def came(late: asyncio.Task[str]) -> None:
+                self._late.discard(late)
+                if not late.cancelled():
+                    texts[number] = late.result()
+
+            self._late.add(task)
+            task.add_done_callback(came)
+        return text
+
+
+async def _withdraw(one: Handed) -> str:
+    """What became of it. Raises nothing: a fault of one is no reason to forget the others."""
+    try:
+        return await aside(one.delivery.withdraw, "take back")
+    except Exception as error:  # a bug of ours, or a path that no call takes: named by its kind only
+        return f"{one.where}: it could not be taken back ({type(error).__name__}); its token was not set"

@@ -20,6 +20,7 @@ from vfdeck.backend.host import Host
 from vfdeck.backend.lessons import may_have_set
 from vfdeck.backend.model import Job, Snapshot
 from vfdeck.backend.rotation import borrows_from
+from vfdeck.backend.token import Token
 from vfdeck.backend.undo import undoing
 from vfdeck.widgets.report import ReportView, must_be_told, report, verdict
 from vfdeck.widgets.rows import RowId
@@ -163,10 +164,10 @@ class Results:
             self._timeline.done(message.host, begun.title if begun else "", outcome, self._now(message.host))
         if begun is not None and isinstance(begun.change, SetToken):
             self._token_over(begun, begun.change, outcome)
-        if self._desk.handed.is_idle:
-            self._show_done(message, begun)
+        if begun is not None and isinstance(begun.change, SetToken) and self._desk.handed.is_useless(begun.change.token):
+            self._desk.screen.run_worker(self._take_back_and_show(message, begun, begun.change.token))
         else:
-            self._desk.screen.run_worker(self._take_back_and_show(message, begun))
+            self._show_done(message, begun)
 
     def _token_over(self, begun: Begun, change: SetToken, outcome: Outcome | None) -> None:
         """Keep a token that is in force now, or may be: without it nobody could open a VF."""
@@ -177,8 +178,9 @@ class Results:
         if in_force:
             self._token_set(begun.host)
 
-    async def _take_back_and_show(self, message: ChangeDone, begun: Begun | None) -> None:
-        await self._desk.handed.take_back()
+    async def _take_back_and_show(self, message: ChangeDone, begun: Begun, token: Token) -> None:
+        """Only the token that this was about: any other may be in a dialog that is open."""
+        await self._desk.handed.take_back(token)
         self._show_done(message, begun)
 
     def _show_done(self, message: ChangeDone, begun: Begun | None) -> None:
