@@ -18,6 +18,7 @@ from vfdeck.backend.kernel import LOST, LogLine, Uevent
 from vfdeck.backend.linux import klog, uevents
 from vfdeck.backend.linux.kernel import LinuxKernel
 from vfdeck.backend.linux.uevents import NetlinkSource, PollingSource, open_source, to_uevent
+from vfdeck.backend.workload import redacted
 
 RECORDS = (
     b"6,100,2500000,-;vfio-pci 0000:01:10.0: VF token required to access device\n SUBSYSTEM=pci\n DEVICE=+pci:0000:01:10.0\n"
@@ -53,6 +54,27 @@ def test_log_goes_on_and_keeps_the_newest(monkeypatch: pytest.MonkeyPatch) -> No
     assert log.lines() == [LogLine(9.0, "nine"), LogLine(10.0, "ten")]
     answers.append(errno.EPERM)
     assert log.lines() is None
+
+
+TOKEN = "3f8a1c52-9b7e-4d06-a1c3-5e2f7b9d8c41"
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        f'a5="-a" a6="0000:3b:02.1" a7="--vfio-vf-token" a8="{TOKEN}" a9="--"',
+        f'a1="-device" a2="vfio-pci,host=0000:3b:02.1,vf-token={TOKEN}"',
+        f"0000:3b:02.1 a4=--token a5={TOKEN}",
+        f"vf_token: '{TOKEN}' 0000:3b:02.1",
+        f"host=0000:3b:02.1 vf-token {TOKEN.replace('-', '').upper()}",
+    ],
+)
+def test_no_part_of_a_token_is_left_where_a_line_is_cut(form: str) -> None:
+    secret = TOKEN.replace("-", "")
+    for length in range(260):
+        record = f"5,1,1000000,-;audit: type=1309 argc=12 a0={'x' * length} {form}\n".encode()
+        text = redacted(klog._parse(record, 0.0)[0].text).lower().replace("-", "")
+        assert not [part for start in range(len(secret) - 7) if (part := secret[start : start + 8]) in text], length
 
 
 def test_log_that_may_not_be_read(tmp_path: Path) -> None:

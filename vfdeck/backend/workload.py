@@ -22,9 +22,12 @@ _READ = 1 << 17
 #: So often may a program's texts speak of VF tokens; what comes after is not looked at. Each time takes some 20 microseconds.
 _MOST_KEYS = 4096
 
-# A key with "token" in it (vf-token, --vfio-vf-token, VFTOKEN), what may stand between it and its value, and the value. Every part
-# is bounded, so that no command line takes long.
-_KEYED = re.compile(r"""((vf(?:io)?[-_]?)?token[\w-]{0,16}["']{0,2}[\s=:]{1,8}["']{0,2})([^\s,"']{1,120})""", re.IGNORECASE)
+# A key with "token" in it (vf-token, --vfio-vf-token, VFTOKEN), what may stand between it and its value (in an audit line of execve
+# also the number of the argument: `a6="--vf-token" a7="..."`), and the value. Every part is bounded, so that no line takes long.
+_KEYED = re.compile(
+    r"""((vf(?:io)?[-_]?)?token[\w-]{0,16}["']{0,2}[\s=:]{1,8}(?:a\d{1,5}(?:\[\d{1,5}\])?=)?["']{0,2})([^\s,"']{1,120})""",
+    re.IGNORECASE,
+)
 _UUID = re.compile(r"[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}(?![0-9a-f])", re.IGNORECASE)
 # What a VF token is called, with what may follow the word (VFTOKEN_A), and how far behind it the token may stand.
 _UUID_LENGTH = 36

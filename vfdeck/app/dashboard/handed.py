@@ -81,7 +81,7 @@ class HandedOn:
         self._handed = [one for one in self._handed if one not in useless]
         tasks = [asyncio.ensure_future(_withdraw(one)) for one in useless]
         await asyncio.wait(tasks, timeout=PATIENCE)
-        return [self._told(one, task) for one, task in zip(useless, tasks)]
+        return [self._told(one, task) for one, task in zip(useless, tasks, strict=True)]
 
     def _told(self, one: Handed, task: asyncio.Task[str]) -> str:
         """What became of one; where that is not known yet, it is kept when it is."""

@@ -13,6 +13,7 @@ from contextlib import suppress
 
 from vfdeck.backend.kernel import LogLine
 from vfdeck.backend.text import printable
+from vfdeck.backend.workload import redacted
 
 #: Lines that are kept, newest.
 KEPT = 2000
@@ -70,6 +71,8 @@ def _parse(data: bytes, boot: float) -> list[LogLine]:
 
     `boot` is when the machine started, in seconds since the epoch.
 
+    Audit lines hold what programs were given: tokens are hidden before a line is cut, as half of one is not known for a token.
+
     A record is `PRIORITY,SEQUENCE,MICROSECONDS,FLAGS[,...];TEXT`; lines that begin with a space are its properties.
     """
     lines = []
@@ -81,5 +84,5 @@ def _parse(data: bytes, boot: float) -> list[LogLine]:
         with suppress(ValueError, IndexError):
             if int(fields[0]) >> 3 == 0:
                 seconds = int(fields[2]) / 1e6
-                lines.append(LogLine(seconds, printable(text), boot + seconds))
+                lines.append(LogLine(seconds, printable(redacted(text.decode("utf-8", "surrogateescape"))), boot + seconds))
     return lines
