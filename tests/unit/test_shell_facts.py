@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import os
+import shlex
 import subprocess
 
 import pytest
@@ -12,12 +14,13 @@ from hypothesis import strategies as st
 
 from tests import values
 from vfdeck.app.dashboard.transcript import Transcript
-from vfdeck.backend.changes import Outcome, SetNumvfs, Step
+from vfdeck.backend import acts
+from vfdeck.backend.changes import BindDriver, Outcome, SetNumvfs, Step
 from vfdeck.backend.kernel import Stage
 from vfdeck.backend.sim import scenario
 from vfdeck.backend.text import printable
 from vfdeck.widgets.sections import plain_text
-from vfdeck.widgets.shell_facts import SHOWN, Ran, copied, plan_lines, ran_lines, script, shell_sections
+from vfdeck.widgets.shell_facts import SHOWN, Ran, command, copied, plan_lines, ran_lines, ran_text, script, shell_sections
 
 PF = values.PF
 CHANGE = SetNumvfs(PF, 8)
@@ -51,7 +54,9 @@ def test_what_still_waits_and_what_was_not_attempted() -> None:
 
 
 def test_under_way_and_failures_of_vfdeck_itself_say_so() -> None:
-    assert lines(None)[-1] == "# under way"
+    commands = [f"# not known to be done: {text}" for text in ("echo 0 > /x/sriov_numvfs", "echo 8 > /x/sriov_numvfs", "look")]
+    assert lines(None) == [*commands, "# under way"]
+    assert lines(None, "KeyError")[:-1] == commands
     assert lines(None, "KeyError")[-1] == "# vfdeck itself failed (KeyError): how far it came is not known"
 
 
@@ -99,12 +104,66 @@ def test_a_script_says_when_and_where_and_runs() -> None:
     assert (ran.returncode, ran.stdout) == (0, b"0\n")
 
 
-@given(st.text(max_size=80).map(printable), st.text(max_size=80).map(printable))
-def test_no_foreign_text_gets_out_of_its_comment(title: str, said: str) -> None:
+def test_of_several_hosts_each_has_a_part_that_is_done_nowhere_else() -> None:
+    here = os.uname().nodename
+    hosts = ("elsewhere", f"root@{here}", "it's not", here)
+    ran = [Ran(host, "t", (Step("s", f"echo {number}"),), values.NOON, Outcome(CHANGE)) for number, host in enumerate(hosts)]
+    ran = [*ran, dataclasses.replace(ran[1], outcome=None), dataclasses.replace(ran[0], steps=())]
+    text = script(ran, "What was done", values.NOON)
+    done = subprocess.run(["sh"], input=text.encode(), capture_output=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"1\n3\n", b"")
+    done = subprocess.run(["sh"], input=script([ran[0], ran[2]], "x", 0.0).encode(), capture_output=True)
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert f"nothing in here is for {here}".encode() in done.stderr
+
+
+#: What a text may hold that comes from a device, a driver or another host: as it came, and passed by nothing.
+HOSTILE = st.text(max_size=80) | st.sampled_from(["a\ntouch /tmp/o", "a\r\n$(id)", "`id`'", "x\x0b\x85\u2028y", "# a\nid"])
+
+
+def is_inert(line: str) -> bool:
+    """Whether a line of a script is a comment, or what vfdeck itself puts there."""
+    given = "".join(shlex.split(line)[:4]) if line.startswith('if [ "$here" = ') else ""
+    own = (
+        "",
+        "set -e",
+        "here=$(uname -n)",
+        "mine=",
+        "mine=yes",
+        "fi",
+        '[ "$mine" ] || { echo "nothing in here is for $here" >&2; exit 1; }',
+    )
+    return line.startswith("#") or line in own or (bool(given) and line.endswith(" ]; then"))
+
+
+@pytest.mark.parametrize(
+    "outcome", [Outcome(CHANGE), Outcome(CHANGE, errno.EIO, Stage.FILE, done=("t",)), None], ids=["done", "refused", "none"]
+)
+@given(HOSTILE, HOSTILE, HOSTILE)
+def test_no_foreign_text_gets_out_of_its_comment(outcome: Outcome | None, title: str, said: str, host: str) -> None:
     steps = (Step(title, ""), Step(said, f"# {said}"))
-    outcome = Outcome(CHANGE, errno.EIO, Stage.FILE, said, (title,), steps=steps)
-    body = script([Ran(printable(said), title, steps, values.NOON, outcome)], "x", values.NOON).splitlines()[4:]
-    assert all(not line or line.startswith("#") for line in body)
+    if outcome is not None:
+        outcome = dataclasses.replace(outcome, target=said, steps=steps)
+    ran = [Ran(name, title, steps, values.NOON, outcome, said if outcome is None else "") for name in (host, "other")]
+    for text in (script(ran, said, values.NOON), script(ran[:1], said, values.NOON)):
+        assert all(is_inert(line) for line in text.splitlines()), text
+    told = [*plan_lines(title, steps), *ran_text(ran, several=True).split("\n")]
+    assert all(line.startswith("#") and line == printable(line, 5000) for line in told)
+
+
+@given(HOSTILE)
+def test_what_is_not_one_line_is_no_command(shell: str) -> None:
+    line = command(Step("s", shell))
+    assert line == shell or line.startswith("# ")
+    assert line == printable(line, 5000)
+
+
+@given(HOSTILE)
+def test_a_command_of_ours_takes_foreign_text_as_one_word(text: str) -> None:
+    """A driver's name comes from whoever asks, a function's from the system."""
+    assert all(
+        is_shell(command(Step("", act.shell))) for act in acts.steps(BindDriver(PF, text), values.snapshot(values.make_pf(PF)))
+    )
 
 
 @pytest.mark.parametrize("count", [0, 3])
