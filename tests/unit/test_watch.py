@@ -42,6 +42,18 @@ def test_many_alike_are_one_line() -> None:
     assert dict(told(BEFORE, fewer))[f"4 VFs of {PF}, {values.vf_address(PF, 1)} to {values.vf_address(PF, 4)}"] == "new"
 
 
+def test_a_pf_that_goes_with_its_vfs_is_told_by_itself() -> None:
+    view = values.snapshot(*values.make_fleet(2))
+    nothing = values.without(view, *view.functions)
+    vfs = [f"{values.vf_address(PF, number)} (VF {number} of {PF})" for number in range(2)]
+    assert told(nothing, view) == [(f"{PF} (PF)", "gone"), *((vf, "gone") for vf in vfs)]
+    assert told(view, nothing) == [(f"{PF} (PF)", "new"), *((vf, "new") for vf in vfs)]
+    assert [subject for subject, _ in told(values.without(BEFORE, *values.snapshot(*values.make_fleet(5)).functions))] == [
+        f"{PF} (PF)",
+        f"5 VFs of {PF}, {VF} to {values.vf_address(PF, 4)}",
+    ]
+
+
 def test_problems_and_waiting_changes_are_told_once() -> None:
     odd = Problem("/sys/x", "not a number")
     job = Job(1, f"{PF}: 5 -> 0 VFs", PF, JobState.RUNNING, "write 0", BEFORE.taken, waits_for="qemu (4242), which holds it")

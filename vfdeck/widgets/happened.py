@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from vfdeck.backend.model import Function, Job, Snapshot
+from vfdeck.backend.model import Function, Job, Role, Snapshot
 from vfdeck.widgets.changed import Difference, differences
 from vfdeck.widgets.columns import TREE
 from vfdeck.widgets.state import plural, role_text
@@ -36,17 +36,17 @@ def happenings(before: Snapshot, after: Snapshot) -> Iterator[Happening]:
     if before.away is not None:
         yield Happening((), "", "connected again")
         before = replace(before, jobs=after.jobs, problems=after.problems)
-    happened: dict[tuple[str, str], list[Function]] = {}
+    happened: dict[tuple[str, bool, str], list[Function]] = {}  # by PF, whether it is of its VFs, and what
     columns: dict[str, tuple[Difference, ...]] = {}
     for bdf in sorted(before.functions.keys() - after.functions.keys()):
         gone = before.functions[bdf]
-        happened.setdefault((gone.physfn or bdf, "gone"), []).append(gone)
+        happened.setdefault((gone.physfn or bdf, gone.role is Role.VF, "gone"), []).append(gone)
     for bdf, different in sorted(differences(before, after).items()):
         function = after.functions[bdf]
         text = "; ".join(_words(each) for each in different)
         columns[text] = different
-        happened.setdefault((function.physfn or bdf, text), []).append(function)
-    for (_, text), functions in happened.items():
+        happened.setdefault((function.physfn or bdf, function.role is Role.VF, text), []).append(function)
+    for (_, _, text), functions in happened.items():
         together = [functions] if len(functions) >= MANY else [[function] for function in functions]
         for about in together:
             yield Happening(tuple(f.bdf for f in about), _subject(about), text, columns.get(text, ()))
