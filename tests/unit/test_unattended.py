@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -66,6 +67,31 @@ def test_what_ignores_the_first_signal_ends_too(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("vfdeck.app.unattended.GRACE", 0.1)
     with pytest.raises(Failure, match="did not end within"):
         handed("sh -c 'trap \"\" TERM; while :; do sleep 1; done'", 0.3)
+
+
+def test_what_it_started_ends_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The program ends at the first signal, and what it started ignores that. It has the fifo open for as long as it lives."""
+    monkeypatch.setattr("vfdeck.app.unattended.GRACE", 20.0)  # not waited for: the program itself ends at once
+    os.mkfifo(tmp_path / "alive")
+    fifo = os.open(tmp_path / "alive", os.O_RDONLY | os.O_NONBLOCK)
+    unattended = Unattended()
+    script = tmp_path / "program"
+    script.write_text(f"#!/bin/sh\n(trap '' TERM; exec sleep 1000) >{tmp_path}/alive &\necho begun >{tmp_path}/alive\nwait\n")
+    script.chmod(0o700)
+    to = token_delivery.to_command(str(script), "it", unattended.run)
+    told: list[str] = []
+    thread = threading.Thread(target=_collect, args=(to.deliver, told))
+    thread.start()
+    try:
+        assert select.select([fifo], [], [], 20)[0]
+        assert os.read(fifo, 100) == b"begun\n"
+        unattended.stop()
+        thread.join(20)
+        assert "given up" in told[0]
+        assert select.select([fifo], [], [], 20)[0]
+        assert os.read(fifo, 100) == b""  # nobody has it any more
+    finally:
+        os.close(fifo)
 
 
 def test_it_can_be_given_up_and_is_gone_then(tmp_path: Path) -> None:

@@ -87,13 +87,21 @@ class Unattended:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """End a program and what it has started."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, number)
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(GRACE)
-            return
+    """End a program and what it has started, which may not listen to the first signal although the program does.
+
+    The program is not reaped in between: until then nobody else can have the number of its group.
+    """
+    if process.returncode is not None:
+        return
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGTERM)
+    until = time.monotonic() + GRACE
+    while time.monotonic() < until and os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+        time.sleep(_OFTEN)
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(GRACE)
 
 
 def _last_line(said: bytes) -> str:
