@@ -63,6 +63,22 @@ def test_vfs_that_are_gone_still_belong_to_their_pf() -> None:
     assert f"4 VFs of {NIC}, {VFS[0]} to {VFS[3]}: gone" in told
 
 
+def test_vfs_that_came_back_are_former_ones_no_more() -> None:
+    """Their addresses may be another PF's then: what happens to them is not this one's any more."""
+    line = Timeline()
+    gone = values.without(VIEW, *VFS)
+    pf = dataclasses.replace(gone.functions[NIC], sriov=values.make_pf(NIC).sriov)
+    gone = dataclasses.replace(gone, functions={**gone.functions, NIC: pf}, taken=VIEW.taken + 1)
+    line.looked(VIEW, gone)
+    other = dataclasses.replace(VIEW.functions[VFS[2]], physfn="0000:81:00.0")
+    back = dataclasses.replace(gone, functions={**gone.functions, VFS[2]: other}, taken=VIEW.taken + 2)
+    line.looked(gone, back)
+    line.heard("fake", [add(VFS[2], VIEW.taken + 3, "change"), add(VFS[1], VIEW.taken + 3, "remove")])
+    told = texts(line, view=back)
+    assert f"remove pci {VFS[1]}" in told
+    assert f"change pci {VFS[2]}" not in told
+
+
 def test_a_change_is_told_from_its_beginning_to_its_end() -> None:
     line = Timeline()
     job = Job(1, f"remove the VFs of {NIC}", NIC, JobState.RUNNING, "", VIEW.taken + 1)
@@ -109,6 +125,21 @@ def test_only_so_many_are_kept_and_the_panel_shows_the_newest() -> None:
     assert f"event {SHOWN + 49}" in said
     assert "event 49" not in said
     assert "and 20 events before" in said
+
+
+def test_a_noisy_host_pushes_out_nothing_of_the_others() -> None:
+    line = Timeline(kept=50, in_all=80)
+    for host in ("a", "b"):
+        for number in range(10):
+            line.add(Entry(float(number), Kind.SEEN, host, (NIC,), f"event {number}"))
+    for number in range(1000):
+        line.add(Entry(float(number), Kind.SEEN, "noisy", (NIC,), f"event {number}"))
+    assert [len(texts(line, RowId(host, NIC))) for host in ("a", "b", "noisy")] == [10, 10, 50]
+    for number in range(1000):
+        line.add(Entry(float(number), Kind.SEEN, "noisy too", (NIC,), f"event {number}"))
+    assert len(list(line)) == 80
+    assert [len(texts(line, RowId(host, NIC))) for host in ("a", "b", "noisy", "noisy too")] == [10, 10, 30, 30]
+    assert texts(line, RowId("noisy", NIC))[0] == "event 999"
 
 
 def test_an_event_of_another_day_has_its_day() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 
 from vfdeck.backend.changes import Outcome, target_of
 from vfdeck.backend.kernel import DEAF, LOST, Uevent
@@ -14,21 +15,24 @@ from vfdeck.widgets.report import verdict
 from vfdeck.widgets.rows import RowId
 from vfdeck.widgets.state import Tone, plural
 
-#: Events that are kept, of all hosts together.
-KEPT = 2000
+#: Events that are kept, the newest of each host; and of all together, for which those give up theirs that have the most.
+KEPT, IN_ALL = 2000, 20_000
 
 
 class Timeline:
-    """Keeps the newest events of all hosts."""
+    """Keeps the newest events of each host: one where much happens pushes out nothing of the others."""
 
-    def __init__(self, kept: int = KEPT) -> None:
-        self._entries: deque[Entry] = deque(maxlen=kept)
+    def __init__(self, kept: int = KEPT, in_all: int = IN_ALL) -> None:
+        self._kept = kept
+        self._in_all = in_all
+        self._entries: dict[str, deque[Entry]] = {}  # by host
+        self._count = 0
         self._former: dict[RowId, set[str]] = {}  # the VFs that each PF has had, and has no more
         self._deaf: set[str] = set()
 
     def __iter__(self) -> Iterator[Entry]:
         """Everything that is kept, oldest first."""
-        return iter(sorted(self._entries, key=lambda entry: entry.time))
+        return iter(sorted(chain.from_iterable(self._entries.values()), key=lambda entry: entry.time))
 
     def is_deaf(self, host: str) -> bool:
         """Whether no uevents of a host can be heard."""
@@ -37,7 +41,15 @@ class Timeline:
     # -- what happens -------------------------------------------------------------------------------------------------
     def add(self, entry: Entry) -> None:
         """Take in an event."""
-        self._entries.append(entry)
+        mine = self._entries.setdefault(entry.host, deque())
+        mine.append(entry)
+        self._count += 1
+        if len(mine) > self._kept:
+            mine.popleft()
+            self._count -= 1
+        elif self._count > self._in_all:
+            max(self._entries.values(), key=len).popleft()
+            self._count -= 1
 
     def heard(self, host: str, events: Iterable[Uevent]) -> None:
         """Take in uevents; several of the same kind at once are one line."""
@@ -57,15 +69,24 @@ class Timeline:
         if before is None or before is after or before.never_seen:
             return
         host = after.host.name
-        for bdf in before.functions.keys() - after.functions.keys():
-            if pf := before.functions[bdf].physfn:
-                self._former.setdefault(RowId(host, pf), set()).add(bdf)
+        self._part(host, before, after)
         under_way = {job.number: job for job in before.jobs}
         for job in after.jobs:
             self._job(host, under_way.get(job.number), job, after.taken)
         for happening in happenings(before, after):
             text = f"{happening.subject}{': ' if happening.subject else ''}{happening.text}"
             self.add(Entry(after.taken, Kind.SEEN, host, happening.functions, text))
+
+    def _part(self, host: str, before: Snapshot, after: Snapshot) -> None:
+        """Keep whose the VFs were that are gone, and forget it of those that are there again: they may be another PF's."""
+        there = after.functions.keys()
+        for row_id in [row_id for row_id in self._former if row_id.host == host]:
+            self._former[row_id] -= there
+            if not self._former[row_id]:
+                del self._former[row_id]
+        for bdf in before.functions.keys() - there:
+            if pf := before.functions[bdf].physfn:
+                self._former.setdefault(RowId(host, pf), set()).add(bdf)
 
     def _job(self, host: str, before: Job | None, job: Job, now: float) -> None:
         """A change of vfdeck's that was begun, or has come to its next step or rung."""
@@ -89,7 +110,8 @@ class Timeline:
         Of a PF those of its VFs too, of a VF those of its PF too, of a host all.
         """
         family = self._family(row_id, snapshot)
-        mine = [entry for entry in (*more, *self._entries) if entry.host == row_id.host and _is_about(entry, family)]
+        every = (*more, *self._entries.get(row_id.host, ()))
+        mine = [entry for entry in every if entry.host == row_id.host and _is_about(entry, family)]
         return sorted(mine, key=lambda entry: entry.time)[::-1]
 
     def _family(self, row_id: RowId, snapshot: Snapshot | None) -> frozenset[str]:
