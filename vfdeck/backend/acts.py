@@ -18,6 +18,7 @@ from vfdeck.backend.changes import (
     SetAutoprobe,
     SetNumvfs,
     SetToken,
+    Step,
     TokenWay,
     UnbindDriver,
     VerifyToken,
@@ -150,6 +151,15 @@ def steps(change: Change, snapshot: Snapshot, own: frozenset[str] = frozenset())
     """
     build: Callable[[Any, Snapshot, frozenset[str]], tuple[Act, ...]] = _BUILDERS[type(change)]
     return build(change, snapshot, own_opens(snapshot, own))
+
+
+def as_ours(told: tuple[Step, ...], change: Change, snapshot: Snapshot | None) -> tuple[Step, ...]:
+    """The steps of a change that another host has told, each with the shell command that is made here for what it says.
+
+    What comes from elsewhere is never a command. A step that nobody here would take has none.
+    """
+    ours = {act.text: act.shell for act in steps(change, snapshot)} if snapshot is not None else {}
+    return tuple(Step(step.text, ours.get(step.text, "")) for step in told)
 
 
 def _set_numvfs(change: SetNumvfs, snapshot: Snapshot, _: frozenset[str]) -> tuple[Act, ...]:

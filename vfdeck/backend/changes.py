@@ -127,7 +127,7 @@ class Step:
     """One act of a plan, in words and as the shell command that would do the same ("" where no command can)."""
 
     text: str
-    shell: str = field(compare=False)  # it follows from the text
+    shell: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +201,8 @@ class Plan:
     @property
     def _consent(self) -> tuple[object, ...]:
         answer = self.predicted.answer if self.predicted else ""
-        return (self.steps, frozenset(self.concerns), self.destructive, self.impossible, self.severe, answer)
+        acts = tuple(step.text for step in self.steps)  # the same as shell is made by each host for itself
+        return (acts, frozenset(self.concerns), self.destructive, self.impossible, self.severe, answer)
 
     @property
     def concerns(self) -> tuple[str, ...]:

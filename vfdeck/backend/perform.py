@@ -88,8 +88,9 @@ def difference(confirmed: Plan, now: Plan) -> str:
     """In words, what is otherwise now than in the plan that was confirmed."""
     found = [f"new: {warning}" for warning in now.concerns if warning not in confirmed.concerns]
     found += [f"no longer: {warning}" for warning in confirmed.concerns if warning not in now.concerns]
-    if now.steps != confirmed.steps:
-        found.append(f"the steps are now: {', then '.join(step.text for step in now.steps) or 'none'}")
+    texts, before = ([step.text for step in made.steps] for made in (now, confirmed))
+    if texts != before:
+        found.append(f"the steps are now: {', then '.join(texts) or 'none'}")
     if now.severe != confirmed.severe:
         found.append(f"it {now.severe}" if now.severe else f"it no longer {confirmed.severe}")
     answers = [made.predicted.answer if made.predicted else "nothing" for made in (confirmed, now)]

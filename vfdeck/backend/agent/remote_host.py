@@ -14,10 +14,9 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Collection
-from contextlib import suppress
 from typing import Any
 
-from vfdeck.backend.acts import steps
+from vfdeck.backend.acts import as_ours
 from vfdeck.backend.agent import push
 from vfdeck.backend.agent.advice import advice
 from vfdeck.backend.agent.connection import Connection, Lost, Refused
@@ -301,7 +300,7 @@ class RemoteHost:
             plan: Plan = REPLIES.decode(Plan, answer.get("plan"), "plan", change=change)
         except _NO_AGENT as fault:
             return Plan(change, f"a change of {target_of(change)}", impossible=f"{self.name}: {fault}")
-        return dataclasses.replace(plan, steps=_known(plan.steps, change, snapshot))
+        return dataclasses.replace(plan, steps=as_ours(plan.steps, change, snapshot))
 
     def perform(self, change: Change, confirmed: Plan | None = None) -> Outcome:
         """See `Host.perform`. Where the connection is lost meanwhile, and nobody knows what came of it, the outcome says so."""
@@ -315,7 +314,7 @@ class RemoteHost:
             agreed = None if confirmed is None else REQUESTS.encode(confirmed)
             self._on(connection, "Perform", key=key, change=REQUESTS.encode_one_of(change), confirmed=agreed)
             outcome = self._wait_for(connection, key, change)
-            return dataclasses.replace(outcome, steps=_known(outcome.steps, change, before))
+            return dataclasses.replace(outcome, steps=as_ours(outcome.steps, change, before))
         except Refused as refused:
             return self._untold(change, False, "the agent refused it", f"nothing was done: {refused}", errno.EPERM)
         except (Lost, Wrong) as fault:
@@ -355,12 +354,3 @@ class RemoteHost:
         connection = self._connection
         if connection is not None:
             connection.give_up("it was closed")
-
-
-def _known(told: tuple[Step, ...], change: Change, snapshot: Snapshot | None) -> tuple[Step, ...]:
-    """Steps as an agent told them, without the commands that this vfdeck would not give for the change: they may be run here."""
-    own: set[str] = set()
-    if snapshot is not None:
-        with suppress(KeyError):  # the function is gone
-            own = {act.shell for act in steps(change, snapshot)}
-    return tuple(step if step.shell in own else dataclasses.replace(step, shell="") for step in told)
