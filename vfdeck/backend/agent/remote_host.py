@@ -25,7 +25,7 @@ from vfdeck.backend.agent.service import applied
 from vfdeck.backend.agent.transports import ASKED, Fault, Link, Ssh, Unreached, Way
 from vfdeck.backend.agent.unix_socket import Socket, SocketLink
 from vfdeck.backend.agent.wire import REPLIES, REQUESTS, Wrong
-from vfdeck.backend.changes import Change, Explanation, Outcome, Plan, Step, target_of
+from vfdeck.backend.changes import Change, Explanation, Outcome, Plan, target_of
 from vfdeck.backend.checks import Check, Question, Report, Verdict
 from vfdeck.backend.details import Details, Part
 from vfdeck.backend.kernel import LOST, LogLine, Uevent
