@@ -256,6 +256,7 @@ def _agent(row: Row) -> str:
         f"one change {ms('delta')} CPU {aim('delta')} without the look",
         f"{row['memory'] / 2**20:.0f} MiB, {row['empty'] / 2**20:.0f} after the first look (aim: below {row['aim_memory'] >> 20})",
         f"gone within {ms('end')}",
+        f"ten hosts of 64 VFs: all there after {ms('ten')}, {ms('ten_cpu')} CPU here, {ms('ten_again')} to look at all again",
     ]
     return "; ".join(pieces)
 

@@ -1,7 +1,8 @@
 """What the agent costs: `python -m tests.bench.agent 8192` prints a line of JSON.
 
 A process of its own serves a made-up root with so many VFs; it is asked over a pipe, as a client far away would. Its CPU is that of
-its process in /proc. What a delta costs is measured in this process, from one look to the next without the looking.
+its process in /proc. What a delta costs is measured in this process, from one look to the next without the looking. Then ten hosts
+are followed at once, each by the client that the dashboard has.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
@@ -21,12 +23,15 @@ from typing import Any
 from tests.fabricate import build, fleet
 from vfdeck.backend.agent.framing import REPLY, Reader, message
 from vfdeck.backend.agent.protocol import INTERFACE
+from vfdeck.backend.agent.remote_host import RemoteHost
 from vfdeck.backend.agent.service import delta
+from vfdeck.backend.agent.transports import Local
 from vfdeck.backend.linux.kernel import LinuxKernel
 from vfdeck.backend.local_host import LocalHost
 
 #: Older than any look of a run: what was seen is good enough.
 AGE = 3600 * 10**9
+TEN = 10
 IMPORT = "import time; begin = time.process_time(); import vfdeck.backend.agent.server; print(time.process_time() - begin)"
 
 
@@ -102,10 +107,32 @@ def main(vfs: int, rounds: int = 5) -> dict[str, float]:
         memory = agent.memory
         end = agent.close()
         changed = _delta(LinuxKernel(folder), rounds)
+    ten = _ten_hosts(place)
     return {
         "vfs": float(vfs), "import": median(imports), "call": call, "poll": poll, "poll_bytes": float(size), "whole": whole,
         "looked": looked, "same": same, "delta": changed, "empty": float(empty), "memory": float(memory), "end": end,
+        **ten,
     }  # fmt: skip
+
+
+def _ten_hosts(place: str | None) -> dict[str, float]:
+    """Ten agents, as if ssh led to them: seconds until all pictures are there, this process's CPU of that and of looking again."""
+    with tempfile.TemporaryDirectory(prefix="vfdeck-bench-", dir=place) as folder, ThreadPoolExecutor(TEN) as pool:
+        build(Path(folder), fleet(64))
+        hosts = [RemoteHost(f"hv-{number}", Local(), folder) for number in range(TEN)]
+        begin, spent = time.perf_counter(), time.process_time()
+        for seen in pool.map(RemoteHost.snapshot, hosts):
+            if seen.away is not None:
+                raise RuntimeError(seen.away.what)
+        first, first_cpu = time.perf_counter() - begin, time.process_time() - spent
+        again = []
+        for _ in range(TEN):
+            spent = time.process_time()
+            list(pool.map(RemoteHost.snapshot, hosts))
+            again.append(time.process_time() - spent)
+        for host in hosts:
+            host.close()
+    return {"ten": first, "ten_cpu": first_cpu, "ten_again": median(again)}
 
 
 def _delta(kernel: LinuxKernel, rounds: int) -> float:

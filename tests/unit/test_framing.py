@@ -57,6 +57,23 @@ def test_as_deep_as_may_be_and_brackets_within_texts() -> None:
 
 
 @pytest.mark.parametrize("data", [b"x" * (REQUEST + 1), b"x" * (REQUEST + 1) + b"\0"])
+@given(
+    st.recursive(
+        st.text('{}[]"\\\\é', max_size=6), lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text('{["\\\\'), inner)
+    )
+)
+def test_a_message_is_as_deep_as_what_is_in_it(value: Any) -> None:
+    def depth(one: Any) -> int:
+        inner = list(one.values()) if isinstance(one, dict) else one if isinstance(one, list) else None
+        return 0 if inner is None else 1 + max(map(depth, inner), default=0)
+
+    data = message({"parameters": value})
+    deep = 1 + depth(value)
+    assert list(Reader(depth=deep).feed(data)) == [{"parameters": value}]
+    with pytest.raises(Garbled, match="in one another"):
+        list(Reader(depth=deep - 1).feed(data))
+
+
 def test_what_is_too_long_ends_at_once(data: bytes) -> None:
     reader = Reader()
     with pytest.raises(Garbled, match="a message of more than 65536 bytes"):

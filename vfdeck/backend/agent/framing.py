@@ -7,7 +7,9 @@ known then. At most one message is kept in memory, of bytes that may still becom
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
+from itertools import accumulate
 from typing import Any, NoReturn
 
 #: Longest request, and longest reply, in bytes.
@@ -16,6 +18,9 @@ REQUEST, REPLY = 64 << 10, 32 << 20
 DEPTH = 16
 
 _NUL = b"\0"
+_ESCAPED = re.compile(rb"\\.", re.DOTALL)  # in texts only
+_STEPS = {0x7B: 1, 0x5B: 1, 0x7D: -1, 0x5D: -1}
+_NO_BRACKETS = bytes(byte for byte in range(256) if byte not in _STEPS)
 
 
 class Garbled(Exception):
@@ -77,22 +82,12 @@ def message(value: dict[str, Any]) -> bytes:
 
 
 def _deeper_than(text: bytes, depth: int) -> bool:
-    """Whether brackets are deeper in one another than that. Those within texts count only where there are so many anyway."""
+    """Whether brackets that stand in no text are deeper in one another than that."""
     if text.count(b"{") + text.count(b"[") <= depth:
         return False
-    level = deepest = 0
-    quoted = escaped = False
-    for byte in text:
-        if quoted:
-            quoted, escaped = (byte != 0x22 or escaped), (byte == 0x5C and not escaped)
-        elif byte == 0x22:
-            quoted = True
-        elif byte in b"{[":
-            level += 1
-            deepest = max(deepest, level)
-        elif byte in b"}]":
-            level -= 1
-    return deepest > depth
+    plain = _ESCAPED.sub(b"", text) if b"\\" in text else text
+    brackets = b"".join(plain.split(b'"')[::2]).translate(None, _NO_BRACKETS)
+    return max(accumulate(map(_STEPS.__getitem__, brackets)), default=0) > depth
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
