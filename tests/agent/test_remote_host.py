@@ -16,6 +16,7 @@ from tests.agent.test_client import RUN, ssh
 from tests.agent.test_push import old_python
 from tests.fabricate import Fake, build, with_vfs
 from vfdeck.backend.agent import push
+from vfdeck.backend.agent.connection import Lost, Refused
 from vfdeck.backend.agent.remote_host import LOGINS, RemoteHost
 from vfdeck.backend.agent.transports import Fault, Local, Ssh, Unreached
 from vfdeck.backend.changes import SetAutoprobe, SetNumvfs, Step
@@ -216,7 +217,27 @@ def test_what_came_of_a_change_is_not_guessed(host: RemoteHost, monkeypatch: pyt
     assert outcome.attempted
     assert not outcome.ok
     assert outcome.explanation is not None
-    assert "whether it was done is not known" in outcome.explanation.why
+    assert "the history there has nothing of it" in outcome.explanation.why, "of a tree that is not this machine's, none is kept"
+
+
+def test_what_the_history_says_of_a_change_whose_agent_was_lost(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = {"key": "1", "history": "begun, and no word of its end"}
+    host = RemoteHost("hv-1", Local(), str(tree))
+    host.snapshot()
+
+    def killed(*_: object) -> object:
+        kill_agent(host)
+        raise Lost("the connection ended")
+
+    def asked(method: str, **parameters: object) -> dict[str, object]:
+        raise Refused("io.vfdeck.Agent.NoSuchOperation", told)
+
+    monkeypatch.setattr(host, "_wait_for", killed)
+    monkeypatch.setattr(host, "_call", asked)
+    outcome = host.perform(SetAutoprobe(PF, False))
+    assert outcome.explanation is not None
+    assert "the history there says: begun, and no word of its end" in outcome.explanation.why
+    host.close()
 
 
 def test_read_only_is_the_agents_word(tree: Path) -> None:

@@ -318,10 +318,23 @@ class RemoteHost:
         except Refused as refused:
             return self._untold(change, False, "the agent refused it", f"nothing was done: {refused}", errno.EPERM)
         except (Lost, Wrong) as fault:
-            why = f"{fault}; whether it was done is not known: look at the host afresh, and at `vfdeck history` there"
+            why = f"{fault}; {self._found_out(key)}"
             return self._untold(change, True, "lost on the way", why, errno.ENOTCONN)
         finally:
             self._jobs.pop(key, None)
+
+    def _found_out(self, key: str) -> str:
+        """What another agent finds in the host's history of a change whose own agent is lost; a clause."""
+        try:
+            self._call("Operation", key=key)
+        except Refused as refused:
+            if refused.name == f"{INTERFACE}.NoSuchOperation":
+                noted = refused.told.get("history")
+                said = f"says: {printable(noted)}" if isinstance(noted, str) else "has nothing of it, so it was hardly begun"
+                return f"the history there {said}; look at the host afresh"
+        except (Lost, Unreached):
+            pass
+        return "whether it was done is not known: look at the host afresh, and at `vfdeck history` there"
 
     def _wait_for(self, connection: Connection, key: str, change: Change) -> Outcome:
         pause = _SOON
