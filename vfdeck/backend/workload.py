@@ -24,8 +24,9 @@ _MOST_KEYS = 4096
 
 # A key with "token" in it (vf-token, --vfio-vf-token, VFTOKEN), what may stand between it and its value (in an audit line of execve
 # also the number of the argument: `a6="--vf-token" a7="..."`), and the value. Every part is bounded, so that no line takes long.
+# What the kernel says of its own vfio_pci_validate_vf_token ("3 callbacks suppressed") is no value.
 _KEYED = re.compile(
-    r"""((vf(?:io)?[-_]?)?token[\w-]{0,16}["']{0,2}[\s=:]{1,8}(?:a\d{1,5}(?:\[\d{1,5}\])?=)?["']{0,2})([^\s,"']{1,120})""",
+    r"""(((?<!validate_)vf(?:io)?[-_]?)?token[\w-]{0,16}["']{0,2}[\s=:]{1,8}(?:a\d{1,5}(?:\[\d{1,5}\])?=)?["']{0,2})([^\s,"']{1,120})""",
     re.IGNORECASE,
 )
 _UUID = re.compile(r"[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}(?![0-9a-f])", re.IGNORECASE)
