@@ -38,6 +38,9 @@ class Service(Protocol):
     def wait(self, parameters: dict[str, Any]) -> tuple[float, Callable[[], Answer | None]]:
         """Of `Events`: how long to wait at most, seconds, and what gives the answer as soon as there is one."""
 
+    def close(self) -> None:
+        """The other side has ended. Never waits."""
+
     def standard(self, method: str, parameters: dict[str, Any]) -> Answer:
         """A method of org.varlink.service. Raises Refused."""
 
@@ -56,6 +59,12 @@ class Server:
 
     def run(self) -> None:
         """Answer until the other side ends, or sends what is no message. Raises BrokenPipeError where nobody reads any more."""
+        try:
+            self._serve()
+        finally:
+            self._service.close()
+
+    def _serve(self) -> None:
         while self._calls or self._end is None:
             if self._calls:
                 self._answer(self._calls.popleft())

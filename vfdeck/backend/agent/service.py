@@ -30,6 +30,8 @@ _KEY = re.compile(r"[0-9A-Za-z-]{8,64}")
 _DRIVER = re.compile(r"[0-9A-Za-z_.-]{1,64}")
 #: Events that are kept for a client that does not ask.
 _KEPT = 2000
+#: Seconds between two looks for events, at least.
+_PAUSE = 0.05
 #: Members of a snapshot of which only what has changed is sent.
 BY_KEY = ("functions", "groups", "tokens")
 
@@ -52,6 +54,7 @@ class HostService:
         self._last_number = 0
         self._adding = threading.Lock()  # guards the last two: numbers stand in their order
         self._listener: threading.Thread | None = None
+        self._ended = threading.Event()
         self.methods: dict[str, Callable[[dict[str, Any]], Answer]] = {
             "Hello": self._hello,
             "Snapshot": self._picture,
@@ -63,6 +66,10 @@ class HostService:
             "Perform": self._perform,
             "Operation": self._operation,
         }
+
+    def close(self) -> None:
+        """Listen to nothing any more. Never waits."""
+        self._ended.set()
 
     def standard(self, method: str, parameters: dict[str, Any]) -> Answer:
         """See `Service.standard`."""
@@ -227,7 +234,8 @@ class HostService:
         return min(max(longest, 0) / 10**9, LONGEST_WAIT), look
 
     def _listen(self) -> None:
-        while True:
+        while not self._ended.is_set():
+            begun = time.monotonic()
             changed = self._host.wait_for_change(LONGEST_WAIT)
             if changed:
                 self._stale = True
@@ -235,6 +243,7 @@ class HostService:
                 self._add({"uevent": REPLIES.encode(event)})
             if changed:
                 self._add({"changed": True})
+            self._ended.wait(max(_PAUSE - (time.monotonic() - begun), 0.0))  # a host may answer at once, and for ever
 
     def _add(self, event: dict[str, Any]) -> None:
         self._stale = True
