@@ -152,6 +152,7 @@ async def test_nothing_is_agreed_to_where_it_cannot_be_read() -> None:
         await deck.press("a")
         await deck.until(lambda: deck.dialog == "ConfirmDialog")
         await deck.pilot.resize_terminal(39, 11)
+        await deck.until(lambda: "vfdeck needs a" in " ".join(deck.text.split()))
         await deck.press("y", "enter")
         assert deck.dialog == "ConfirmDialog"
         await deck.press("escape")

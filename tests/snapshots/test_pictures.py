@@ -403,6 +403,11 @@ def test_every_picture_is_taken_at_every_size_or_the_table_says_why_not() -> Non
             assert {f"{picture.name}-40x12", f"{picture.name}-80x24"} <= set(names)
 
 
+async def looked_up(deck: Deck) -> None:
+    """Wait for what is looked up for the panel."""
+    await deck.until(lambda: not deck.main.is_inspecting)
+
+
 async def at_rest(deck: Deck) -> None:
     """Wait until what is drawn stays as it is: a scroll bar and the lines beside it come with the layout after the text's."""
     same, before = 0, ""
@@ -435,8 +440,10 @@ def test_picture(snap_compare: SnapCompare, picture: Picture, monkeypatch: pytes
     async def come(pilot: Pilot[Any]) -> None:
         deck = Deck(app, pilot)
         await deck.until(lambda: deck.main.fleet.snapshots)
+        await looked_up(deck)
+        await at_rest(deck)  # a screen under a dialog is not laid out anew
         await picture.way(deck, host)
-        await deck.until(lambda: not deck.main.is_inspecting)  # what is looked up for the panel is in the picture
+        await looked_up(deck)
         await deck.until(lambda: type(app.screen).__name__ == picture.top)
         await at_rest(deck)
         assert not picture.does or picture.does in done
@@ -465,8 +472,11 @@ def test_picture_of_a_fleet(snap_compare: SnapCompare, picture: Picture) -> None
     async def come(pilot: Pilot[Any]) -> None:
         deck = Deck(app, pilot)
         await deck.until(lambda: len(deck.main.fleet.snapshots) == len(hosts))
+        await looked_up(deck)
+        await at_rest(deck)
         await picture.way(deck, scenario.load("card"))
-        await deck.until(lambda: not deck.main.is_inspecting)
+        await looked_up(deck)
+        await at_rest(deck)
 
     assert snap_compare(app, terminal_size=picture.size, run_before=come)
 
@@ -509,7 +519,7 @@ def test_picture_of_hosts_behind_agents(snap_compare: SnapCompare, picture: Pict
         await deck.until(are_told)
         await deck.until(lambda: deck.main.fleet.snapshot(near.name) is not None)
         await picture.way(deck, near)
-        await deck.until(lambda: not deck.main.is_inspecting)
+        await looked_up(deck)
         await at_rest(deck)
 
     same = snap_compare(app, terminal_size=picture.size, run_before=come)

@@ -175,10 +175,16 @@ class Dialog(ModalScreen[Result | None], Generic[Result]):
         self.call_after_refresh(self.show_focused)
 
     def show_focused(self) -> None:
-        """Scroll so far that what has the focus is in sight, with what is said below it."""
+        """Scroll so far that what has the focus is in sight: not at all if it is at the top, else to where most is seen below it."""
         if self.focused is not None and self._body in self.focused.ancestors and not self._answered:
             part = self.focused.parent if self.focused.parent is not self._body else self.focused
-            self._body.scroll_to_widget(part if isinstance(part, Widget) else self.focused, animate=False)
+            shown = part if isinstance(part, Widget) else self.focused
+            # From the top, else it would depend on how the room was shared out before.
+            self._body.scroll_home(animate=False, immediate=True)
+            if shown.virtual_region.bottom > self._body.size.height:
+                self._body.scroll_to_widget(shown, animate=False, immediate=True, top=True)
+                if self._body.scroll_offset.y < self._body.max_scroll_y:
+                    self._body.scroll_relative(y=-1, animate=False)  # what it is called stands above it
 
     def action_turn_body(self, by: int) -> None:
         """Scroll what stands between title and buttons by a page."""
