@@ -88,7 +88,7 @@ async def test_to_a_program_which_gets_no_terminal(tmp_path: Path) -> None:
         await deck.press("enter")
         await deck.until(lambda: deck.dialog == "TokenDialog")
         assert path.read_text() == f"{token}\n"
-        assert "handed to sh" in said(deck)
+        await deck.until(lambda: "handed to sh" in said(deck))
         await agreed(deck)
         await deck.until(lambda: deck.line.startswith("✓"))
         assert "handed to sh" in deck.line

@@ -51,13 +51,15 @@ VIEWS = [EVERYTHING, View(on_vfio), *(View(None, order) for order in Order), Vie
 @st.composite
 def fleets(draw: st.DrawFn) -> tuple[tuple[Snapshot, ...], Folds]:
     """Some hosts, and what is folded; some of that is of functions that are not there."""
-    snapshots = tuple(draw(hosts(name)) for name in NAMES[: draw(st.integers(0, 3))])
-    if snapshots and draw(st.booleans()):  # all alike, which chance alone seldom makes
+    snapshots: tuple[Snapshot, ...] = tuple(draw(hosts(name)) for name in NAMES[: draw(st.integers(0, 3))])
+    same = draw(st.booleans())
+    if snapshots and same:  # all alike, which chance alone seldom makes
         like = snapshots[0]
         snapshots = tuple(dataclasses.replace(like, host=dataclasses.replace(like.host, name=name)) for name in NAMES)
     known = [RowId("nowhere", "0000:01:00.0")] + [RowId(s.host.name, bdf) for s in snapshots for bdf in ("", *s.functions)]
     ids = st.frozensets(st.sampled_from(known))
-    return snapshots, Folds(draw(ids), *(draw(st.booleans()) for _ in range(3)), draw(ids), draw(st.booleans()))
+    shut = [draw(st.booleans()) for _ in range(4)]
+    return snapshots, Folds(draw(ids), shut[0], shut[1], shut[2], draw(ids), shut[3])
 
 
 def naive(snapshots: tuple[Snapshot, ...], folds: Folds) -> list[Row]:
@@ -65,9 +67,9 @@ def naive(snapshots: tuple[Snapshot, ...], folds: Folds) -> list[Row]:
     names = {RowId(snapshot.host.name) for snapshot in snapshots}
     alike = [likeness(Branches(snapshot, EVERYTHING)) for snapshot in snapshots]
     all_shut = all(folds.hosts_open != (name not in folds.others) for name in names)
-    if len(names) == 3 and all_shut and alike[0] is not None and alike[0] == alike[1] == alike[2]:
-        if folds.alike_open == bool(names & folds.alike):
-            return [Row(RowId(NAMES[0]), 0, False, False, True, True, 3)]
+    all_alike = len(names) == 3 and alike[0] is not None and alike[0] == alike[1] == alike[2]
+    if all_shut and all_alike and folds.alike_open == bool(names & folds.alike):
+        return [Row(RowId(NAMES[0]), 0, False, False, True, True, 3)]
     rows: list[Row] = []
     for snapshot in snapshots:
         host, children = RowId(snapshot.host.name), under(snapshot)

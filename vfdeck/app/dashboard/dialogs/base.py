@@ -43,6 +43,18 @@ class _Body(VerticalScroll):
         self.post_message(self.Resized())
 
 
+class AnswerLine(Static):
+    """What came of a key, hidden until then. A dialog has it in sight together with what has the focus."""
+
+    def on_mount(self) -> None:
+        """There is nothing to say yet."""
+        self.display = False
+
+    def on_show(self) -> None:
+        """Tell, once it has its place."""
+        self.post_message(_Body.Resized())
+
+
 class Dialog(ModalScreen[Result | None], Generic[Result]):
     """A titled box with buttons. Escape answers None. Foreign text goes in as `Text`.
 
@@ -70,6 +82,7 @@ class Dialog(ModalScreen[Result | None], Generic[Result]):
         self._coach = CoachLine()
         self._ready = False
         self._answered = False
+        self._answer_line: AnswerLine | None = None
         self._heading = title
         self._title = Static(Text(title), id="title", markup=False)
         self._subtitle = Static(Text(subtitle), id="subtitle", markup=False) if subtitle else None
@@ -175,16 +188,17 @@ class Dialog(ModalScreen[Result | None], Generic[Result]):
         self.call_after_refresh(self.show_focused)
 
     def show_focused(self) -> None:
-        """Scroll so far that what has the focus is in sight: not at all if it is at the top, else to where most is seen below it."""
+        """Scroll so far that what has the focus is in sight, and what was said last: from the top, whatever came before."""
         if self.focused is not None and self._body in self.focused.ancestors and not self._answered:
             part = self.focused.parent if self.focused.parent is not self._body else self.focused
             shown = part if isinstance(part, Widget) else self.focused
-            # From the top, else it would depend on how the room was shared out before.
             self._body.scroll_home(animate=False, immediate=True)
             if shown.virtual_region.bottom > self._body.size.height:
                 self._body.scroll_to_widget(shown, animate=False, immediate=True, top=True)
                 if self._body.scroll_offset.y < self._body.max_scroll_y:
-                    self._body.scroll_relative(y=-1, animate=False)  # what it is called stands above it
+                    self._body.scroll_relative(y=-1, animate=False, immediate=True)  # what it is called stands above it
+            if self._answer_line is not None and self._answer_line.display:
+                self._body.scroll_to_widget(self._answer_line, animate=False)
 
     def action_turn_body(self, by: int) -> None:
         """Scroll what stands between title and buttons by a page."""

@@ -12,7 +12,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 from textual.widgets import Button, Static
 
-from vfdeck.app.dashboard.dialogs.base import Dialog
+from vfdeck.app.dashboard.dialogs.base import AnswerLine, Dialog
 from vfdeck.app.dashboard.dialogs.hand_on import HandOnDialog
 from vfdeck.app.dashboard.handed import Handed
 from vfdeck.backend.changes import SetToken
@@ -66,7 +66,7 @@ class TokenDialog(Dialog[SetToken]):
         self._is_handing = False
         self._simulated = snapshot.host.simulated
         self._shown = Static(markup=False, id="present")
-        self._where = Static(classes="verdict good", markup=False)
+        self._where = self._answer_line = AnswerLine(classes="verdict good", markup=False)
         self._warned: Token | None = None
 
     def body(self) -> ComposeResult:
@@ -84,7 +84,6 @@ class TokenDialog(Dialog[SetToken]):
             yield Button("Make one  g", id="generate", compact=True)
             yield Button("Show  ^r", id="reveal", compact=True)
             yield Button("Hand on  ^o", id="hand_on", compact=True)
-        self._where.display = False
         yield self._where
         if not any(tone is Tone.BAD for _, tone in self._now):  # else there is nothing to hand on, and no room to spare
             yield Static(
