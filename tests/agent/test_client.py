@@ -166,7 +166,12 @@ def test_the_name_of_a_host_comes_after_the_end_of_the_options(tmp_path: Path) -
         ("echo 'root@hv: Permission denied (publickey).' >&2; exit 255", Fault.LOGIN),
         ("echo 'Host key verification failed.' >&2; exit 255", Fault.HOST_KEY),
         ("echo 'ssh: connect to host hv port 22: Connection refused' >&2; exit 255", Fault.UNREACHABLE),
+        ("echo 'Permission denied (publickey).' >&2; echo 'Connection closed by UNKNOWN port 65535' >&2; exit 255", Fault.LOGIN),
         ("echo 'sudo: a password is required' >&2; exit 1", Fault.SUDO),
+        ("echo '/etc/motd: Permission denied' >&2; echo 'bash: line 1: sudo: command not found' >&2; exit 127", Fault.NO_SUDO),
+        ("echo 'sh: 1: sudo: not found' >&2; exit 127", Fault.NO_SUDO),
+        ("echo 'zsh:1: command not found: sudo' >&2; exit 127", Fault.NO_SUDO),
+        ("echo 'rc: /etc/motd: Permission denied' >&2; echo 'sh: not found' >&2; exit 127", Fault.NO_PYTHON),
         ("echo 'sh: not found' >&2; exit 127", Fault.NO_PYTHON),
         ("exit 3", Fault.PROTOCOL),
         ("yes", Fault.PROTOCOL),
@@ -215,8 +220,30 @@ def test_what_is_no_name_of_a_host(name: str) -> None:
 
 
 def test_a_status_of_ssh_without_words() -> None:
-    assert classify(255, "") is Fault.UNREACHABLE
-    assert classify(None, "") is Fault.UNREACHABLE
+    assert classify(255, []) == (Fault.UNREACHABLE, "")
+    assert classify(None, []) == (Fault.UNREACHABLE, "")
+
+
+def test_the_line_that_is_told_is_the_one_that_says_why(tmp_path: Path) -> None:
+    """Behind a jump host the last line is of the outer ssh, which knows only that the inner one has ended."""
+    said = "echo 'jump: Permission denied (publickey).' >&2; echo 'Connection closed by UNKNOWN port 65535' >&2; exit 255"
+    with pytest.raises(Unreached, match=r"^the login was refused: jump: Permission denied \(publickey\)\.$"):
+        Link(Ssh("hv", program=ssh(tmp_path, said)), packed())
+
+
+def test_without_sudo(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(Unreached, match="there is no sudo") as unreached:
+        Link(Local(sudo=True), packed())
+    assert unreached.value.fault is Fault.NO_SUDO
+
+
+def test_the_number_of_a_closed_link_is_nobody_elses(tmp_path: Path) -> None:
+    """A thread may still be writing a request there."""
+    link = Link(Ssh("hv", program=ssh(tmp_path, RUN)), packed())
+    link.close()
+    assert os.write(link.outgoing, b"a request") == 9
+    assert gone(link)
 
 
 def test_an_agent_whose_client_was_killed_ends() -> None:

@@ -14,9 +14,11 @@ import pytest
 
 from tests.agent.test_client import RUN, ssh
 from tests.agent.test_push import old_python
+from tests.agent.ways import REFUSED, Demo
 from tests.fabricate import Fake, build, with_vfs
 from vfdeck.backend.agent import push
 from vfdeck.backend.agent.connection import Lost, Refused
+from vfdeck.backend.agent.framing import REPLY
 from vfdeck.backend.agent.remote_host import LOGINS, RemoteHost
 from vfdeck.backend.agent.transports import Fault, Local, Ssh, Unreached
 from vfdeck.backend.changes import SetAutoprobe, SetNumvfs, Step
@@ -283,3 +285,55 @@ def test_only_so_many_log_in_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     for thread in threads:
         thread.join(20)
     assert all("nobody there" in host.reach() for host in hosts), "each had its turn"
+
+
+def test_a_fault_that_is_kept_keeps_nothing_that_it_went_through(tmp_path: Path) -> None:
+    """Frames of every try, with what was to be sent, else stay in memory as long as the host is refused."""
+    host = RemoteHost("hv-1", Demo(tmp_path, REFUSED))
+    for _ in range(20):
+        assert "the login was refused" in host.reach()
+        assert host.snapshot().problems
+    assert host._fault is not None
+    assert host._fault.__traceback__ is None
+    assert host._fault.__context__ is None
+    assert host.fault is Fault.LOGIN
+    assert Demo(tmp_path).tries == 1
+
+
+class Breaking(Local):
+    """Takes what is sent, and breaks as ssh does."""
+
+    def command(self, packed: push.Packed, marker: str) -> list[str]:
+        """See `Way.command`."""
+        return [
+            "/bin/sh",
+            "-c",
+            f"echo {marker}; head -c {len(packed.data)} >/dev/null; echo 'Timeout, server not responding' >&2; exit 255",
+        ]
+
+
+def test_an_agent_that_ends_before_it_answers_is_tried_again(tmp_path: Path) -> None:
+    """A connection that breaks is no other program."""
+    host = RemoteHost("hv-1", Breaking())
+    assert "it can't be reached" in host.reach()
+    assert host._final is False
+
+
+def test_what_deltas_add_up_to_is_bounded(host: RemoteHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After so many bytes all of it is asked for again, so that nothing stays that no whole picture has."""
+    host.snapshot()
+    connection = host._connection
+    assert connection is not None
+    asked: list[Any] = []
+    call = connection.call
+
+    def noted(method: str, parameters: dict[str, Any], seconds: float) -> dict[str, Any]:
+        asked.append(parameters.get("since"))
+        return call(method, parameters, seconds)
+
+    monkeypatch.setattr(connection, "call", noted)
+    host.snapshot()
+    connection.received += REPLY + 1
+    host.snapshot()
+    host.snapshot()
+    assert [since is None for since in asked] == [False, True, False]

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import argparse
+import errno
 import json
 import os
+import queue
 import signal
 import socket
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +20,7 @@ import pytest
 
 from tests.fabricate import build, fleet
 from vfdeck.app.cli import main
+from vfdeck.app.commands import agent
 from vfdeck.backend.agent.framing import message
 from vfdeck.backend.agent.wire import REPLIES, REQUESTS
 from vfdeck.backend.changes import Open, SetToken
@@ -122,3 +128,51 @@ def test_a_token_that_it_was_given_is_nowhere(tmp_path: Path) -> None:
     assert token.fingerprint in left
     for form in (secret, secret.replace("-", ""), secret.upper()):
         assert form not in left
+
+
+class Over(Exception):
+    """Ends a listener."""
+
+
+def test_whoever_ends_makes_room_and_a_fault_ends_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stays, begun = threading.Event(), queue.Queue[str]()
+
+    class First:
+        def wait(self) -> None:
+            stays.wait(20)
+
+    class Ends:
+        def wait(self) -> None:
+            return
+
+    agents: Iterator[type] = iter([First, Ends, Ends])
+
+    def started(*_: object, **__: object) -> object:
+        made = next(agents, None)
+        begun.put("" if made is None else made.__name__)
+        if made is None:
+            raise (OSError(errno.EAGAIN, os.strerror(errno.EAGAIN)) if begun.qsize() < 5 else Over)
+        return made()
+
+    path = str(tmp_path / "socket")
+    monkeypatch.setattr(agent, "CONNECTIONS", 2)
+    monkeypatch.setattr(agent, "_BREATH", 0.0)
+    monkeypatch.setattr(subprocess, "Popen", started)
+
+    def come() -> None:
+        for _ in range(5):
+            while True:
+                with socket.socket(socket.AF_UNIX) as client:
+                    if client.connect_ex(path) == 0:
+                        break
+
+    coming = threading.Thread(target=come, daemon=True)
+    coming.start()
+    with pytest.raises(Over):
+        agent._listen(argparse.Namespace(listen=path, read_only=False, root="/", demo=None))
+    stays.set()
+    coming.join(20)
+    assert list(begun.queue) == ["First", "Ends", "Ends", "", ""]
+    assert "nobody could be let in: Resource temporarily unavailable" in capsys.readouterr().err

@@ -9,6 +9,8 @@ import socket
 import stat
 import subprocess
 import sys
+import threading
+import time
 from importlib.resources import files
 
 from vfdeck.app import failure, units
@@ -22,6 +24,8 @@ from vfdeck.backend.text import printable
 
 #: So many connections at once; whoever comes later waits.
 CONNECTIONS = 64
+#: Seconds until somebody is let in again, where that has failed.
+_BREATH = 1.0
 #: SD_LISTEN_FDS_START
 _FIRST_HANDED_OVER = 3
 
@@ -92,17 +96,26 @@ def _listen(options: argparse.Namespace) -> int:
     command += ["--read-only"] if options.read_only else []
     command += ["--root", options.root] if options.root != "/" else []
     command += [] if options.demo is None else ["--demo", options.demo, "--seed", str(options.seed)]
-    agents: list[subprocess.Popen[bytes]] = []
+    room = threading.BoundedSemaphore(CONNECTIONS)
     with _bound(options.listen) as listening:
         print(f"vfdeck: listening on {printable(options.listen)}; Ctrl-C ends it", file=sys.stderr, flush=True)
         while True:
-            connection, _ = listening.accept()
-            with connection:
-                agents.append(subprocess.Popen(command, stdin=connection.fileno(), stdout=connection.fileno()))
-            agents = [agent for agent in agents if agent.poll() is None]
-            while len(agents) >= CONNECTIONS:
-                agents[0].wait()
-                agents = [agent for agent in agents if agent.poll() is None]
+            room.acquire()
+            try:
+                connection, _ = listening.accept()
+                with connection:
+                    agent = subprocess.Popen(command, stdin=connection.fileno(), stdout=connection.fileno())
+            except OSError as error:  # too many processes or files: who is there stays, who comes tries again
+                room.release()
+                print(f"vfdeck: nobody could be let in: {error.strerror}", file=sys.stderr, flush=True)
+                time.sleep(_BREATH)
+                continue
+            threading.Thread(target=_see_off, args=(agent, room), name="agent's end", daemon=True).start()
+
+
+def _see_off(agent: subprocess.Popen[bytes], room: threading.BoundedSemaphore) -> None:
+    agent.wait()
+    room.release()
 
 
 def _bound(path: str) -> socket.socket:

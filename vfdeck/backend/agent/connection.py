@@ -30,6 +30,13 @@ class Refused(Exception):
         self.told = told
 
 
+def ready(fd: int, event: int, deadline: float | None = None) -> bool:
+    """Whether a descriptor, of any number, is ready (or has ended) before a time of the monotonic clock; None: waits for it."""
+    poll = select.poll()
+    poll.register(fd, event)
+    return bool(poll.poll(None if deadline is None else max(deadline - time.monotonic(), 0.0) * 1000))
+
+
 class _Pending:
     """A call that waits for its answer."""
 
@@ -48,6 +55,8 @@ class Connection:
         self._sending = threading.Lock()  # held while a request is written: requests stand in `_pending` as they were sent
         self._state = threading.Lock()
         self._lost = ""
+        self.garbled = False  # what came was none of an agent
+        self.received = 0  # bytes
         self._progress = time.monotonic()  # when the last answer came
         os.set_blocking(outgoing, False)
         threading.Thread(target=self._read, name="agent's answers", daemon=True).start()
@@ -102,6 +111,7 @@ class Connection:
         parameters = reply.get("parameters", {})
         error = reply.get("error")
         if not isinstance(parameters, dict) or not (error is None or isinstance(error, str)):
+            self.garbled = True
             self.give_up("it answers what is no Varlink")
             raise Lost(self._lost)
         if error is not None:
@@ -111,8 +121,7 @@ class Connection:
     def _write(self, data: bytes, deadline: float) -> None:
         rest = memoryview(data)
         while rest and not self._lost:
-            _, ready, _ = select.select([], [self._outgoing], [], max(deadline - time.monotonic(), 0.0))
-            if not ready:
+            if not ready(self._outgoing, select.POLLOUT, deadline):
                 self.give_up("it takes no requests any more")
                 return
             try:
@@ -127,9 +136,11 @@ class Connection:
         why = "the connection ended"
         try:
             while data := self._next():
+                self.received += len(data)
                 for reply in reader.feed(data):
                     self._answer(reply)
         except Garbled as garbled:
+            self.garbled = True
             why = f"it answers what is no Varlink: {garbled}"
         except (OSError, ValueError) as error:
             why = f"the connection broke ({type(error).__name__})"
@@ -141,7 +152,7 @@ class Connection:
             try:
                 return os.read(self._incoming, _CHUNK)
             except BlockingIOError:  # of a socket both directions are one file, which never blocks
-                select.select([self._incoming], [], [])
+                ready(self._incoming, select.POLLIN)
 
     def _answer(self, reply: dict[str, Any]) -> None:
         with self._state:

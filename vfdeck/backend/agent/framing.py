@@ -16,10 +16,14 @@ from typing import Any, NoReturn
 REQUEST, REPLY = 64 << 10, 32 << 20
 #: Objects and arrays in one another.
 DEPTH = 16
+#: Commas, of which there are as many as values: while they are read no other thread runs. A host with 8,192 VFs has 145,000.
+COMMAS = 500_000
 
 _NUL = b"\0"
 _ESCAPED = re.compile(rb"\\.", re.DOTALL)  # in texts only
 _STEPS = {0x7B: 1, 0x5B: 1, 0x7D: -1, 0x5D: -1}
+#: Brackets that are counted before other threads may run.
+_AT_ONCE = 1 << 14
 _NO_BRACKETS = bytes(byte for byte in range(256) if byte not in _STEPS)
 
 
@@ -61,6 +65,8 @@ class Reader:
     def _parsed(self, text: bytes) -> dict[str, Any]:
         if _deeper_than(text, self._depth):
             self._give_up(f"more than {self._depth} objects and arrays in one another")
+        if text.count(b",") > COMMAS:
+            self._give_up(f"more than {COMMAS} commas")
         try:
             value = json.loads(text.decode("utf-8"), object_pairs_hook=_once, parse_constant=_no_constant)
         except RecursionError:
@@ -87,7 +93,12 @@ def _deeper_than(text: bytes, depth: int) -> bool:
         return False
     plain = _ESCAPED.sub(b"", text) if b"\\" in text else text
     brackets = b"".join(plain.split(b'"')[::2]).translate(None, _NO_BRACKETS)
-    return max(accumulate(map(_STEPS.__getitem__, brackets)), default=0) > depth
+    depths = [0]
+    for begin in range(0, len(brackets), _AT_ONCE):
+        depths = list(accumulate(map(_STEPS.__getitem__, brackets[begin : begin + _AT_ONCE]), initial=depths[-1]))
+        if max(depths) > depth:
+            return True
+    return False
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from vfdeck.backend.acts import as_ours
 from vfdeck.backend.agent import push
 from vfdeck.backend.agent.advice import advice
 from vfdeck.backend.agent.connection import Connection, Lost, Refused
+from vfdeck.backend.agent.framing import REPLY
 from vfdeck.backend.agent.protocol import DEADLINES, HIGHEST, INTERFACE, LONGEST_WAIT, LOWEST
 from vfdeck.backend.agent.service import applied
 from vfdeck.backend.agent.transports import ASKED, Fault, Link, Ssh, Unreached, Way
@@ -45,7 +46,15 @@ _HEARD = 2000
 LOGINS = 8
 _logins = threading.BoundedSemaphore(LOGINS)
 
+_NO_PICTURE: tuple[Connection | None, int, dict[str, Any]] = (None, 0, {})
 _NO_AGENT = (Lost, Refused, Unreached, Wrong)
+
+
+def _afresh(fault: Exception) -> Exception:
+    """The same without the frames that it went through: kept, they would grow each time it is raised, and hold what was sent."""
+    same = type(fault).__new__(type(fault), *fault.args)
+    vars(same).update(vars(fault))
+    return same
 
 
 class RemoteHost:
@@ -61,7 +70,8 @@ class RemoteHost:
         self._reached = reached
         self._connecting = threading.Lock()
         self._looking = threading.Lock()  # guards the next two: deltas are from one picture to the next
-        self._picture: tuple[Connection | None, int, dict[str, Any]] = (None, 0, {})  # whose, its generation, and as it was sent
+        self._picture: tuple[Connection | None, int, dict[str, Any]] = _NO_PICTURE  # whose, its generation, and as it was sent
+        self._since = 0  # bytes that had come from it when it last sent a whole picture
         self._snapshot: Snapshot | None = None
         self._connection: Connection | None = None
         self._fault: Exception | None = None  # why the last try failed
@@ -116,11 +126,11 @@ class RemoteHost:
             if connection is not None and not connection.lost:
                 return connection
             if self._fault is not None and not self._is_due():
-                raise self._fault
+                raise _afresh(self._fault)
             try:
                 self._connection = self._connect(asking)
             except (Unreached, Lost, Refused) as fault:
-                self._fault = fault
+                self._fault = _afresh(fault)
                 self._final = isinstance(fault, Refused) or (isinstance(fault, Unreached) and fault.fault.final)
                 self._pause = min(max(self._pause * 2, _FIRST), _MOST)
                 self._next_try = time.monotonic() + random.uniform(_FIRST, max(self._pause, _FIRST))
@@ -134,7 +144,9 @@ class RemoteHost:
         try:
             connection.call(f"{INTERFACE}.Hello", {"protocol_min": LOWEST, "protocol_max": HIGHEST}, _USUAL + _SLACK)
         except Lost as lost:
-            raise Unreached(Fault.PROTOCOL, link.said or str(lost)) from None
+            if connection.garbled:
+                raise Unreached(Fault.PROTOCOL, str(lost)) from None
+            raise link.why() from None
         except Refused:
             connection.give_up("it speaks another protocol")
             raise
@@ -176,7 +188,10 @@ class RemoteHost:
         mine = whose is connection
         if self._missed:  # something that nobody will tell: all of it, from the beginning
             self._missed = mine = False
+        if connection.received - self._since > REPLY:  # what deltas add up to is bounded, whatever they hold
+            mine = False
         answer = self._on(connection, "Snapshot", since=generation if mine else None)
+        self._picture = _NO_PICTURE  # if this one is wrong, the next look asks for all of it
         if answer.get("unchanged") is True and mine:
             new = {**known, "taken_ns": answer.get("taken_ns")}
         elif isinstance(answer.get("delta"), dict) and mine:
@@ -185,12 +200,9 @@ class RemoteHost:
             except (TypeError, ValueError, AttributeError):
                 raise Wrong("delta", "it does not fit") from None
         else:
+            self._since = connection.received
             new = answer.get("snapshot", {})
-        try:
-            seen: Snapshot = REPLIES.decode(Snapshot, new, "snapshot")
-        except Wrong:
-            self._picture = (None, 0, {})
-            raise
+        seen: Snapshot = REPLIES.decode(Snapshot, new, "snapshot")
         generation = answer.get("generation", 0)
         self._picture = (connection, generation if isinstance(generation, int) else 0, new)
         return seen

@@ -16,11 +16,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Protocol
 
-from vfdeck.backend.agent.framing import Garbled, Reader, message
+from vfdeck.backend.agent.framing import REPLY, Garbled, Reader, message
 from vfdeck.backend.agent.protocol import DEADLINES, HANGING, INTERFACE, SERVICE, Refused, invalid
 
 _READ = 1 << 16
-#: Calls that are kept while one is answered; more are left in the pipe.
+#: Calls that are kept while one is answered, beyond those of one read; more are left in the pipe.
 _AHEAD = 64
 #: What was asked for before the other side ended is still answered, for so long in all, seconds: it may still read.
 _GRACE = 1.0
@@ -180,5 +180,8 @@ class Server:
 
     def _send(self, answer: Answer) -> None:
         data = memoryview(message(answer))
+        if len(data) > REPLY:
+            failed = Refused("Failed", fault="an answer that is too long")
+            data = memoryview(message({"error": failed.name, "parameters": failed.told}))
         while data:
             data = data[os.write(self._sink, data) :]

@@ -6,6 +6,7 @@ The agent is sent over the connection (`push.py`). What ssh, sudo and the host p
 from __future__ import annotations
 
 import enum
+import errno
 import os
 import re
 import secrets
@@ -14,10 +15,12 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Protocol
 
 from vfdeck.backend.agent import push
+from vfdeck.backend.agent.connection import ready
 from vfdeck.backend.text import printable
 
 #: What is given to the system's ssh; all else is up to the user's own configuration.
@@ -55,6 +58,7 @@ class Fault(enum.Enum):
     LOGIN = "the login was refused"
     HOST_KEY = "the host's key is not the one that is known"
     SUDO = "sudo wants a password"
+    NO_SUDO = "there is no sudo"
     NO_PYTHON = "there is no Python 3.9 or newer"
     PROTOCOL = "what answers is no agent of vfdeck"
     UNREACHABLE = "it can't be reached"
@@ -127,7 +131,9 @@ class Link:
                 start_new_session=not terminal,  # Ctrl-C there is not meant for it
             )
         except OSError as error:
-            raise Unreached(Fault.UNREACHABLE, f"{error.filename}: {error.strerror}") from None
+            missing = error.filename == "sudo" and error.errno == errno.ENOENT
+            said = f"{printable(str(error.filename))}: {error.strerror}" if error.filename else str(error.strerror)
+            raise Unreached(Fault.NO_SUDO if missing else Fault.UNREACHABLE, said) from None
         process = self._process
         assert process.stdin is not None
         assert process.stdout is not None
@@ -148,26 +154,24 @@ class Link:
         os.set_blocking(self.outgoing, False)
         rest = memoryview(data)
         while rest:
-            _, ready, _ = select.select([], [self.outgoing], [], max(deadline - time.monotonic(), 0.0))
-            if not ready:
+            if not ready(self.outgoing, select.POLLOUT, deadline):
                 raise Unreached(Fault.UNREACHABLE, "it takes nothing any more")
             try:
                 rest = rest[os.write(self.outgoing, rest) :]
             except BlockingIOError:
                 continue
             except OSError:
-                raise self._why() from None
+                raise self.why() from None
 
     def _line_with(self, marker: bytes, deadline: float) -> bytes:
         """The line from the marker on; other text may come before it. A byte at a time: what comes after is not ours."""
         seen = bytearray()
         while len(seen) < _CHATTER:
-            ready, _, _ = select.select([self.incoming], [], [], max(deadline - time.monotonic(), 0.0))
-            if not ready:
+            if not ready(self.incoming, select.POLLIN, deadline):
                 raise Unreached(Fault.UNREACHABLE, "nothing answers")
             byte = os.read(self.incoming, 1)
             if not byte:
-                raise self._why()
+                raise self.why()
             if byte != b"\n":
                 seen += byte
                 continue
@@ -176,18 +180,14 @@ class Link:
                 return bytes(seen[begin:])
         raise Unreached(Fault.PROTOCOL, f"it prints more than {_CHATTER} bytes")
 
-    def _why(self) -> Unreached:
-        """Why it ended, by its exit status and what it said."""
+    def why(self) -> Unreached:
+        """Why it ended, by its exit status and what it said; waits a moment for both."""
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(2.0)
         self._listener.join(0.5)
-        return Unreached(classify(self._process.returncode, self.said), self.said)
-
-    @property
-    def said(self) -> str:
-        """The last line that it wrote about an error, as it may be shown."""
         lines = bytes(self._said).decode("utf-8", "replace").strip().splitlines()
-        return printable(lines[-1]) if lines else ""
+        fault, line = classify(self._process.returncode, lines)
+        return Unreached(fault, printable(line))
 
     def _listen(self) -> None:
         with suppress(OSError):
@@ -195,17 +195,21 @@ class Link:
                 self._said = (self._said + data)[-_KEPT:]
 
     def close(self) -> None:
-        """End it. Never waits: the agent goes when its input ends, and the process is reaped on a thread."""
+        """End it. Never waits: the agent goes when its input ends, and the process is reaped on a thread.
+
+        The number of its input stays taken, by the null device: a thread that is still writing there writes to nobody else.
+        """
         process = self._process
+        with suppress(OSError):  # no more descriptors: then its input ends with the process that was told to
+            null = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+            os.dup2(null, self.outgoing, inheritable=False)
+            os.close(null)
         with suppress(OSError):
             process.terminate()
         threading.Thread(target=_reap, args=(process,), name="agent's end", daemon=True).start()
 
 
 def _reap(process: subprocess.Popen[bytes]) -> None:
-    if process.stdin is not None:
-        with suppress(OSError):
-            process.stdin.close()
     try:
         process.wait(2.0)
     except subprocess.TimeoutExpired:
@@ -214,9 +218,13 @@ def _reap(process: subprocess.Popen[bytes]) -> None:
         process.wait()  # its output is closed with the last thread that reads it
 
 
-_SAID = (
+# By whom it is said: ssh ends with 255, and nobody else is asked for a login. What a login shell prints is not meant.
+_SAID_BY_SSH = (
     (Fault.HOST_KEY, ("host key verification failed", "remote host identification has changed", "host key is known for")),
     (Fault.LOGIN, ("permission denied", "too many authentication failures", "no supported authentication methods")),
+)
+_SAID_BY_SUDO = (
+    (Fault.NO_SUDO, ("sudo: not found", "sudo: command not found", "command not found: sudo", "unknown command: sudo")),
     (
         Fault.SUDO,
         (
@@ -230,12 +238,16 @@ _SAID = (
 )
 
 
-def classify(status: int | None, said: str) -> Fault:
-    """What a process that ended before there was an agent means, by its exit status and its last words."""
-    words = said.lower()
-    for fault, signs in _SAID:
-        if any(sign in words for sign in signs):
-            return fault
+def classify(status: int | None, lines: Sequence[str]) -> tuple[Fault, str]:
+    """What a process that ended before there was an agent means, by its exit status and what it said; and the line that tells it.
+
+    Behind a host that is gone through, the last line is of the outer ssh, which knows nothing of the inner one's reason.
+    """
+    for fault, signs in _SAID_BY_SSH if status in (255, None) else _SAID_BY_SUDO:
+        for line in lines:
+            if any(sign in line.lower() for sign in signs):
+                return fault, line
+    last = lines[-1] if lines else ""
     if status in (126, 127):
-        return Fault.NO_PYTHON
-    return Fault.UNREACHABLE if status in (255, None) or (status or 0) < 0 else Fault.PROTOCOL
+        return Fault.NO_PYTHON, last
+    return Fault.UNREACHABLE if status in (255, None) or (status or 0) < 0 else Fault.PROTOCOL, last

@@ -55,11 +55,13 @@ class Socket:
 class SocketLink:
     """A connection to a running agent. `incoming` and `outgoing` are its ends."""
 
-    said = ""  # an agent behind a socket tells its errors to its own journal
-
     def __init__(self, ends: socket.socket) -> None:
         self._ends = ends
         self.incoming = self.outgoing = ends.fileno()
+
+    def why(self) -> Unreached:
+        """Why it ended, which an agent behind a socket tells to its own journal only."""
+        return Unreached(Fault.UNREACHABLE, "the agent behind the socket has ended")
 
     def close(self) -> None:
         """End it. Never waits; who reads from it sees its end."""
