@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -110,6 +111,8 @@ def test_what_it_could_not_be_told_makes_it_look_at_all_of_it(host: RemoteHost, 
 
 class OldPython:
     """A host that has nothing but an old Python."""
+
+    pushed = True
 
     def __init__(self, python: str) -> None:
         self.python = python
@@ -298,6 +301,31 @@ def test_a_fault_that_is_kept_keeps_nothing_that_it_went_through(tmp_path: Path)
     assert host._fault.__context__ is None
     assert host.fault is Fault.LOGIN
     assert Demo(tmp_path).tries == 1
+
+
+RULE = """#!/bin/sh
+echo "$*" >> {asked}
+shift 2
+[ "$*" = "{allowed}" ] && exec "$@"
+echo "Sorry, user op is not allowed to execute '$*' as root on hv-1." >&2
+exit 1
+"""
+
+
+@pytest.mark.parametrize("allowed", [f"{sys.executable} -I -m vfdeck agent", "/bin/true"])
+def test_the_rule_that_allows_no_more_is_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, allowed: str) -> None:
+    """What vfdeck.sudoers allows is what is run first; else what a wider rule allows, and else that is told."""
+    sudo, asked = tmp_path / "sudo", tmp_path / "asked"
+    sudo.write_text(RULE.format(asked=asked, allowed=allowed))
+    sudo.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    host = RemoteHost("hv-1", Local(sudo=True))
+    try:
+        assert ("" if "vfdeck" in allowed else "sudo refused it: Sorry") in host.reach()
+        assert (host.fault is None) == ("vfdeck" in allowed)
+        assert len(asked.read_text().splitlines()) == (1 if "vfdeck" in allowed else 2)
+    finally:
+        host.close()
 
 
 class Breaking(Local):

@@ -65,13 +65,13 @@ def test_who_knows_the_password_is_let_in(path: Path) -> None:
     assert status == 0
     assert "\nvfdeck" not in said
     assert os.uname().nodename in said
-    assert (path / "sudo.log").read_text().splitlines() == ["-n", "--"]
+    assert (path / "sudo.log").read_text().splitlines() == ["-n", "-n", "--"], "the example rule, a wider one, a password"
 
 
 def test_who_does_not_is_told_so(path: Path) -> None:
     status, said = typed(path, "wrong")
     assert status == 69
-    assert "sudo wants a password: sudo: 1 incorrect password attempt" in said
+    assert "sudo refused it: sudo: 1 incorrect password attempt" in said
 
 
 def test_without_a_terminal_nobody_is_asked(path: Path) -> None:
@@ -80,6 +80,6 @@ def test_without_a_terminal_nobody_is_asked(path: Path) -> None:
         [*PYTHON, "tree", "--sudo"], env=environment, capture_output=True, text=True, start_new_session=True, check=False
     )
     assert done.returncode == 69
-    assert "sudo wants a password" in done.stderr
+    assert "sudo refused it" in done.stderr
     assert done.stderr.count("\n") == 1
-    assert (path / "sudo.log").read_text().splitlines() == ["-n"]
+    assert (path / "sudo.log").read_text().splitlines() == ["-n", "-n"]

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from vfdeck.app.cli import main, parser
+from vfdeck.app.commands.agent import _is_open_to_others
 
 KINDS = ("read", "admin")
 ANALYZE = shutil.which("systemd-analyze")
@@ -38,6 +39,20 @@ def test_what_is_started_is_a_command_of_vfdeck(written: Path, kind: str) -> Non
     assert (options.command, options.read_only) == ("agent", kind == "read")
     assert "@" not in (written / "vfdeck.sudoers").read_text()
     assert f" {' '.join(program[:5])}\n" in (written / "vfdeck.sudoers").read_text()
+
+
+def test_a_program_that_others_may_change_is_told_of(tmp_path: Path) -> None:
+    """Who may replace what runs as root is root."""
+    mine = tmp_path / "python"
+    mine.write_text("")
+    mine.chmod(0o775)
+    assert _is_open_to_others(str(mine))
+    mine.chmod(0o755)
+    folder = tmp_path / "any"
+    folder.mkdir()
+    folder.chmod(0o777)
+    (folder / "python").write_text("")
+    assert _is_open_to_others(str(folder / "python"))
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -78,7 +78,24 @@ def _write_units(folder: str) -> int:
         write_new(os.path.join(folder, name), text)
     print("\n".join(os.path.join(printable(folder), name) for name in made))
     print(_NEXT, end="")
+    for path in (os.path.realpath(sys.executable), str(files("vfdeck"))):
+        if _is_open_to_others(path):
+            print(
+                f"! {printable(path)} can be changed by others than root, who would be root by this; install vfdeck as root first"
+            )
     return 0
+
+
+def _is_open_to_others(path: str) -> bool:
+    """Whether somebody else than root may replace a file: it, or a folder on the way to it."""
+    while True:
+        found = os.stat(path)
+        loose = found.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and not (stat.S_ISDIR(found.st_mode) and found.st_mode & stat.S_ISVTX)
+        if found.st_uid != 0 or loose:
+            return True
+        if path == "/":
+            return False
+        path = os.path.dirname(path)
 
 
 _NEXT = """

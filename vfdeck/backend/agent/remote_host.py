@@ -14,6 +14,7 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Collection
+from contextlib import suppress
 from typing import Any
 
 from vfdeck.backend.acts import as_ours
@@ -23,7 +24,7 @@ from vfdeck.backend.agent.connection import Connection, Lost, Refused
 from vfdeck.backend.agent.framing import REPLY
 from vfdeck.backend.agent.protocol import DEADLINES, HIGHEST, INTERFACE, LONGEST_WAIT, LOWEST
 from vfdeck.backend.agent.service import applied
-from vfdeck.backend.agent.transports import ASKED, Fault, Link, Ssh, Unreached, Way
+from vfdeck.backend.agent.transports import ASKED, Fault, Installed, Link, Local, Ssh, Unreached, Way
 from vfdeck.backend.agent.unix_socket import Socket, SocketLink
 from vfdeck.backend.agent.wire import REPLIES, REQUESTS, Wrong
 from vfdeck.backend.changes import Change, Explanation, Outcome, Plan, target_of
@@ -139,7 +140,13 @@ class RemoteHost:
             return self._connection
 
     def _connect(self, asking: Way | None) -> Connection:
-        link = self._link(asking)
+        if asking is None and isinstance(self._way, Local) and self._way.as_root and self._arguments == ("/",):
+            # The rule that allows no more comes first: sudo tells the administrator of what it does not allow.
+            with suppress(Unreached):
+                return self._greeted(Link(Installed(), self._packed))
+        return self._greeted(self._link(asking))
+
+    def _greeted(self, link: Link | SocketLink) -> Connection:
         connection = Connection(link.incoming, link.outgoing, link.close)
         try:
             connection.call(f"{INTERFACE}.Hello", {"protocol_min": LOWEST, "protocol_max": HIGHEST}, _USUAL + _SLACK)
@@ -154,15 +161,17 @@ class RemoteHost:
             connection.give_up("it was closed")
         return connection
 
+    @property
+    def _packed(self) -> push.Packed:
+        return push.pack("vfdeck.backend.agent.serving:main", self._arguments)
+
     def _link(self, asking: Way | None) -> Link | SocketLink:
-        if asking is None and isinstance(self._way, Socket):
-            return self._way.connect()
-        packed = push.pack("vfdeck.backend.agent.serving:main", self._arguments)
         if asking is not None:
-            return Link(asking, packed, ASKED, terminal=True)
-        assert not isinstance(self._way, Socket)
+            return Link(asking, self._packed, ASKED, terminal=True)
+        if isinstance(self._way, Socket):
+            return self._way.connect()
         with _logins:
-            return Link(self._way, packed)
+            return Link(self._way, self._packed)
 
     def _call(self, method: str, **parameters: Any) -> dict[str, Any]:
         return self._on(self._agent(), method, **parameters)

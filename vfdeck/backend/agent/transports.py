@@ -57,7 +57,7 @@ class Fault(enum.Enum):
 
     LOGIN = "the login was refused"
     HOST_KEY = "the host's key is not the one that is known"
-    SUDO = "sudo wants a password"
+    SUDO = "sudo refused it"
     NO_SUDO = "there is no sudo"
     NO_PYTHON = "there is no Python 3.9 or newer"
     PROTOCOL = "what answers is no agent of vfdeck"
@@ -85,14 +85,30 @@ def is_host_name(name: str) -> bool:
 class Way(Protocol):
     """How an agent is started."""
 
+    #: whether it is sent there; else the one that is installed runs
+    pushed: bool
+
     def command(self, packed: push.Packed, marker: str) -> list[str]:
         """The command that starts it, with its streams as the connection."""
+
+
+class Installed:
+    """An agent on this machine, as root, by the one command that the example rule for sudo allows (app/units/vfdeck.sudoers)."""
+
+    pushed = False
+
+    def command(self, packed: push.Packed, marker: str) -> list[str]:
+        """The command that starts it."""
+        return ["sudo", "-n", "--", sys.executable, "-I", "-m", "vfdeck", "agent"]
 
 
 class Local:
     """An agent on this machine: a child process, as root by sudo where wanted, which `asks` for a password or must need none."""
 
+    pushed = True
+
     def __init__(self, sudo: bool = False, asks: bool = False) -> None:
+        self.as_root = sudo
         self._sudo = [] if not sudo else ["sudo", "--"] if asks else ["sudo", "-n", "--"]
 
     def command(self, packed: push.Packed, marker: str) -> list[str]:
@@ -102,6 +118,8 @@ class Local:
 
 class Ssh:
     """An agent on another machine. Raises ValueError for what is no host name."""
+
+    pushed = True
 
     def __init__(self, host: str, sudo: bool = False, program: str = "ssh") -> None:
         if not is_host_name(host):
@@ -118,7 +136,7 @@ class Link:
     """A process that leads to a running agent. `incoming` and `outgoing` are its ends of the connection."""
 
     def __init__(self, way: Way, packed: push.Packed, patience: float = PATIENCE, *, terminal: bool = False) -> None:
-        """Start it and wait until its Python runs what was sent; `terminal`: it may ask there. Raises Unreached."""
+        """Start it and wait until its Python runs what was sent, if it is; `terminal`: it may ask there. Raises Unreached."""
         marker = secrets.token_hex(16)
         self._said = bytearray()
         try:
@@ -142,7 +160,9 @@ class Link:
         self._listener = threading.Thread(target=self._listen, name="agent's errors", daemon=True)
         self._listener.start()
         try:
-            self._start(marker.encode(), packed.data, time.monotonic() + patience)
+            if way.pushed:
+                self._start(marker.encode(), packed.data, time.monotonic() + patience)
+            os.set_blocking(self.outgoing, False)
         except Unreached:
             self.close()
             raise
