@@ -485,3 +485,36 @@ def test_a_host_whose_memory_is_real_has_the_key_in_its_trail(tmp_path: Any, mon
     client.over(key)
     assert [one.key for one in read(StateFolder(str(tmp_path / "vfdeck"))).changes] == [key]
     os.close(client.out)
+
+
+def test_two_agents_with_one_key_at_the_same_instant_do_it_once(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both find nothing of the key in the history, and both begin; whoever is first in the trail does it."""
+    from vfdeck.backend.history import read
+    from vfdeck.backend.memory import Memory
+    from vfdeck.backend.state_folder import StateFolder
+
+    done, both = Memory.done, threading.Barrier(2, timeout=20)
+    looks = itertools.count()
+
+    def together(memory: Memory, key: str) -> Any:
+        found = done(memory, key)
+        if next(looks) < 2:
+            both.wait()
+        return found
+
+    monkeypatch.setattr(Memory, "done", together)
+    kernels = [SimulatedKernel(load("default").scenario.machine) for _ in range(2)]
+    hosts = [LocalHost(kernel, {}, Memory(kernel, {"XDG_STATE_HOME": str(tmp_path)})) for kernel in kernels]
+    clients = [Client(host) for host in hosts]
+    key = "the-same-key-for-both"
+    for client in clients:
+        client.send("Perform", key=key, change=REQUESTS.encode_one_of(SetAutoprobe(IDLE, False)))
+    for client in clients:
+        assert "error" not in client.receive()
+    tried = [client.over(key)["outcome"].get("attempted", True) for client in clients]
+    assert sorted(tried) == [False, True]
+    trail = read(StateFolder(str(tmp_path / "vfdeck"))).changes
+    assert [bool(one.outcome and one.outcome["attempted"]) for one in trail] == [True, False], "who came first"
+    assert [kernel.read(f"/sys/bus/pci/devices/{IDLE}/sriov_drivers_autoprobe") for kernel in kernels].count(b"0\n") == 1
+    for client in clients:
+        os.close(client.out)

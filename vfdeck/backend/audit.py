@@ -45,9 +45,12 @@ BEGUN_ID, OVER_ID = "8d6f0c35b8a14f0bb6a9d1c1f2a7e34b", "f4b1a5f7c2c94d0e9b4b7d3
 
 
 class Record:
-    """One change in the trail; `outcome` is set when there is one."""
+    """One change in the trail, by its number and the key that an agent has for it; `outcome` is set when there is one."""
 
     outcome: Outcome
+
+    def __init__(self, number: str, key: str) -> None:
+        self.number, self.key = number, key
 
 
 class AuditTrail:
@@ -83,7 +86,7 @@ class AuditTrail:
         before = self._state(target_of(change))
         self._tell(number, what, before)
         self._write(number, "begun", change=what, before=before, **({"key": key} if key else {}))
-        record = Record()
+        record = Record(number, key)
         try:
             yield record
         except BaseException as error:

@@ -203,7 +203,7 @@ class LocalHost:
 
     def perform(self, change: Change, confirmed: Plan | None = None) -> Outcome:
         """See `Host.perform`. What the plan finds impossible is not tried."""
-        from vfdeck.backend.perform import Performer
+        from vfdeck.backend.perform import Performer, not_attempted
 
         with self._lock:
             change = self._with_current(change)
@@ -214,7 +214,11 @@ class LocalHost:
         if self._audit is None:
             return self._performer.perform(change, confirmed)
         with self._audit.record(change) as record:
-            record.outcome = self._performer.perform(change, confirmed)
+            first = self.done(record.key) if record.key else None  # the trail has an order, also for two agents at the same instant
+            if first is not None and first.id != record.number:
+                record.outcome = not_attempted(change, f"another agent began a change under this key: {first.result}")
+            else:
+                record.outcome = self._performer.perform(change, confirmed)
         return record.outcome
 
     def done(self, key: str) -> Done | None:

@@ -99,7 +99,7 @@ def difference(confirmed: Plan, now: Plan) -> str:
     return f"this is not what was confirmed any more: {'; '.join(found) or 'it takes more away'}"
 
 
-def _not_attempted(change: Change, reason: str) -> Outcome:
+def not_attempted(change: Change, reason: str) -> Outcome:
     why = Explanation("plan", "not attempted", reason, "the kernel was not asked")
     return Outcome(change, target=target_of(change), explanation=why, attempted=False)
 
@@ -163,7 +163,7 @@ class Performer:
         try:
             outcome = self._in_turn(change, confirmed)
         except Taken as taken:
-            outcome = _not_attempted(change, f"{taken}; try again when that is over")
+            outcome = not_attempted(change, f"{taken}; try again when that is over")
         return dataclasses.replace(outcome, ended=self.kernel.clock())
 
     def _in_turn(self, change: Change, confirmed: Plan | None) -> Outcome:
@@ -171,9 +171,9 @@ class Performer:
             before = self.snapshot()
             planned = plan_on(self.kernel, change, before)
             if planned.impossible:
-                return _not_attempted(change, planned.impossible)
+                return not_attempted(change, planned.impossible)
             if confirmed is not None and not planned.same_as(confirmed):
-                return _not_attempted(change, difference(confirmed, planned))
+                return not_attempted(change, difference(confirmed, planned))
             number = self._begin(planned, before)
             try:
                 return self._compared(self._carry_out(change, before, number), planned, number)
