@@ -16,17 +16,17 @@ _AGENT = (
     "os.write(1, sys.argv[2].encode() + b'\\n')\n"
     "n = int(sys.argv[1])\n"
     "while n: n -= len(os.read(0, n)) or sys.exit(76)\n"
-    "os.execv(sys.executable, [sys.executable, '-m', 'vfdeck', 'agent', '--demo', sys.argv[3]])\n"
+    "os.execv(sys.executable, [sys.executable, '-m', 'vfdeck', 'agent', '--demo', *sys.argv[3:]])\n"
 )
 
 
 class Demo(Ssh):
     """Leads to an agent with a scenario, once a shell script has run. `tries` are counted in a file."""
 
-    def __init__(self, folder: Path, before: str = "", scenario: str = "default") -> None:
+    def __init__(self, folder: Path, before: str = "", scenario: str = "default", options: str = "") -> None:
         super().__init__("hv-1")
         self.before = before
-        self._scenario = scenario
+        self._arguments = [scenario, *options.split()]
         self._counted = folder / "tries"
 
     @property
@@ -36,7 +36,7 @@ class Demo(Ssh):
 
     def command(self, packed: push.Packed, marker: str) -> list[str]:
         """See `Way.command`."""
-        run = shlex.join([sys.executable, "-c", _AGENT, str(len(packed.data)), marker, self._scenario])
+        run = shlex.join([sys.executable, "-c", _AGENT, str(len(packed.data)), marker, *self._arguments])
         return ["/bin/sh", "-c", f"echo tried >> {shlex.quote(str(self._counted))}\n{self.before}\nexec {run}"]
 
 

@@ -8,7 +8,8 @@ from tests.agent.ways import REFUSED, Demo, Gate
 from tests.fake_host import FakeHost, small_fleet
 from tests.pilot.driving import Deck, running
 from vfdeck.backend.agent.remote_host import RemoteHost
-from vfdeck.backend.model import ProblemKind, Snapshot
+from vfdeck.backend.changes import SetAutoprobe
+from vfdeck.backend.model import ONLY_LOOKS, ProblemKind, Snapshot
 from vfdeck.widgets.rows import RowId
 
 
@@ -141,4 +142,48 @@ async def test_a_change_there_goes_through_the_agent(tmp_path: Path) -> None:
             return sriov is not None and sriov.autoprobe is False
 
         await deck.until(is_off)
+        host.close()
+
+
+async def test_where_no_host_is_reached_the_first_line_says_so(tmp_path: Path) -> None:
+    hosts = []
+    for name in ("hv-1", "hv-2"):
+        (tmp_path / name).mkdir()
+        hosts.append(RemoteHost(name, Demo(tmp_path / name, REFUSED)))
+    async with running(*hosts) as deck:
+        await deck.until(lambda: "no host was reached (p: why)" in deck.text)
+        assert "looking …" not in deck.text
+
+
+async def test_the_first_pf_has_the_cursor_unless_somebody_moved_it(tmp_path: Path) -> None:
+    for moves, selected in (((), RowId("hv-1", "0000:03:00.0")), (("home",), RowId("hv-1"))):
+        (folder := tmp_path / f"{len(moves)}").mkdir()
+        gate = Gate(folder)
+        host = RemoteHost("hv-1", Demo(folder, gate.wait))
+        async with running(host) as deck:
+            await deck.until(lambda deck=deck: seen(deck).away is not None)
+            assert deck.tree.row_id == RowId("hv-1")
+            await deck.press(*moves)
+            gate.open()
+            await there(deck)
+            assert deck.tree.row_id == selected
+            assert "DEMO" in deck.text, "what is simulated there is so here"
+            host.close()
+
+
+async def test_an_agent_that_only_looks_greys_every_change(tmp_path: Path) -> None:
+    way = Demo(tmp_path, options="--read-only")
+    host = RemoteHost("hv-1", way)
+    async with running(host) as deck:
+        await there(deck)
+        for key in "tvbuoaR":
+            await deck.press(key)
+            assert deck.dialog == ""
+            assert "hv-1: the agent there only looks (read-only)" in deck.line
+        snapshot = seen(deck)
+        plan = host.plan(SetAutoprobe("0000:03:00.0", False), snapshot)
+        assert plan.impossible == ONLY_LOOKS
+        assert plan.steps == ()
+        await deck.press("home", "d")
+        assert ONLY_LOOKS in " ".join(deck.text.split())
         host.close()

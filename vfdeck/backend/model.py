@@ -293,6 +293,10 @@ class Lack:
     right: str  # "CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH"
 
 
+#: Why nothing is changed through an agent that is `read_only`.
+ONLY_LOOKS = "the agent there only looks (read-only)"
+
+
 @dataclass(frozen=True, slots=True)
 class HostFacts:
     """What is true of the whole host."""
@@ -308,6 +312,7 @@ class HostFacts:
     noiommu: bool | None = None  # /sys/module/vfio/parameters/enable_unsafe_noiommu_mode; None where absent
     probed: tuple[tuple[str, bool], ...] = ()  # switches of profiles.toml as the kernel showed them, whatever its release says
     lacks: tuple[Lack, ...] = ()  # what vfdeck is known not to be allowed
+    read_only: bool = False  # whether the agent that looks there changes nothing, whoever asks
     reached: str = ""  # the options that lead a command of vfdeck to it, as typed in a shell; "" where it is this machine
 
 

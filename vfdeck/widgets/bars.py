@@ -67,6 +67,7 @@ class _Sums:
     warning: str = ""  # what the kernel itself does not enforce; of several hosts, what most suffer from
     simulated: bool = False
     lives: bool = False
+    unreached: bool = False  # every host was tried, and none was reached
 
 
 def _sums(snapshots: Sequence[Snapshot], simulated: bool, hosts: int, lives: bool) -> _Sums:
@@ -85,8 +86,9 @@ def _sums(snapshots: Sequence[Snapshot], simulated: bool, hosts: int, lives: boo
         used=f"{mark}{sum(count.value for count in users):,}",
         problems=sum(problem.kind is not ProblemKind.CONNECTING for snapshot in snapshots for problem in snapshot.problems),
         warning=warning,
-        simulated=simulated,
+        simulated=simulated or any(index.snapshot.host.simulated for index in indexes),
         lives=lives,
+        unreached=0 < len(snapshots) == hosts and all(s.away is not None and s.away.kind is ProblemKind.LOST for s in snapshots),
     )
 
 
@@ -141,7 +143,9 @@ class Banner(Line):
         """PFs, VFs, those in use, problems."""
         sums = self._sums
         if not sums.read:
-            return [("looking …", Tone.DIM)]
+            if not sums.unreached:
+                return [("looking …", Tone.DIM)]
+            return [(f"no host was reached ({self._problems_key}: why)" if level < 3 else "not reached", Tone.BAD)]
         words = f"{plural(sums.pfs, 'PF')}  {plural(sums.vfs, 'VF')}  {sums.used} in use"
         pieces: list[tuple[str, str]] = [(words if level < 3 else f"{sums.pfs}/{sums.vfs}/{sums.used}", Tone.PLAIN)]
         if sums.problems:

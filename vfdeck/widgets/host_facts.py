@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from vfdeck.backend.checks import Severity
 from vfdeck.backend.checks.advice import advice
-from vfdeck.backend.model import HostFacts, Snapshot
+from vfdeck.backend.model import ONLY_LOOKS, HostFacts, Snapshot
 from vfdeck.widgets.sections import Fact, Section
 from vfdeck.widgets.state import Tone, index_of, plural
 
@@ -24,6 +24,7 @@ def host_facts(snapshot: Snapshot) -> list[Section]:
     facts = [
         Fact("kernel", host.kernel),
         Fact("hardware", "simulated: nothing here touches a real device", Tone.WARN) if host.simulated else None,
+        Fact("changes", f"none: {ONLY_LOOKS}", Tone.WARN) if host.read_only else None,
         Fact("functions", f"{plural(index.pfs, 'PF')}, {plural(index.vfs, 'VF')}, {index.all_users} in use"),
         *_rights(host),
         Fact("IOMMU", "on" if host.iommu else "off: nothing can be opened safely (B1)", _tone(host.iommu)),

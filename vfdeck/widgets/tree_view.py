@@ -149,7 +149,8 @@ class TreeView(ScrollView, can_focus=True):
         candidates = (self._wanted, self._cursor_id, self._cursor_parent)
         found = (self.rows.find(row_id) for row_id in candidates if row_id is not None)
         index = next((place for place in found if place is not None), None)
-        if index is None:
+        never_moved = self._wanted is None and self._cursor_id is not None and not self._cursor_id.bdf
+        if index is None or never_moved:  # a host may have had nothing to show at first
             index = self._first_function() if self._wanted is None else min(self.cursor, len(self.rows) - 1)
         self._place(index)
         self.refresh()

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from vfdeck.backend.changes import Change, Close, ResetFunction, SetAutoprobe, UnbindDriver
-from vfdeck.backend.model import Function, Role, Snapshot
+from vfdeck.backend.model import ONLY_LOOKS, Function, Role, Snapshot
 from vfdeck.backend.rights import keeps_from, writes_autoprobe, writes_bind, writes_numvfs, writes_reset, writes_unbind
 from vfdeck.widgets.state import index_of
 
@@ -83,6 +83,8 @@ class Action:
             return "nothing was read yet"
         if away := why_away(snapshot):
             return away
+        if snapshot.host.read_only and self.is_change:
+            return f"{snapshot.host.name}: {ONLY_LOOKS}"
         if function is None:
             return "" if self.looks else "choose a function first: this row is a host"
         about = self.target(function, snapshot)

@@ -22,7 +22,7 @@ from vfdeck.backend.changes import Change, Plan
 from vfdeck.backend.checks import Question
 from vfdeck.backend.details import Part
 from vfdeck.backend.local_host import LocalHost
-from vfdeck.backend.model import Snapshot
+from vfdeck.backend.model import ONLY_LOOKS, Snapshot
 
 _CHANGES: tuple[type, ...] = get_args(Change)
 _QUESTIONS: tuple[type, ...] = get_args(Question)
@@ -118,6 +118,8 @@ class HostService:
             if seen is None or not fresh:
                 self._stale, self._looked = False, time.monotonic()
                 now = _kept(seen, self._host.snapshot())
+                if self._read_only:
+                    now = replace(now, host=replace(now.host, read_only=True))
                 if seen is None or replace(now, taken=seen.taken) != seen:
                     self._generation += 1
                 seen = self._snapshot = now
@@ -144,7 +146,10 @@ class HostService:
         taken.end()
         with self._looking:
             seen, generation = self._look(0.0), self._generation
-        return {"plan": REPLIES.encode(self._host.plan(change, seen)), "generation": generation}
+        planned = self._host.plan(change, seen)
+        if self._read_only:
+            planned = replace(planned, impossible=planned.impossible or ONLY_LOOKS, steps=())
+        return {"plan": REPLIES.encode(planned), "generation": generation}
 
     def _check(self, parameters: dict[str, Any]) -> Answer:
         taken = _Taken(parameters)
