@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from tests.agent.ways import REFUSED, Demo, Gate
@@ -17,6 +18,10 @@ def seen(deck: Deck, name: str = "hv-1") -> Snapshot:
     found = deck.main.fleet.snapshot(name)
     assert found is not None
     return found
+
+
+def is_away(deck: Deck) -> bool:
+    return seen(deck).away is not None
 
 
 async def there(deck: Deck, name: str = "hv-1") -> None:
@@ -161,7 +166,7 @@ async def test_the_first_pf_has_the_cursor_unless_somebody_moved_it(tmp_path: Pa
         gate = Gate(folder)
         host = RemoteHost("hv-1", Demo(folder, gate.wait))
         async with running(host) as deck:
-            await deck.until(lambda deck=deck: seen(deck).away is not None)
+            await deck.until(partial(is_away, deck))
             assert deck.tree.row_id == RowId("hv-1")
             await deck.press(*moves)
             gate.open()
