@@ -24,7 +24,7 @@ _ESCAPED = re.compile(rb"\\.", re.DOTALL)  # in texts only
 _STEPS = {0x7B: 1, 0x5B: 1, 0x7D: -1, 0x5D: -1}
 #: Brackets that are counted before other threads may run.
 _AT_ONCE = 1 << 14
-_NO_BRACKETS = bytes(byte for byte in range(256) if byte not in _STEPS)
+_NO_BRACKETS = bytes(byte for byte in range(256) if byte not in _STEPS and byte != 0x22)
 
 
 class Garbled(Exception):
@@ -92,7 +92,8 @@ def _deeper_than(text: bytes, depth: int) -> bool:
     if text.count(b"{") + text.count(b"[") <= depth:
         return False
     plain = _ESCAPED.sub(b"", text) if b"\\" in text else text
-    brackets = b"".join(plain.split(b'"')[::2]).translate(None, _NO_BRACKETS)
+    # two quotes side by side begin and end nothing that matters, so that a text without brackets is soon gone
+    brackets = b"".join(plain.translate(None, _NO_BRACKETS).replace(b'""', b"").split(b'"')[::2])
     depths = [0]
     for begin in range(0, len(brackets), _AT_ONCE):
         depths = list(accumulate(map(_STEPS.__getitem__, brackets[begin : begin + _AT_ONCE]), initial=depths[-1]))

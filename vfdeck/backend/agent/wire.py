@@ -15,6 +15,7 @@ import ast
 import dataclasses
 import enum
 import importlib
+import operator
 import sys
 from collections.abc import Callable, Mapping
 from functools import cache
@@ -35,7 +36,8 @@ _ELSEWHERE = {
 }
 _UNITS = 10**9
 
-Code = Callable[[Any, str], Any]
+#: Makes JSON of a value, or a value of JSON.
+Code = Callable[[Any], Any]
 
 
 class Wrong(ValueError):
@@ -44,6 +46,11 @@ class Wrong(ValueError):
     def __init__(self, place: str, what: str) -> None:
         super().__init__(f"{place or 'the message'}: {what}")
         self.place = place
+        self._what = what
+
+    def within(self, outer: str) -> Wrong:
+        """The same, of something that stands there: places are put together only where something is wrong, as many are passed."""
+        return Wrong(outer + self.place, self._what)
 
 
 class Coder:
@@ -52,12 +59,12 @@ class Coder:
     def __init__(self, secrets: bool, strict: bool) -> None:
         self._secrets = secrets
         self._strict = strict
-        self._encoders: dict[str, Code] = {}
-        self._decoders: dict[str, Code] = {}
+        self._encoders: dict[type, Code] = {}
+        self._decoders: dict[type, Code] = {}
 
     def encode(self, value: Any) -> dict[str, Any]:
         """A dataclass as an object. Raises TypeError for a token where there must be none."""
-        encoded: dict[str, Any] = self._fields(type(value))(value, "")
+        encoded: dict[str, Any] = self._fields(type(value))(value)
         return encoded
 
     def encode_one_of(self, value: Any) -> dict[str, Any]:
@@ -66,67 +73,74 @@ class Coder:
 
     def decode(self, kind: type, data: Any, place: str = "", **known: Any) -> Any:
         """The value of an object; `known` are fields that are not on the wire. Raises Wrong."""
-        return self._object(kind, known)(data, place)
+        code = self._object(kind, known) if known else self._cached(kind)
+        try:
+            return code(data)
+        except Wrong as wrong:
+            raise wrong.within(place) from None
 
     def decode_one_of(self, kinds: tuple[type, ...], data: Any, place: str = "") -> Any:
         """The value under the name of its class. Raises Wrong."""
         by_name = {kind.__name__: kind for kind in kinds}
-        name = _only_member(data, place)
+        try:
+            name = _only_member(data)
+        except Wrong as wrong:
+            raise wrong.within(place) from None
         if name not in by_name:
             raise Wrong(place, f"expected one of {', '.join(by_name)}")
         return self.decode(by_name[name], data[name], f"{place}.{name}")
 
     # -- to JSON -----------------------------------------------------------------------------------------------------
     def _fields(self, kind: type) -> Code:
-        found = self._encoders.get(kind.__qualname__ + kind.__module__)
+        found = self._encoders.get(kind)
         if found is None:
-            found = self._encoders[kind.__qualname__ + kind.__module__] = self._make_encoder(kind)
+            found = self._encoders[kind] = self._make_encoder(kind)
         return found
 
     def _make_encoder(self, kind: type) -> Code:
-        plan: list[tuple[str, str, Any, Code]] = []
+        found = shapes(kind)
+        plan = [(called(field.name, shape), _default(field), self._encoder(shape)) for field, shape in found]
+        values = _getter([field.name for field, _ in found])
 
-        def encode(value: Any, place: str) -> dict[str, Any]:
+        def encode(value: Any) -> dict[str, Any]:
             out = {}
-            for name, called, default, code in plan:
-                field = getattr(value, name)
-                if field is not default and field != default:
-                    out[called] = code(field, name)
+            for (called, default, code), one in zip(plan, values(value)):
+                if one is not default and one != default:
+                    out[called] = one if code is None else code(one)
             return out
 
-        for field, shape in shapes(kind):
-            plan.append((field.name, called(field.name, shape), _default(field), self._encoder(shape)))
         return encode
 
-    def _encoder(self, shape: Shape) -> Code:
+    def _encoder(self, shape: Shape) -> Code | None:
+        """What makes JSON of it; None where it is JSON as it stands."""
         name, inner = shape.name, shape.inner
-        if name in ("str", "int", "bool", "None"):
-            return lambda value, place: value
+        if name in _PLAIN:
+            return None
         if name == "float":
-            return lambda value, place: nanoseconds(value)
+            return nanoseconds
         if name == "Token":
             return self._encode_token
         if name == "range":
-            return lambda value, place: [value.start, value.stop]
+            return lambda value: [value.start, value.stop]
         if name == "optional":
             code = self._encoder(inner[0])
-            return lambda value, place: None if value is None else code(value, place)
+            return None if code is None else _unless_none(code)
         if name == "list" or name == "set":
-            code = self._encoder(inner[0])
-            return lambda value, place: [code(one, place) for one in (sorted(value) if name == "set" else value)]
+            code, order = self._encoder(inner[0]), sorted if name == "set" else list
+            return order if code is None else _each(code, order)
         if name == "row":
-            codes = [self._encoder(one) for one in inner]
-            return lambda value, place: [code(one, place) for code, one in zip(codes, value)]
+            codes = [self._encoder(one) or _as_it_is for one in inner]
+            return lambda value: [code(one) for code, one in zip(codes, value)]
         if name == "dict":
-            code = self._encoder(inner[1])
-            return lambda value, place: {str(key): code(one, place) for key, one in value.items()}
+            member = self._encoder(inner[1]) or _as_it_is
+            return lambda value: {str(key): member(one) for key, one in value.items()}
         if name == "either":
-            return lambda value, place: None if value is None else self._encode_either(shape, value)
+            return lambda value: None if value is None else self._encode_either(shape, value)
         if issubclass(shape.kind, enum.Enum):
-            return lambda value, place: value.name
-        return lambda value, place: self._fields(shape.kind)(value, place)
+            return lambda value: value.name
+        return lambda value: self._fields(shape.kind)(value)
 
-    def _encode_token(self, value: Token, place: str) -> str:
+    def _encode_token(self, value: Token) -> str:
         if not self._secrets:
             raise TypeError("a token in a reply")
         return value.reveal_text()
@@ -134,82 +148,95 @@ class Coder:
     def _encode_either(self, shape: Shape, value: Any) -> dict[str, Any]:
         for one in shape.inner:
             if isinstance(value, one.kind):
-                return {one.tag: self._encoder(one)(value, one.tag)}
+                return {one.tag: (self._encoder(one) or _as_it_is)(value)}
         raise TypeError(f"{type(value).__name__} is none of {', '.join(one.tag for one in shape.inner)}")
 
     # -- from JSON ---------------------------------------------------------------------------------------------------
     def _object(self, kind: type, known: Mapping[str, Any] | None = None) -> Code:
-        fields = {called(field.name, shape): (field, shape) for field, shape in shapes(kind)}
-        codes = {name: self._decoder(shape) for name, (_, shape) in fields.items()}
-        needed = [name for name, (field, _) in fields.items() if _default(field) is dataclasses.MISSING]
+        found = shapes(kind)
+        fields = {called(field.name, shape): (field.name, self._decoder(shape)) for field, shape in found}
+        needed = {called(field.name, shape) for field, shape in found if _default(field) is dataclasses.MISSING}
 
-        def decode(data: Any, place: str) -> Any:
+        def decode(data: Any) -> Any:
             if not isinstance(data, dict):
-                raise Wrong(place, "expected an object")
-            values = dict(known or {})
+                raise Wrong("", "expected an object")
+            values = dict(known) if known else {}
             for name, one in data.items():
-                if name in codes:
-                    values[fields[name][0].name] = codes[name](one, f"{place}.{name}")
+                if name in fields:
+                    field, code = fields[name]
+                    try:
+                        values[field] = code(one)
+                    except Wrong as wrong:
+                        raise wrong.within(f".{name}") from None
                 elif self._strict:
-                    raise Wrong(place, f"there is no {printable(str(name), 40)} in it")
-            for name in needed:
-                if name not in data:
-                    raise Wrong(place, f"{name} is missing")
+                    raise Wrong("", f"there is no {printable(str(name), 40)} in it")
+            if not needed <= data.keys():
+                raise Wrong("", f"{next(name for name in fields if name in needed and name not in data)} is missing")
             return kind(**values)
 
         return decode
 
     def _decoder(self, shape: Shape) -> Code:
         name, inner = shape.name, shape.inner
-        if name in _PLAIN:
-            expected, word = _PLAIN[name]
-            return self._text if name == "str" else lambda value, place: _demand(value, expected, word, place)
-        if name == "float":
-            return lambda value, place: _demand(value, int, "nanoseconds", place) / _UNITS
-        if name == "Token":
-            return _token
+        if name == "str":
+            return self._text
+        if name in _SIMPLE:
+            return _SIMPLE[name]
         if name == "range":
-            return lambda value, place: range(*(_demand(one, int, "a number", place) for one in _array(value, place, 2)))
+            return lambda value: range(*map(_integer, _array(value, 2)))
         if name == "optional":
-            code = self._decoder(inner[0])
-            return lambda value, place: None if value is None else code(value, place)
+            return _unless_none(self._decoder(inner[0]))
         if name == "list" or name == "set":
             code, made = self._decoder(inner[0]), frozenset if name == "set" else tuple
-            return lambda value, place: made(code(one, place) for one in _array(value, place))
+            return lambda value: made([code(one) for one in _array(value)])
         if name == "row":
             codes = [self._decoder(one) for one in inner]
-            return lambda value, place: tuple(code(one, place) for code, one in zip(codes, _array(value, place, len(codes))))
+            return lambda value: tuple([code(one) for code, one in zip(codes, _array(value, len(codes)))])
         if name == "dict":
-            key, code = _KEYS[inner[0].name], self._decoder(inner[1])
-            return lambda value, place: {
-                key(self._text(one, place), place): code(member, f"{place}.{printable(one, 40)}")
-                for one, member in _demand(value, dict, "an object", place).items()
-            }
+            return self._members(_KEYS[inner[0].name], self._decoder(inner[1]))
         if name == "either":
-            return lambda value, place: self._decode_either(shape, value, place)
+            return lambda value: self._decode_either(shape, value)
         if issubclass(shape.kind, enum.Enum):
-            return lambda value, place: _member(shape.kind, value, place)
-        return lambda value, place: self._cached(shape.kind)(value, place)
+            return _names(shape.kind)
+        return lambda value: self._cached(shape.kind)(value)
+
+    def _members(self, key: Callable[[str], Any], code: Code) -> Code:
+        def decode(value: Any) -> dict[Any, Any]:
+            members = {}
+            for name, one in _demand(value, dict, "an object").items():
+                called = key(self._text(name))
+                try:
+                    members[called] = code(one)
+                except Wrong as wrong:
+                    raise wrong.within(f".{printable(name, 40)}") from None
+            return members
+
+        return decode
 
     def _cached(self, kind: type) -> Code:
-        name = kind.__qualname__ + kind.__module__
-        if name not in self._decoders:
-            self._decoders[name] = self._object(kind)
-        return self._decoders[name]
+        found = self._decoders.get(kind)
+        if found is None:
+            found = self._decoders[kind] = self._object(kind)
+        return found
 
-    def _text(self, value: Any, place: str) -> str:
+    def _text(self, value: Any) -> str:
         """A text; of a reply, whoever sent it, one that may be shown."""
-        text: str = _demand(value, str, "a text", place)
-        return text if self._strict or text.isprintable() else "\n".join(_shown(line) for line in text.split("\n"))
+        if isinstance(value, str) and (self._strict or value.isprintable()):
+            return value
+        text: str = _demand(value, str, "a text")
+        return "\n".join(_shown(line) for line in text.split("\n"))
 
-    def _decode_either(self, shape: Shape, value: Any, place: str) -> Any:
+    def _decode_either(self, shape: Shape, value: Any) -> Any:
         if value is None and shape.nullable:
             return None
-        tag = _only_member(value, place)
+        tag = _only_member(value)
         for one in shape.inner:
             if one.tag == tag:
-                return self._decoder(one)(value[tag], f"{place}.{tag}")
-        raise Wrong(place, f"expected one of {', '.join(one.tag for one in shape.inner)}")
+                try:
+                    return self._decoder(one)(value[tag])
+                except Wrong as wrong:
+                    raise wrong.within(f".{tag}") from None
+        raise Wrong("", f"expected one of {', '.join(one.tag for one in shape.inner)}")
 
 
 #: Of requests, and of replies: the second are read from whatever agent is there, which may be newer.
@@ -293,7 +320,7 @@ def _named(name: str, names: Mapping[str, Any]) -> Shape:
 
 
 _BUILTIN: dict[str, type] = {"str": str, "int": int, "bool": bool, "float": float, "range": range}
-_PLAIN: dict[str, tuple[type, str]] = {"str": (str, "a text"), "int": (int, "a number"), "bool": (bool, "true or false")}
+_PLAIN = frozenset({"str", "int", "bool", "None"})
 
 
 def called(name: str, shape: Shape) -> str:
@@ -319,12 +346,38 @@ def _shown(line: str) -> str:
 
 
 # -- what may stand in JSON ------------------------------------------------------------------------------------------------
-def _demand(value: Any, kind: type, word: str, place: str) -> Any:
-    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        raise Wrong(place, f"expected {word}")
-    if isinstance(value, int) and not fits(value):
-        raise Wrong(place, f"expected {word} of at most 64 bits")
+def _as_it_is(value: Any) -> Any:
     return value
+
+
+def _unless_none(code: Code) -> Code:
+    return lambda value: None if value is None else code(value)
+
+
+def _each(code: Code, order: Callable[[Any], list[Any]]) -> Code:
+    return lambda value: [code(one) for one in order(value)]
+
+
+def _getter(names: list[str]) -> Callable[[Any], tuple[Any, ...]]:
+    """All these fields of a value at once; `attrgetter` gives no tuple of one."""
+    if len(names) > 1:
+        return operator.attrgetter(*names)
+    return lambda value: tuple([getattr(value, name) for name in names])
+
+
+def _demand(value: Any, kind: type, word: str) -> Any:
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise Wrong("", f"expected {word}")
+    if isinstance(value, int) and not fits(value):
+        raise Wrong("", f"expected {word} of at most 64 bits")
+    return value
+
+
+def _integer(value: Any) -> int:
+    if type(value) is int and -(2**63) <= value < 2**64:  # most are, and there are many
+        return value
+    number: int = _demand(value, int, "a number")
+    return number
 
 
 def fits(number: int) -> bool:
@@ -332,37 +385,48 @@ def fits(number: int) -> bool:
     return -(2**63) <= number < 2**64
 
 
-def _array(value: Any, place: str, length: int | None = None) -> list[Any]:
-    found: list[Any] = _demand(value, list, "an array", place)
+def _array(value: Any, length: int | None = None) -> list[Any]:
+    found: list[Any] = _demand(value, list, "an array")
     if length is not None and len(found) != length:
-        raise Wrong(place, f"expected an array of {length}")
+        raise Wrong("", f"expected an array of {length}")
     return found
 
 
-def _member(kind: type[enum.Enum], value: Any, place: str) -> enum.Enum:
-    name = _demand(value, str, "a name", place)
-    if name not in kind.__members__:
-        raise Wrong(place, f"expected one of {', '.join(kind.__members__)}")
-    return kind.__members__[name]
+def _names(kind: type[enum.Enum]) -> Code:
+    members = dict(kind.__members__)
+
+    def decode(value: Any) -> enum.Enum:
+        name = _demand(value, str, "a name")
+        if name not in members:
+            raise Wrong("", f"expected one of {', '.join(members)}")
+        return members[name]
+
+    return decode
 
 
-def _only_member(data: Any, place: str) -> str:
+def _only_member(data: Any) -> str:
     if not isinstance(data, dict) or len(data) != 1:
-        raise Wrong(place, "expected an object with one member, which says the kind")
+        raise Wrong("", "expected an object with one member, which says the kind")
     return str(next(iter(data)))
 
 
-def _token(value: Any, place: str) -> Token:
+def _token(value: Any) -> Token:
     try:
-        return Token.parse(_demand(value, str, "a UUID", place))
+        return Token.parse(_demand(value, str, "a UUID"))
     except TokenError as error:
-        raise Wrong(place, str(error)) from None
+        raise Wrong("", str(error)) from None
 
 
-def _number(text: str, place: str) -> int:
+def _number(text: str) -> int:
     if not text.isascii() or not text.isdecimal() or len(text) > 18:
-        raise Wrong(place, "expected numbers as names")
+        raise Wrong("", "expected numbers as names")
     return int(text)
 
 
-_KEYS: dict[str, Callable[[str, str], Any]] = {"str": lambda text, place: text, "int": _number}
+_SIMPLE: dict[str, Code] = {
+    "int": _integer,
+    "bool": lambda value: _demand(value, bool, "true or false"),
+    "float": lambda value: _demand(value, int, "nanoseconds") / _UNITS,
+    "Token": _token,
+}
+_KEYS: dict[str, Callable[[str], Any]] = {"str": _as_it_is, "int": _number}
