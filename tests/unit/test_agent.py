@@ -332,6 +332,16 @@ def test_a_fault_of_ours_tells_its_kind_only(monkeypatch: pytest.MonkeyPatch, cl
     assert client.refused("Log") == ("Failed", {"fault": "RuntimeError"})
 
 
+def test_an_answer_that_cannot_be_said_is_a_fault_of_ours(monkeypatch: pytest.MonkeyPatch, client: Client) -> None:
+    def fails(*_: Any) -> Any:
+        raise KeyError(TOKEN.reveal_text())
+
+    with monkeypatch.context() as patched:
+        patched.setattr(HostService, "part", fails)
+        assert client.refused("Snapshot") == ("Failed", {"fault": "KeyError"})
+    assert client.call("Snapshot")["snapshot"]["functions"]
+
+
 @pytest.mark.parametrize(("method", "name"), [("Events", "wait_ns"), ("Snapshot", "age_ns")])
 def test_a_number_beyond_all_clocks(client: Client, method: str, name: str) -> None:
     told = {"parameter": name, "why": "expected a number of at most 64 bits"}
@@ -381,7 +391,7 @@ def test_a_call_that_was_given_up_mixes_no_pictures(monkeypatch: pytest.MonkeyPa
     given_up.join(60)
     next_call.join(60)
     then = service._picture({"since": answers[0]["generation"]})
-    shown = applied(answers[0]["snapshot"], then["delta"]) if "delta" in then else then["snapshot"]
+    shown = applied(REPLIES.encode(answers[0]["snapshot"]), then["delta"]) if "delta" in then else then["snapshot"]
     assert "other" not in str(shown), "the host is as at first again"
 
 

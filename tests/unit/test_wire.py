@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tests.values import TOKEN, make_fleet, make_pf, snapshot
 from vfdeck.backend.agent.framing import message
-from vfdeck.backend.agent.wire import REPLIES, REQUESTS, Coder, Wrong, nanoseconds, shapes
+from vfdeck.backend.agent.wire import PARTS, REPLIES, REQUESTS, Coder, Wrong, nanoseconds, shapes
 from vfdeck.backend.changes import Change, Open, OpenPath, Outcome, Plan, SetNumvfs, SetToken, TokenWay
 from vfdeck.backend.checks import CanBind, CanEnable, CanOpen, Question, Report, WholeHost
 from vfdeck.backend.details import Details, Part
@@ -36,6 +36,24 @@ def test_every_picture_of_the_demo(name: str) -> None:
     for host in scenario.load_all(name, 0):
         seen = host.snapshot()
         assert there_and_back(REPLIES, Snapshot, seen) == seen
+        assert message({"snapshot": seen}, PARTS.encode) == message({"snapshot": REPLIES.encode(seen)})
+
+
+def test_no_part_is_a_token() -> None:
+    with pytest.raises(TypeError, match="a token in a reply"):
+        message({"change": SetToken("0000:03:00.0", TOKEN)}, PARTS.encode)
+    with pytest.raises(TypeError):
+        message({"token": TOKEN}, PARTS.encode)
+
+
+def test_what_is_wrong_is_told_with_its_whole_place() -> None:
+    picture = REPLIES.encode(next(iter(scenario.load_all("default", 0))).snapshot())
+    bdf, function = next((bdf, one) for bdf, one in picture["functions"].items() if "sriov" in one)
+    function["sriov"]["vfs"] = ["", 1]
+    with pytest.raises(Wrong) as caught:
+        REPLIES.decode(Snapshot, picture, "snapshot")
+    assert caught.value.place == f"snapshot.functions.{bdf}.sriov.vfs"
+    assert str(caught.value) == f"{caught.value.place}: expected a text"
 
 
 @pytest.mark.parametrize("name", ["default", "broken"])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import accumulate
 from typing import Any, NoReturn
 
@@ -82,9 +82,11 @@ class Reader:
         raise Garbled(f"expected a JSON object that ends with NUL, got {why}")
 
 
-def message(value: dict[str, Any]) -> bytes:
-    """The bytes of a message."""
-    return json.dumps(value, separators=(",", ":"), allow_nan=False).encode("ascii") + _NUL
+def message(value: dict[str, Any], part: Callable[[Any], Any] | None = None) -> bytes:
+    """The bytes of a message. `part` makes JSON of what in it is none, when its turn comes; TypeError where nothing does."""
+    text = json.dumps(value, separators=(",", ":"), allow_nan=False, default=part)
+    text += "\0"  # in place: a large reply needs its memory once
+    return text.encode("ascii")
 
 
 def _deeper_than(text: bytes, depth: int) -> bool:

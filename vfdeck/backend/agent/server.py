@@ -38,6 +38,9 @@ class Service(Protocol):
     def wait(self, parameters: dict[str, Any]) -> tuple[float, Callable[[], Answer | None]]:
         """Of `Events`: how long to wait at most, seconds, and what gives the answer as soon as there is one."""
 
+    def part(self, value: Any) -> Any:
+        """What JSON can say of a value in an answer, which may hold more such values. Raises TypeError where it can say nothing."""
+
     def close(self) -> None:
         """The other side has ended. Never waits."""
 
@@ -178,8 +181,15 @@ class Server:
         answer: Answer = results[0]
         return answer
 
+    def _bytes(self, answer: Answer) -> bytes:
+        try:
+            return message(answer, self._service.part)
+        except Exception as fault:  # as in `_answer`
+            failed = Refused("Failed", fault=type(fault).__name__)
+            return message({"error": failed.name, "parameters": failed.told})
+
     def _send(self, answer: Answer) -> None:
-        data = memoryview(message(answer))
+        data = memoryview(self._bytes(answer))
         if len(data) > REPLY:
             failed = Refused("Failed", fault="an answer that is too long")
             data = memoryview(message({"error": failed.name, "parameters": failed.told}))

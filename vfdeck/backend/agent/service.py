@@ -16,7 +16,7 @@ from vfdeck import __version__
 from vfdeck.backend.agent.operations import Operation, Operations
 from vfdeck.backend.agent.protocol import HIGHEST, INTERFACE, LONGEST_WAIT, LOWEST, SERVICE, Refused, invalid
 from vfdeck.backend.agent.server import Answer
-from vfdeck.backend.agent.wire import REPLIES, REQUESTS, Wrong, fits, nanoseconds
+from vfdeck.backend.agent.wire import PARTS, REPLIES, REQUESTS, Wrong, fits, nanoseconds
 from vfdeck.backend.bdf import is_bdf
 from vfdeck.backend.changes import Change, Plan
 from vfdeck.backend.checks import Question
@@ -70,6 +70,10 @@ class HostService:
     def close(self) -> None:
         """Listen to nothing any more. Never waits."""
         self._ended.set()
+
+    def part(self, value: Any) -> Any:
+        """See `Service.part`."""
+        return PARTS.encode(value)
 
     def standard(self, method: str, parameters: dict[str, Any]) -> Answer:
         """See `Service.standard`."""
@@ -138,7 +142,7 @@ class HostService:
             self._sent = (self._generation, seen)
             if old is not None and since == known:
                 return {**answer, "delta": delta(old, seen)}
-            return {**answer, "snapshot": REPLIES.encode(seen)}
+            return {**answer, "snapshot": seen}  # encoded when it is sent
 
     def _plan(self, parameters: dict[str, Any]) -> Answer:
         taken = _Taken(parameters)

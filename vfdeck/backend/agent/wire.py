@@ -54,10 +54,14 @@ class Wrong(ValueError):
 
 
 class Coder:
-    """One direction of one protocol: `secrets` may be in it (requests); what is not known is refused (`strict`) or left out."""
+    """One direction of one protocol: `secrets` may be in it (requests); what is not known is refused (`strict`) or left out.
 
-    def __init__(self, secrets: bool, strict: bool) -> None:
+    `by_parts`: values inside a value are not encoded with it, but each when its turn comes (`framing.message`).
+    """
+
+    def __init__(self, secrets: bool, strict: bool, by_parts: bool = False) -> None:
         self._secrets = secrets
+        self._by_parts = by_parts
         self._strict = strict
         self._encoders: dict[type, Code] = {}
         self._decoders: dict[type, Code] = {}
@@ -138,6 +142,8 @@ class Coder:
             return lambda value: None if value is None else self._encode_either(shape, value)
         if issubclass(shape.kind, enum.Enum):
             return lambda value: value.name
+        if self._by_parts:
+            return None
         return lambda value: self._fields(shape.kind)(value)
 
     def _encode_token(self, value: Token) -> str:
@@ -242,6 +248,8 @@ class Coder:
 #: Of requests, and of replies: the second are read from whatever agent is there, which may be newer.
 REQUESTS = Coder(secrets=True, strict=True)
 REPLIES = Coder(secrets=False, strict=False)
+#: Of replies that are large, so that what makes JSON of them has one part at a time, not all of them beside their bytes.
+PARTS = Coder(secrets=False, strict=False, by_parts=True)
 
 
 # -- shapes ----------------------------------------------------------------------------------------------------------------
