@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vfdeck.backend.agent.framing import DEPTH, REQUEST, Garbled, Reader, message
+from vfdeck.backend.agent.framing import DEPTH, REQUEST, Garbled, Reader, message, pieces
 
 VALUES = st.dictionaries(
     st.text(max_size=8), st.recursive(st.none() | st.integers() | st.text(max_size=8), st.lists, max_leaves=4), max_size=4
@@ -115,3 +115,13 @@ def test_any_bytes(data: bytes) -> None:
             json.dumps(value)
     except Garbled:
         pass
+
+
+@given(VALUES)
+def test_pieces_are_the_message(value: dict[str, Any]) -> None:
+    many = {"a": {"b": {"c": {str(number): value for number in range(300)}, "d": value}}}
+    whole = json.dumps(many, separators=(",", ":")) + "\0"
+    made = list(pieces(many))
+    assert "".join(made) == whole
+    assert message(many) == whole.encode("ascii")
+    assert max(map(len, made)) < max(len(whole) / 2, 2000), "the many are not written at once"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
-from itertools import accumulate
+from itertools import accumulate, islice
 from typing import Any, NoReturn
 
 #: Longest request, and longest reply, in bytes.
@@ -19,6 +19,8 @@ DEPTH = 16
 #: Commas, of which there are as many as values: while they are read no other thread runs. A host with 8,192 VFs has 145,000.
 COMMAS = 500_000
 
+#: Objects around the members that there may be many of (message, parameters, snapshot), and so many members are written at once.
+_OUTER, _SOME = 3, 128
 _NUL = b"\0"
 _ESCAPED = re.compile(rb"\\.", re.DOTALL)  # in texts only
 _STEPS = {0x7B: 1, 0x5B: 1, 0x7D: -1, 0x5D: -1}
@@ -84,9 +86,37 @@ class Reader:
 
 def message(value: dict[str, Any], part: Callable[[Any], Any] | None = None) -> bytes:
     """The bytes of a message. `part` makes JSON of what in it is none, when its turn comes; TypeError where nothing does."""
-    text = json.dumps(value, separators=(",", ":"), allow_nan=False, default=part)
-    text += "\0"  # in place: a large reply needs its memory once
-    return text.encode("ascii")
+    return "".join(pieces(value, part)).encode("ascii")
+
+
+def pieces(value: dict[str, Any], part: Callable[[Any], Any] | None = None) -> Iterator[str]:
+    """The same in pieces, all ASCII: making JSON takes several times the memory of what comes of it."""
+    yield from _pieces(value, part, _OUTER)
+    yield "\0"
+
+
+def _pieces(value: Any, part: Callable[[Any], Any] | None, outer: int) -> Iterator[str]:
+    if part is not None and not isinstance(value, (dict, list, str, int, type(None))):
+        value = part(value)
+    if not isinstance(value, dict) or not value:
+        yield _json(value, part)
+    elif outer:
+        lead = "{"
+        for name, one in value.items():
+            yield f"{lead}{_json(name, part)}:"
+            yield from _pieces(one, part, outer - 1)
+            lead = ","
+        yield "}"
+    else:
+        lead, members = "{", iter(value.items())
+        while some := dict(islice(members, _SOME)):
+            yield lead + _json(some, part)[1:-1]
+            lead = ","
+        yield "}"
+
+
+def _json(value: Any, part: Callable[[Any], Any] | None) -> str:
+    return json.dumps(value, separators=(",", ":"), allow_nan=False, default=part)
 
 
 def _deeper_than(text: bytes, depth: int) -> bool:

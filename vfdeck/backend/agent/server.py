@@ -16,10 +16,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Protocol
 
-from vfdeck.backend.agent.framing import REPLY, Garbled, Reader, message
+from vfdeck.backend.agent.framing import REPLY, Garbled, Reader, pieces
 from vfdeck.backend.agent.protocol import DEADLINES, HANGING, INTERFACE, SERVICE, Refused, invalid
 
-_READ = 1 << 16
+_READ = _WRITE = 1 << 16
 #: Calls that are kept while one is answered, beyond those of one read; more are left in the pipe.
 _AHEAD = 64
 #: What was asked for before the other side ended is still answered, for so long in all, seconds: it may still read.
@@ -181,17 +181,21 @@ class Server:
         answer: Answer = results[0]
         return answer
 
-    def _bytes(self, answer: Answer) -> bytes:
+    def _pieces(self, answer: Answer) -> list[str]:
         try:
-            return message(answer, self._service.part)
+            return list(pieces(answer, self._service.part))
         except Exception as fault:  # as in `_answer`
             failed = Refused("Failed", fault=type(fault).__name__)
-            return message({"error": failed.name, "parameters": failed.told})
+            return [*pieces({"error": failed.name, "parameters": failed.told})]
 
     def _send(self, answer: Answer) -> None:
-        data = memoryview(self._bytes(answer))
-        if len(data) > REPLY:
+        left = self._pieces(answer)
+        if sum(map(len, left)) > REPLY:
             failed = Refused("Failed", fault="an answer that is too long")
-            data = memoryview(message({"error": failed.name, "parameters": failed.told}))
-        while data:
-            data = data[os.write(self._sink, data) :]
+            left = [*pieces({"error": failed.name, "parameters": failed.told})]
+        left.reverse()
+        data = bytearray()
+        while left:
+            data += left.pop().encode("ascii")
+            while len(data) >= _WRITE or (data and not left):
+                del data[: os.write(self._sink, data)]
