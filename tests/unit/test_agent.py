@@ -119,6 +119,7 @@ def reader() -> Iterator[Client]:
 def test_hello(client: Client) -> None:
     told = client.call("Hello", protocol_min=1, protocol_max=7)
     assert (told["protocol"], told["host"], told["simulated"], told["read_only"]) == (1, "hv-07", True, False)
+    assert told["features"].items() >= {"iommu": True, "vf_token": True}.items()
     assert client.refused("Hello", protocol_min=2, protocol_max=7) == ("Unsupported", {"protocol_min": 1, "protocol_max": 1})
 
 

@@ -28,10 +28,11 @@ interface {INTERFACE}
 """
 
 _METHODS = """
-# What this agent is, and what it may. Speak a protocol that both know, from protocol_min to protocol_max.
+# What this agent is, what it may not (`lacks`), and what its kernel has (`features`, as far as known). Speak a protocol that
+# both know, from protocol_min to protocol_max.
 method Hello(protocol_min: int, protocol_max: int) -> (
-  protocol: int, version: string, host: string, boot_id: string, euid: int, lacks: []Lack, simulated: bool, tells_all: bool,
-  read_only: bool
+  protocol: int, version: string, host: string, boot_id: string, euid: int, lacks: []Lack, features: [string]bool,
+  simulated: bool, tells_all: bool, read_only: bool
 )
 
 # The host as it is now, or was at most age_ns ago. With the generation that this connection was given last in `since`: that nothing

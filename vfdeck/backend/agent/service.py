@@ -109,6 +109,7 @@ class HostService:
             "boot_id": facts.boot_id,
             "euid": os.geteuid(),
             "lacks": [REPLIES.encode(lack) for lack in facts.lacks],
+            "features": {"cdev": facts.cdev, "iommu": facts.iommu, **dict(facts.probed)},
             "simulated": self._host.simulated,
             "tells_all": self._host.tells_all,
             "read_only": self._read_only,
