@@ -5,6 +5,10 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import threading
+import uuid
+import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +99,7 @@ def test_every_login_shell_hands_it_on(shell: str) -> None:
 def test_the_same_bytes_every_time_and_no_pythons_of_users() -> None:
     packed = push.pack("probe:main")
     push._sources.cache_clear()
-    push.pack.cache_clear()
+    push._pack.cache_clear()
     assert push.pack("probe:main") == packed
     assert all(path.startswith("/usr/") for path in push.PYTHONS)
 
@@ -119,3 +123,19 @@ def test_only_what_is_needed_is_sent() -> None:
     assert "vfdeck/backend/sim/machine.py" not in sent
     assert "vfdeck/backend/sim/drivers.json" in sent
     assert not [path for path in sent if path.startswith(("vfdeck/app", "vfdeck/widgets"))]
+
+
+def test_many_hosts_at_once_are_sent_what_was_packed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[str] = []
+    compress = zlib.compress
+
+    def noted(data: bytes, level: int) -> bytes:
+        made.append(threading.current_thread().name)
+        return compress(data, level)
+
+    monkeypatch.setattr(zlib, "compress", noted)
+    arguments = (f"unlike any other {uuid.uuid4()}",)
+    with ThreadPoolExecutor(8) as pool:
+        packed = list(pool.map(lambda _: push.pack("a:b", arguments), range(8)))
+    assert len(made) == 1
+    assert len({one.digest for one in packed}) == 1
