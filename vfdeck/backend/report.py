@@ -86,6 +86,7 @@ def _host(host: HostFacts) -> dict[str, Any]:
         "iommu": host.iommu,
         "noiommu": host.noiommu,
         "probed": dict(host.probed),
+        "read_only": host.read_only,
         "lacks": [dataclasses.asdict(lack) for lack in host.lacks],
     }
 
