@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from vfdeck.backend.agent import push
-from vfdeck.backend.agent.connection import Connection, Lost, Refused
+from vfdeck.backend.agent.connection import REPLIES, Connection, Lost, Refused
 from vfdeck.backend.agent.transports import Fault, Link, Local, Ssh, Unreached, classify, is_host_name
 
 #: An agent that echoes, refuses, answers nothing, answers garbage or dies, as it is told.
@@ -36,6 +36,10 @@ def main():
             elif name == "garbage":
                 os.write(1, b"\\xff\\0")
                 continue
+            elif name == "count":
+                for number in range(call["parameters"]["to"]):
+                    os.write(1, json.dumps({"parameters": {"number": number}, "continues": True}).encode() + b"\\0")
+                answer = {"parameters": {"number": call["parameters"]["to"]}}
             elif name == "die":
                 os._exit(3)
             else:
@@ -83,6 +87,32 @@ def test_a_refusal_is_told_with_what_it_tells() -> None:
     assert refused.value.told == {"errno": 13}
     assert connection.call("echo", {"still": "there"}, 20) == {"still": "there"}
     connection.give_up("")
+    assert gone(link)
+
+
+def test_replies_that_are_several_are_told_together() -> None:
+    link, connection = connect()
+    assert connection.call_more("count", {"to": 3}, 20) == [{"number": number} for number in range(4)]
+    assert connection.call_more("echo", {"one": "only"}, 20) == [{"one": "only"}]
+    with pytest.raises(Refused):
+        connection.call_more("refuse", {}, 20)
+    connection.give_up("")
+    assert gone(link)
+
+
+@pytest.mark.parametrize(("more", "to"), [(False, 1), (True, REPLIES), (True, 10 * REPLIES)])
+def test_more_replies_than_were_asked_for_end_the_connection(more: bool, to: int) -> None:
+    link, connection = connect()
+    with pytest.raises(Lost, match="more replies to a call than were asked for"):
+        (connection.call_more if more else connection.call)("count", {"to": to}, 20)
+    assert gone(link)
+
+
+def test_replies_that_are_too_long_together_end_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vfdeck.backend.agent.connection.REPLY", 1 << 14)
+    link, connection = connect()
+    with pytest.raises(Lost, match="more replies to a call than were asked for"):
+        connection.call_more("count", {"to": REPLIES - 1}, 20)
     assert gone(link)
 
 

@@ -94,13 +94,13 @@ def test_what_it_could_not_be_told_makes_it_look_at_all_of_it(host: RemoteHost, 
     connection = host._connection
     assert connection is not None
     asked: list[dict[str, Any]] = []
-    call = connection.call
+    call = connection.call_more
 
-    def spy(method: str, parameters: dict[str, Any], seconds: float) -> dict[str, Any]:
+    def spy(method: str, parameters: dict[str, Any], seconds: float) -> list[dict[str, Any]]:
         asked.append(parameters)
         return call(method, parameters, seconds)
 
-    monkeypatch.setattr(connection, "call", spy)
+    monkeypatch.setattr(connection, "call_more", spy)
     assert host._take(connection, {"events": [{"number": 9000, "changed": True}], "gap": True})
     assert [event.action for event in host.heard()] == [LOST]
     seen = host.snapshot()
@@ -353,13 +353,13 @@ def test_what_deltas_add_up_to_is_bounded(host: RemoteHost, monkeypatch: pytest.
     connection = host._connection
     assert connection is not None
     asked: list[Any] = []
-    call = connection.call
+    call = connection.call_more
 
-    def noted(method: str, parameters: dict[str, Any], seconds: float) -> dict[str, Any]:
+    def noted(method: str, parameters: dict[str, Any], seconds: float) -> list[dict[str, Any]]:
         asked.append(parameters.get("since"))
         return call(method, parameters, seconds)
 
-    monkeypatch.setattr(connection, "call", noted)
+    monkeypatch.setattr(connection, "call_more", noted)
     host.snapshot()
     connection.received += REPLY + 1
     host.snapshot()

@@ -24,7 +24,7 @@ from tests.fabricate import build, fleet
 from vfdeck.backend.agent.framing import REPLY, Reader, message
 from vfdeck.backend.agent.protocol import INTERFACE
 from vfdeck.backend.agent.remote_host import RemoteHost
-from vfdeck.backend.agent.service import delta
+from vfdeck.backend.agent.service import delta, merged
 from vfdeck.backend.agent.transports import Local
 from vfdeck.backend.linux.kernel import LinuxKernel
 from vfdeck.backend.local_host import LocalHost
@@ -41,22 +41,24 @@ class Agent:
     def __init__(self, root: str) -> None:
         command = [sys.executable, "-m", "vfdeck", "agent", "--root", root]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        self._reader = Reader(REPLY)
+        self._reader = Reader(REPLY, once=False)
         self.received = 0  # bytes
 
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:
-        """The answer. Raises RuntimeError where it is an error, or none comes."""
+        """The answer, read while it comes. Raises RuntimeError where it is an error, or none comes."""
         assert self._process.stdin
         assert self._process.stdout
-        self._process.stdin.write(message({"method": f"{INTERFACE}.{method}", "parameters": parameters}))
+        self._process.stdin.write(message({"method": f"{INTERFACE}.{method}", "parameters": parameters, "more": True}))
         self._process.stdin.flush()
+        answers: list[dict[str, Any]] = []
         while data := os.read(self._process.stdout.fileno(), 1 << 20):
             self.received += len(data)
             for reply in self._reader.feed(data):
                 if "error" in reply:
                     raise RuntimeError(f"{method}: {reply['error']}")
-                answer: dict[str, Any] = reply["parameters"]
-                return answer
+                answers.append(reply["parameters"])
+                if not reply.get("continues"):
+                    return merged(answers)
         raise RuntimeError(f"{method}: the agent has ended")
 
     @property

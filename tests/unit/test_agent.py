@@ -17,10 +17,10 @@ import pytest
 
 from tests import values
 from tests.values import TOKEN
-from vfdeck.backend.agent import idl, protocol
+from vfdeck.backend.agent import idl, protocol, service
 from vfdeck.backend.agent.framing import message
 from vfdeck.backend.agent.server import Server
-from vfdeck.backend.agent.service import BY_KEY, HostService, applied, delta
+from vfdeck.backend.agent.service import BY_KEY, HostService, applied, delta, merged
 from vfdeck.backend.agent.wire import REPLIES, REQUESTS
 from vfdeck.backend.changes import Change, Outcome, Plan, SetAutoprobe, SetNumvfs, SetToken
 from vfdeck.backend.local_host import LocalHost
@@ -152,6 +152,51 @@ def test_a_picture_then_nothing_new_then_what_is_otherwise(client: Client) -> No
     assert "snapshot" in client.call("Snapshot", since=first["generation"]), "a generation that it does not have any more"
 
 
+def several(client: Client) -> list[dict[str, Any]]:
+    """All replies to a call for a picture that takes more than one."""
+    os.write(client.out, message({"method": f"{OURS}.Snapshot", "parameters": {}, "more": True}))
+    replies = [client.receive()]
+    while replies[-1].get("continues"):
+        replies.append(client.receive())
+    return replies
+
+
+@pytest.mark.parametrize("some", [1, 5, 1000])
+def test_a_picture_in_several_replies(monkeypatch: pytest.MonkeyPatch, client: Client, some: int) -> None:
+    monkeypatch.setattr(service, "_SOME", some)
+    whole = client.call("Snapshot")
+    replies = several(client)
+    assert len(replies) == -(-len(whole["snapshot"]["functions"]) // some)
+    made = merged([reply["parameters"] for reply in replies])
+    assert {**made["snapshot"], "taken_ns": 0} == {**whole["snapshot"], "taken_ns": 0}
+    assert list(made["snapshot"]["functions"]) == list(whole["snapshot"]["functions"])
+    assert made["generation"] == whole["generation"]
+    assert client.call("Snapshot", since=made["generation"])["unchanged"]
+
+
+def test_a_picture_of_nothing_in_several_replies() -> None:
+    empty = Client(load("none"))
+    (reply,) = several(empty)
+    assert "host" in reply["parameters"]["snapshot"]
+    os.close(empty.out)
+    empty.host.close()
+
+
+def test_a_fault_in_one_of_several_replies_is_the_last(monkeypatch: pytest.MonkeyPatch, client: Client) -> None:
+    monkeypatch.setattr(service, "_SOME", 1)
+    made: list[object] = []
+
+    def part(value: Any) -> Any:
+        made.append(value)
+        return REPLIES.encode(value) if len(made) < 3 else {"a float": 0.5, "and": float("nan")}
+
+    monkeypatch.setattr(HostService, "part", lambda self, value: part(value))
+    *first, last = several(client)
+    assert len(first) == 2
+    assert last == {"error": f"{OURS}.Failed", "parameters": {"fault": "ValueError"}}
+    assert client.call("CannotRemember") == {"problem": None}
+
+
 def test_functions_that_come_and_go_are_in_the_difference(client: Client) -> None:
     first = client.call("Snapshot")
     client.over(client.perform(SetNumvfs(IDLE, 0)))
@@ -176,12 +221,12 @@ def test_a_difference_makes_one_picture_of_any_other(one: str, other: str) -> No
 def test_what_is_as_it_was_exists_once() -> None:
     """So that a picture costs its memory once, and a difference is quickly found."""
     host = load("default")
-    service = HostService(host, False, lambda: None)
-    service.methods["Snapshot"]({})
-    before = service._snapshot
+    one = HostService(host, False, lambda: None)
+    one.methods["Snapshot"]({})
+    before = one._snapshot
     host.perform(SetAutoprobe(IDLE, False))
-    service.methods["Snapshot"]({})
-    after = service._snapshot
+    one.methods["Snapshot"]({})
+    after = one._snapshot
     assert before is not None
     assert after is not None
     assert {bdf for bdf in after.functions if after.functions[bdf] is not before.functions[bdf]} == {IDLE}

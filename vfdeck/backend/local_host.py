@@ -22,7 +22,7 @@ from vfdeck.backend.pci_ids import Ids, Names
 from vfdeck.backend.probes import ask_kernel
 from vfdeck.backend.set_clock import SetClock
 from vfdeck.backend.text import printable
-from vfdeck.backend.topology import scan
+from vfdeck.backend.topology import kept, scan
 
 if TYPE_CHECKING:
     from vfdeck.backend.audit import AuditTrail
@@ -67,6 +67,7 @@ class LocalHost:
         self._performer: Performer | None = None
         self._probed: tuple[tuple[str, bool], ...] | None = None  # from the first look that has a node to ask at
         self._set_clock = None if kernel.simulated else SetClock(kernel.clock)  # a simulated one goes as its story wants it
+        self._seen: Snapshot | None = None  # the last picture
         self._lock = threading.Lock()
         self._closed = False
 
@@ -78,14 +79,15 @@ class LocalHost:
     def _look(self, late: float) -> Snapshot:
         moment = self._watch.mark()
         by = self._set_clock.moved() if self._set_clock is not None else 0.0
-        seen = scan(self.kernel, self._names)
+        before = self._seen
+        seen = scan(self.kernel, self._names, before=before)
         opened = self.kernel.open_files(late)
         held, unattributed, uncounted = holders((file for file in opened.files if not file.own), seen.functions)
         performer = self._performer
         if by and performer:
             performer.clock_was_set(by)
         tokens = self._watch.update(seen.functions.values(), held, seen.taken, moment)
-        return dataclasses.replace(
+        self._seen = dataclasses.replace(
             seen,
             # one name while we look, whatever the host calls itself now
             host=dataclasses.replace(seen.host, name=self.name, probed=self._probe(seen), reached=self._reached, lacks=self._lacks),
@@ -94,11 +96,12 @@ class LocalHost:
             unseen=opened.unseen + uncounted,
             unattributed=uncounted,
             late=opened.late,
-            tokens=tokens,
+            tokens=kept(before.tokens if before else None, tokens.items()),
             jobs=self.jobs(),
             scores=performer.scores if performer else Scores(),
             problems=(*seen.problems, *unattributed, *self.not_remembered()),
         )
+        return self._seen
 
     def _binding(self, pf: str) -> int | None:
         try:

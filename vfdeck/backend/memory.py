@@ -5,7 +5,6 @@ Simulated hosts and trees of files (`--root`) have none: what is done there is n
 
 from __future__ import annotations
 
-import hashlib
 import os
 import socket
 import struct
@@ -15,6 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from vfdeck.backend.digest import sha256
 from vfdeck.backend.errands import Errands, silence
 from vfdeck.backend.journal import NOTE_PATIENCE, Journal
 from vfdeck.backend.kernel import Kernel
@@ -171,7 +171,7 @@ def _login(kernel: Kernel, process: str) -> int | None:
 def _machine(kernel: Kernel) -> str:
     """A number of this machine that does not tell its machine-id (machine-id(5) asks for that); "" without one."""
     identity = _text(kernel, "/etc/machine-id")
-    return hashlib.sha256(b"vfdeck machine\0" + identity.encode()).hexdigest()[:16] if identity else ""
+    return sha256(b"vfdeck machine\0" + identity.encode()).hexdigest()[:16] if identity else ""
 
 
 def _text(kernel: Kernel, path: str) -> str:

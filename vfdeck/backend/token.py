@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import uuid
 
+from vfdeck.backend.digest import same, sha256
+
 
 class TokenError(ValueError):
     """A text that is no UUID; the message says what is wrong and where, and never repeats the text itself."""
@@ -54,14 +56,10 @@ class Token:
         hundred thousand in a second. And another token with the same fingerprint can be made, by four thousand million
         tries: equal fingerprints are a strong hint and no proof. Where both tokens are at hand compare these.
         """
-        import hashlib  # on demand: costly, and most commands show no token
-
-        return hashlib.sha256(b"vfdeck VF token\0" + self._secret).hexdigest()[:8]
+        return sha256(b"vfdeck VF token\0" + self._secret).hexdigest()[:8]
 
     def __eq__(self, other: object) -> bool:
-        import hmac
-
-        return isinstance(other, Token) and hmac.compare_digest(self._secret, other._secret)
+        return isinstance(other, Token) and same(self._secret, other._secret)
 
     def __hash__(self) -> int:
         return hash(self.fingerprint)

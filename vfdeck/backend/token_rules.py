@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import enum
 import errno
-import hmac
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from vfdeck.backend.digest import same
 from vfdeck.backend.model import Role
 
 #: Length limit of the argument with its NUL: one page (group.c, strndup_user).
@@ -198,7 +198,7 @@ def validate_vf_token(role: Role, record: TokenRecord | None, token: bytes | Non
         record is not None,
         record.users if record else 0,
         token is not None,
-        lambda: record is not None and token is not None and hmac.compare_digest(record.uuid, token),
+        lambda: record is not None and token is not None and same(record.uuid, token),
     )
     if rule is Rule.PF_SETS_TOKEN and record is not None and token is not None:
         record.uuid = token

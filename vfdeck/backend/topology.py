@@ -14,7 +14,7 @@ import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from vfdeck.backend import pci_ids
 from vfdeck.backend.bdf import is_bdf
@@ -44,6 +44,9 @@ _VF_DISK = _VF | {"nvme", "block"}
 _VF_OTHER = _VF | {"net"}
 _MASS_STORAGE = 0x01
 _CHILDREN = frozenset({"net", "block", "nvme"})
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 
 class _Identity(NamedTuple):
@@ -76,14 +79,28 @@ class _Found:
 
 
 def scan(
-    kernel: Kernel, names: Mapping[pci_ids.Ids, pci_ids.Names] | None = None, *, also: frozenset[str] = frozenset()
+    kernel: Kernel,
+    names: Mapping[pci_ids.Ids, pci_ids.Names] | None = None,
+    *,
+    also: frozenset[str] = frozenset(),
+    before: Snapshot | None = None,
 ) -> Snapshot:
     """Look at all PCI functions of a host afresh. Never raises: what could not be read is among the problems.
 
     Shown are PFs, VFs, functions on a vfio driver, those of `also`, and whatever shares an IOMMU group with one of these. Holders,
     tokens and jobs are left empty. Vendor and device names come from `names` where it is given, else from the system's PCI IDs.
+    Functions and groups that are as they were `before` are taken from there: in memory once, and soon known to be the same.
     """
-    return _Scan(kernel, also).snapshot(names)
+    return _Scan(kernel, also).snapshot(names, before)
+
+
+def kept(old: Mapping[K, V] | None, new: Iterable[tuple[K, V]]) -> dict[K, V]:
+    """The new members, each that is as it was taken from the old ones."""
+    found, known = {}, old or {}
+    for key, value in new:
+        before = known.get(key)
+        found[key] = value if before is None or before != value else before
+    return found
 
 
 def address_key(bdf: str) -> tuple[int, str]:
@@ -96,7 +113,7 @@ class _Scan:
         self.kernel = kernel
         self.also = also
         self.reader = Reader(kernel)
-        self.addresses: dict[str, None] = {}  # of all functions, in order
+        self.addresses: dict[str, str] = {}  # of all functions, in order, by themselves: each is in memory once
         self.scanned: int | None = None  # how many they are, where they could be listed
         self.identities: dict[bytes, _Identity] = {}
         self.found: dict[str, _Found] = {}
@@ -104,8 +121,8 @@ class _Scan:
         self.numa: dict[str, int | None] = {}
         self.nodes = frozenset(self.reader.names("/dev/vfio/devices", "a directory"))
 
-    def snapshot(self, names: Mapping[pci_ids.Ids, pci_ids.Names] | None) -> Snapshot:
-        self.addresses = dict.fromkeys(self._addresses())
+    def snapshot(self, names: Mapping[pci_ids.Ids, pci_ids.Names] | None, before: Snapshot | None) -> Snapshot:
+        self.addresses = {bdf: bdf for bdf in self._addresses()}
         for bdf in self.addresses:  # a PF comes before its VFs
             self._look(bdf)
         self._join()
@@ -115,13 +132,13 @@ class _Scan:
         noiommu = self._noiommu(noiommu_mode, shown)
         if names is None:
             names = pci_ids.lookup({(f.identity.vendor, f.identity.device) for f in shown})
+        functions = ((f.bdf, self._function(f, names, f.group in noiommu)) for f in shown)
+        numbers = sorted({f.group for f in shown if f.group is not None})
         return Snapshot(
             host=self._host(noiommu_mode, noiommu),
             taken=self.kernel.clock(),
-            functions={f.bdf: self._function(f, names, f.group in noiommu) for f in shown},
-            groups={
-                number: IommuGroup(number, groups[number]) for number in sorted({f.group for f in shown if f.group is not None})
-            },
+            functions=kept(before.functions if before else None, functions),
+            groups=kept(before.groups if before else None, ((number, IommuGroup(number, groups[number])) for number in numbers)),
             problems=tuple(self.reader.problems),
             scanned=self.scanned,
         )
@@ -227,7 +244,7 @@ class _Scan:
 
         if not all(follow(index) == places.get(index) for index in _ends(links)):
             places.clear()
-        vfs = {index: places[index] if places.get(index) in self.addresses else follow(index) for index in links}
+        vfs = {index: self.addresses.get(places.get(index, "")) or follow(index) for index in links}
         return {index: vf for index, vf in vfs.items() if vf}
 
     def _join(self) -> None:

@@ -11,7 +11,6 @@ import subprocess
 import sys
 import threading
 import time
-from importlib.resources import files
 
 from vfdeck.app import failure, units
 from vfdeck.app.commands import hosts
@@ -72,6 +71,8 @@ def _write_units(folder: str) -> int:
     program = f"{sys.executable} -I -m vfdeck"
     if not program.isascii() or len(program.split()) != 4:
         raise Failure(failure.UNAVAILABLE, f"{printable(sys.executable)}: no path for a unit; expected one without blanks")
+    from importlib.resources import files  # 2 MiB, which no agent that serves needs
+
     made = sorted(one.name for one in files(units).iterdir() if one.name.startswith("vfdeck"))
     for name in made:
         text = files(units).joinpath(name).read_text(encoding="utf-8").replace("@VFDECK@", program)

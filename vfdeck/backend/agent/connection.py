@@ -14,6 +14,8 @@ from vfdeck.backend.agent.framing import REPLY, REQUEST, Garbled, Reader, messag
 from vfdeck.backend.text import printable
 
 _CHUNK = 1 << 16
+#: Replies to one call, at the most.
+REPLIES = 1024
 
 
 class Lost(Exception):
@@ -40,9 +42,12 @@ def ready(fd: int, event: int, deadline: float | None = None) -> bool:
 class _Pending:
     """A call that waits for its answer."""
 
-    def __init__(self) -> None:
+    def __init__(self, more: bool) -> None:
+        self.more = more
         self.answered = threading.Event()
-        self.reply: dict[str, Any] | None = None
+        self.replies: list[dict[str, Any]] = []
+        self.over = False
+        self.begun = 0  # bytes that had come when the first of its replies had
 
 
 class Connection:
@@ -71,10 +76,17 @@ class Connection:
 
         An agent that answers nothing for so many seconds, neither this call nor those before it, is given up.
         """
-        data = message({"method": method, "parameters": parameters})
+        return self._called(method, parameters, seconds)[0]
+
+    def call_more(self, method: str, parameters: dict[str, Any], seconds: float) -> list[dict[str, Any]]:
+        """The same, of a call that may be answered in several replies; together they are bounded, as one is."""
+        return self._called(method, parameters, seconds, more=True)
+
+    def _called(self, method: str, parameters: dict[str, Any], seconds: float, more: bool = False) -> list[dict[str, Any]]:
+        data = message({"method": method, "parameters": parameters, **({"more": True} if more else {})})
         if len(data) > REQUEST:
             raise ValueError(f"a request of more than {REQUEST} bytes")
-        pending = _Pending()
+        pending = _Pending(more)
         begun = time.monotonic()
         if not self._sending.acquire(timeout=seconds):
             self.give_up(f"it took no request for {seconds:g} s")
@@ -90,7 +102,7 @@ class Connection:
         while not pending.answered.wait(max(max(begun, self._progress) + seconds - time.monotonic(), 0.0)):
             if time.monotonic() >= max(begun, self._progress) + seconds:
                 self.give_up(f"no answer for {seconds:g} s")
-        return self._read_reply(pending)
+        return self._parameters(pending)
 
     def give_up(self, why: str) -> None:
         """End the connection; whoever waits for an answer is told why. Never waits."""
@@ -104,19 +116,20 @@ class Connection:
             pending.answered.set()
         self._close()
 
-    def _read_reply(self, pending: _Pending) -> dict[str, Any]:
-        reply = pending.reply
-        if reply is None:
+    def _parameters(self, pending: _Pending) -> list[dict[str, Any]]:
+        if not pending.over:
             raise Lost(self._lost)
-        parameters = reply.get("parameters", {})
-        error = reply.get("error")
-        if not isinstance(parameters, dict) or not (error is None or isinstance(error, str)):
-            self.garbled = True
-            self.give_up("it answers what is no Varlink")
-            raise Lost(self._lost)
-        if error is not None:
-            raise Refused(error, parameters)
-        return parameters
+        found = []
+        for reply in pending.replies:
+            parameters, error = reply.get("parameters", {}), reply.get("error")
+            if not isinstance(parameters, dict) or not (error is None or isinstance(error, str)):
+                self.garbled = True
+                self.give_up("it answers what is no Varlink")
+                raise Lost(self._lost)
+            if error is not None:
+                raise Refused(error, parameters)
+            found.append(parameters)
+        return found
 
     def _write(self, data: bytes, deadline: float) -> None:
         rest = memoryview(data)
@@ -132,7 +145,7 @@ class Connection:
                 self.give_up(f"the connection broke ({error.strerror})")
 
     def _read(self) -> None:
-        reader = Reader(REPLY)
+        reader = Reader(REPLY, once=False)
         why = "the connection ended"
         try:
             while data := self._next():
@@ -160,7 +173,15 @@ class Connection:
                 if self._lost:
                     return
                 raise Garbled("an answer to no call")
-            pending = self._pending.popleft()
+            pending = self._pending[0]
             self._progress = time.monotonic()
-        pending.reply = reply
+            pending.replies.append(reply)
+            if len(pending.replies) == 1:
+                pending.begun = self.received
+            if reply.get("continues") is True:
+                if not pending.more or len(pending.replies) >= REPLIES or self.received - pending.begun > REPLY:
+                    raise Garbled("more replies to a call than were asked for")
+                return
+            self._pending.popleft()
+            pending.over = True
         pending.answered.set()

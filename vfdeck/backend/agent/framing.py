@@ -34,11 +34,16 @@ class Garbled(Exception):
 
 
 class Reader:
-    """Takes bytes as they come, and gives messages."""
+    """Takes bytes as they come, and gives messages.
 
-    def __init__(self, longest: int = REQUEST, depth: int = DEPTH) -> None:
+    `once`: refuse an object that has a name twice. Readers differ on which one counts, and what is asked for must not depend on
+    that; of a reply the last one counts, for looking costs as much as all other reading.
+    """
+
+    def __init__(self, longest: int = REQUEST, depth: int = DEPTH, once: bool = True) -> None:
         self._longest = longest
         self._depth = depth
+        self._hook = _once if once else None
         self._parts = bytearray()
         self._looked = 0  # so much of it has no NUL
 
@@ -70,7 +75,7 @@ class Reader:
         if text.count(b",") > COMMAS:
             self._give_up(f"more than {COMMAS} commas")
         try:
-            value = json.loads(text.decode("utf-8"), object_pairs_hook=_once, parse_constant=_no_constant)
+            value = json.loads(text.decode("utf-8"), object_pairs_hook=self._hook, parse_constant=_no_constant)
         except RecursionError:
             self._give_up("too deep")
         except ValueError as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 import os
 import threading
 from collections.abc import Callable
@@ -12,6 +11,7 @@ from vfdeck.backend.agent.framing import message
 from vfdeck.backend.agent.protocol import RUNNING, Refused
 from vfdeck.backend.agent.wire import REQUESTS
 from vfdeck.backend.changes import OPERATION, Change, Outcome, Plan, target_of
+from vfdeck.backend.digest import sha256
 from vfdeck.backend.local_host import LocalHost
 
 #: So many that are over are remembered.
@@ -50,7 +50,7 @@ class Operations:
         Raises Refused: Conflict for another change, and for a key under which another agent has begun one, by the history;
         Busy where too many are under way.
         """
-        asked = hmac.digest(self._secret, message(REQUESTS.encode_one_of(change)), "sha256")
+        asked = sha256(self._secret + message(REQUESTS.encode_one_of(change))).digest()
         past = None if key in self._known else self._host.done(key)
         with self._lock:
             known = self._known.get(key)

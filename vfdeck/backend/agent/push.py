@@ -30,21 +30,25 @@ NO_PYTHON = "no Python 3.9 or newer"
 _NOT_SENT = ("vfdeck/backend/sim/", "vfdeck/backend/replay.py", "vfdeck/backend/player.py", "vfdeck/backend/record.py")
 _SENT_OF_SIM = tuple(f"vfdeck/backend/sim/{name}" for name in ("__init__.py", "drivers.py", "drivers.toml"))
 
-# One line without quotes, backslashes, `$` and `!`: every login shell hands it on unharmed. Arguments: length, digest, marker.
+# One line without quotes, backslashes, `$` and `!`: every login shell hands it on unharmed. Arguments: length, digest, marker,
+# and modules with a SHA-256 (`vfdeck.backend.digest` says why): the first that is there serves.
 _BOOT = (
-    "import sys,os,hashlib,zlib;"
+    "import sys,os,zlib,importlib.util as u;"
+    "h=__import__(next(filter(u.find_spec,sys.argv[4:])));"
     "n=int(sys.argv[1]);b=bytearray();"
     "os.write(1,sys.argv[3].encode()+bytes([10]));"
     "[b.extend(os.read(0,n-len(b)) or sys.exit(76)) for _ in iter(lambda:len(b)<n,False)];"
-    "hashlib.sha256(b).hexdigest()==sys.argv[2] or sys.exit(76);"
+    "h.sha256(b).hexdigest()==sys.argv[2] or sys.exit(76);"
     "exec(zlib.decompress(bytes(b)))"
 )
 
+_DIGESTS = ("_sha2", "_sha256", "hashlib")
+
 # The beginning of what is sent; FILES (by path) and RUN ("module:function") stand before it. `get_data` serves `pkgutil.get_data`.
 _LOADER = '''
-import importlib.abc, importlib.machinery, importlib.util, sys
+import importlib.machinery, sys
 
-class Memory(importlib.abc.InspectLoader, importlib.abc.MetaPathFinder):
+class Memory:
     """Finds and loads what was sent."""
 
     def find_spec(self, name, path=None, target=None):
@@ -57,15 +61,15 @@ class Memory(importlib.abc.InspectLoader, importlib.abc.MetaPathFinder):
                 return spec
         return None
 
+    def create_module(self, spec):
+        return None
+
+    def exec_module(self, module):
+        place = module.__spec__.origin
+        exec(compile(FILES[place], place, "exec", dont_inherit=True), module.__dict__)
+
     def get_source(self, name):
         return FILES[self.find_spec(name).origin]
-
-    def is_package(self, name):
-        return self.find_spec(name).submodule_search_locations is not None
-
-    def get_code(self, name):
-        place = self.find_spec(name).origin
-        return compile(FILES[place], place, "exec", dont_inherit=True)
 
     def get_data(self, path):
         if path not in FILES:
@@ -114,7 +118,7 @@ def _pack(run: str, arguments: tuple[str, ...], extra: tuple[tuple[str, str], ..
 
 def boot(python: str, packed: Packed, marker: str) -> list[str]:
     """The command that runs it with a Python of this machine."""
-    return [python, "-I", "-S", "-c", _BOOT, str(len(packed.data)), packed.digest, marker]
+    return [python, "-I", "-S", "-c", _BOOT, str(len(packed.data)), packed.digest, marker, *_DIGESTS]
 
 
 def command(packed: Packed, marker: str, before: str = "") -> str:
@@ -122,7 +126,7 @@ def command(packed: Packed, marker: str, before: str = "") -> str:
     if not marker.isalnum():
         raise ValueError("a marker has letters and digits only")
     old = "import sys;sys.exit(sys.version_info<(3,9))"
-    run = f'exec {before}"$p" -I -S -c "{_BOOT}" {len(packed.data)} {packed.digest} {marker}'
+    run = f'exec {before}"$p" -I -S -c "{_BOOT}" {len(packed.data)} {packed.digest} {marker} {" ".join(_DIGESTS)}'
     look = f'for p in {" ".join(PYTHONS)}; do [ -x "$p" ] && "$p" -I -S -c "{old}" </dev/null 2>/dev/null && {run}; done'
     return f"exec /bin/sh -c '{look}; echo {marker} {NO_PYTHON}; exit 127'"
 

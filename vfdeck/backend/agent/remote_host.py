@@ -23,7 +23,7 @@ from vfdeck.backend.agent.advice import advice
 from vfdeck.backend.agent.connection import Connection, Lost, Refused
 from vfdeck.backend.agent.framing import REPLY
 from vfdeck.backend.agent.protocol import DEADLINES, HIGHEST, INTERFACE, LONGEST_WAIT, LOWEST
-from vfdeck.backend.agent.service import applied
+from vfdeck.backend.agent.service import applied, merged
 from vfdeck.backend.agent.transports import ASKED, Fault, Installed, Link, Local, Ssh, Unreached, Way
 from vfdeck.backend.agent.unix_socket import Socket, SocketLink
 from vfdeck.backend.agent.wire import REPLIES, REQUESTS, Wrong
@@ -199,18 +199,20 @@ class RemoteHost:
             self._missed = mine = False
         if connection.received - self._since > REPLY:  # what deltas add up to is bounded, whatever they hold
             mine = False
-        answer = self._on(connection, "Snapshot", since=generation if mine else None)
+        wanted = {"since": generation} if mine else {}
+        answers = connection.call_more(f"{INTERFACE}.Snapshot", wanted, DEADLINES["Snapshot"] + _SLACK)
         self._picture = _NO_PICTURE  # if this one is wrong, the next look asks for all of it
-        if answer.get("unchanged") is True and mine:
-            new = {**known, "taken_ns": answer.get("taken_ns")}
-        elif isinstance(answer.get("delta"), dict) and mine:
-            try:
+        try:
+            answer = merged(answers)
+            if answer.get("unchanged") is True and mine:
+                new = {**known, "taken_ns": answer.get("taken_ns")}
+            elif "delta" in answer and mine:
                 new = applied(known, answer["delta"])
-            except (TypeError, ValueError, AttributeError):
-                raise Wrong("delta", "it does not fit") from None
-        else:
-            self._since = connection.received
-            new = answer.get("snapshot", {})
+            else:
+                self._since = connection.received
+                new = answer.get("snapshot", {})
+        except (KeyError, TypeError, ValueError, AttributeError):
+            raise Wrong("snapshot", "its parts do not fit") from None
         seen: Snapshot = REPLIES.decode(Snapshot, new, "snapshot")
         generation = answer.get("generation", 0)
         self._picture = (connection, generation if isinstance(generation, int) else 0, new)

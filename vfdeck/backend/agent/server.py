@@ -2,7 +2,8 @@
 
 What may take long runs on a thread with a deadline, so that an end of the connection is seen at once: a call that waits in the
 kernel cannot be taken back, and nobody waits for it; where too many do, others are refused at once. A call that waits for events
-is answered when another one comes.
+is answered when another one comes. Who takes `more` replies to a call is sent a large answer in several, and reads one while the
+next is made.
 """
 
 from __future__ import annotations
@@ -37,6 +38,9 @@ class Service(Protocol):
 
     def wait(self, parameters: dict[str, Any]) -> tuple[float, Callable[[], Answer | None]]:
         """Of `Events`: how long to wait at most, seconds, and what gives the answer as soon as there is one."""
+
+    def several(self, answer: Answer) -> list[Answer]:
+        """An answer as one or several, for a caller who takes more than one."""
 
     def part(self, value: Any) -> Any:
         """What JSON can say of a value in an answer, which may hold more such values. Raises TypeError where it can say nothing."""
@@ -102,14 +106,19 @@ class Server:
     # -- answers -----------------------------------------------------------------------------------------------------
     def _answer(self, call: dict[str, Any]) -> None:
         try:
-            answer: Answer = {"parameters": self._called(call)}
+            answer = self._called(call)
+            answers = self._service.several(answer) if call.get("more") is True else [answer]
+            replies: list[Answer] = [{"parameters": one, "continues": True} for one in answers[:-1]]
+            replies.append({"parameters": answers[-1]})
         except Refused as refused:
-            answer = {"error": refused.name, "parameters": refused.told}
+            replies = [_error(refused)]
         except Exception as fault:  # one call's; its text might hold anything
-            failed = Refused("Failed", fault=type(fault).__name__)
-            answer = {"error": failed.name, "parameters": failed.told}
-        if call.get("oneway") is not True:
-            self._send(answer)
+            replies = [_failed(type(fault).__name__)]
+        if call.get("oneway") is True:
+            return
+        for reply in replies:
+            if not self._send(reply):
+                return  # an error was sent in its place, which is the last
 
     def _called(self, call: dict[str, Any]) -> Answer:
         for name, value in call.items():
@@ -181,21 +190,29 @@ class Server:
         answer: Answer = results[0]
         return answer
 
-    def _pieces(self, answer: Answer) -> list[str]:
+    def _send(self, reply: Answer) -> bool:
+        """Send a reply, or else, where there is no sending it, an error."""
+        fault = ""
         try:
-            return list(pieces(answer, self._service.part))
-        except Exception as fault:  # as in `_answer`
-            failed = Refused("Failed", fault=type(fault).__name__)
-            return [*pieces({"error": failed.name, "parameters": failed.told})]
-
-    def _send(self, answer: Answer) -> None:
-        left = self._pieces(answer)
-        if sum(map(len, left)) > REPLY:
-            failed = Refused("Failed", fault="an answer that is too long")
-            left = [*pieces({"error": failed.name, "parameters": failed.told})]
+            left = list(pieces(reply, self._service.part))
+            if sum(map(len, left)) > REPLY:
+                fault = "an answer that is too long"
+        except Exception as failed:  # as in `_answer`
+            fault = type(failed).__name__
+        if fault:
+            left = list(pieces(_failed(fault)))
         left.reverse()
         data = bytearray()
         while left:
             data += left.pop().encode("ascii")
             while len(data) >= _WRITE or (data and not left):
                 del data[: os.write(self._sink, data)]
+        return not fault
+
+
+def _error(refused: Refused) -> Answer:
+    return {"error": refused.name, "parameters": refused.told}
+
+
+def _failed(fault: str) -> Answer:
+    return _error(Refused("Failed", fault=fault))

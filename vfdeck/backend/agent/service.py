@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import islice
 from typing import Any, get_args
 
 from vfdeck import __version__
@@ -34,6 +35,8 @@ _KEPT = 2000
 _PAUSE = 0.05
 #: Members of a snapshot of which only what has changed is sent.
 BY_KEY = ("functions", "groups", "tokens")
+#: Functions in one reply, where a picture goes in several.
+_SOME = 256
 
 
 class HostService:
@@ -70,6 +73,16 @@ class HostService:
     def close(self) -> None:
         """Listen to nothing any more. Never waits."""
         self._ended.set()
+
+    def several(self, answer: Answer) -> list[Answer]:
+        """See `Service.several`. A picture goes by its functions, with all else in the last reply: see `merged`."""
+        seen = answer.get("snapshot")
+        if not isinstance(seen, Snapshot):
+            return [answer]
+        left = iter(seen.functions.items())
+        portions = [dict(islice(left, _SOME)) for _ in range(0, len(seen.functions), _SOME)] or [{}]
+        first = [{**answer, "snapshot": {"functions": portion}} for portion in portions[:-1]]
+        return [*first, {**answer, "snapshot": replace(seen, functions=portions[-1])}]
 
     def part(self, value: Any) -> Any:
         """See `Service.part`."""
@@ -122,7 +135,7 @@ class HostService:
             fresh = age is None or (not self._stale and time.monotonic() - self._looked <= age)
             if seen is None or not fresh:
                 self._stale, self._looked = False, time.monotonic()
-                now = _kept(seen, self._host.snapshot())
+                now = self._host.snapshot()
                 if self._read_only:
                     now = replace(now, host=replace(now.host, read_only=True))
                 if seen is None or replace(now, taken=seen.taken) != seen:
@@ -263,17 +276,6 @@ class HostService:
         self._wake()
 
 
-def _kept(old: Snapshot | None, new: Snapshot) -> Snapshot:
-    """The new snapshot, with what is as it was taken from the old one: it exists once, and is quickly known to be the same."""
-    if old is None:
-        return new
-    kept: dict[str, Any] = {}
-    for name in BY_KEY:
-        before = getattr(old, name)
-        kept[name] = {key: before[key] if before.get(key) == value else value for key, value in getattr(new, name).items()}
-    return replace(new, **kept)
-
-
 def delta(old: Snapshot, new: Snapshot) -> dict[str, Any]:
     """What makes of one snapshot another, encoded: see `Delta` in vfdeck.varlink."""
     found: dict[str, Any] = {}
@@ -299,6 +301,17 @@ def applied(old: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
         kept = {key: value for key, value in old.get(name, {}).items() if key not in gone}
         new[name] = dict(sorted({**kept, **change.get(name, {})}.items(), key=_place))
     return new
+
+
+def merged(answers: list[dict[str, Any]]) -> dict[str, Any]:
+    """The one answer, from those that it came in (`HostService.several`). Raises TypeError, ValueError, AttributeError."""
+    *first, last = answers
+    if not first:
+        return last
+    functions: dict[str, Any] = {}
+    for answer in answers:
+        functions.update(answer.get("snapshot", {}).get("functions", {}))
+    return {**last, "snapshot": {**last["snapshot"], "functions": functions}}
 
 
 def _place(member: tuple[str, Any]) -> list[tuple[int, str]]:
