@@ -70,6 +70,18 @@ def test_who_has_it_is_told_and_others_are_free(folder: str, impatient: None) ->
     assert turns.held() == ()
 
 
+def test_a_name_goes_with_its_holder(folder: str, impatient: None) -> None:
+    """Else the next one is called by it, until that one has written its own."""
+    with Holder(folder, PF):
+        pass
+    with open(f"{folder}/{PF}.lock", "rb") as lock:
+        assert lock.read() == b""
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(Taken) as taken, Turns(folder).turn(PF, "eva"):
+            pass
+    assert str(taken.value) == f"another vfdeck changes {PF}"
+
+
 def test_it_waits_until_it_is_free(folder: str) -> None:
     holder = Holder(folder, PF)
     waits: list[float] = []
@@ -103,7 +115,7 @@ def test_a_write_that_waits_keeps_it_when_its_vfdeck_has_ended(folder: str, impa
     os.set_blocking(writer, True)
     with Turns(folder).turn(PF, "eva"):
         pending = ChildWrite("/sys/x/sriov_numvfs", writer, b"0")
-    with pytest.raises(Taken), Turns(folder).turn(PF, "eva"):
+    with pytest.raises(Taken, match=f"^a change of {PF} that this vfdeck began is not over$"), Turns(folder).turn(PF, "eva"):
         pass
     while full > 0:
         full -= len(os.read(reader, full))
@@ -117,6 +129,7 @@ def test_a_write_that_waits_keeps_it_when_its_vfdeck_has_ended(folder: str, impa
 def test_the_one_who_began_it_has_ended(folder: str, impatient: None, monkeypatch: pytest.MonkeyPatch) -> None:
     with Turns(folder).turn(PF, "eva"):
         monkeypatch.setattr(os.path, "exists", lambda path: False)
+        monkeypatch.setattr(os, "getpid", lambda: 0)
         with pytest.raises(Taken, match=rf"a write to {PF} that a vfdeck of eva \(pid \d+\) began, which has ended, waits"):
             Turns(folder)._take(Turns(folder)._open(PF), PF)
 

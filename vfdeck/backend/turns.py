@@ -62,6 +62,17 @@ class Turns:
         finally:
             _mine.fds = tuple(one for one in held() if one != fd)
             os.close(fd)
+            self._forget(bdf)
+
+    def _forget(self, bdf: str) -> None:
+        """Take the name from a lock that nobody has: a write that waits still has it, and the next one must not be called by it."""
+        with suppress(OSError):
+            fd = self._open(bdf)
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                os.ftruncate(fd, 0)
+            finally:
+                os.close(fd)
 
     def _taken(self, bdf: str) -> int | None:
         """The descriptor of the lock; None where none can be had (flock(2): ENOLCK). Raises Taken."""
@@ -113,6 +124,8 @@ def _who(fd: int, bdf: str) -> str:
     pid, _, user = os.pread(fd, 256, 0).decode("utf-8", "replace").strip().partition(" ")
     if not pid.isascii() or not pid.isdecimal():
         return f"another vfdeck changes {bdf}"
+    if int(pid) == os.getpid():
+        return f"a change of {bdf} that this vfdeck began is not over"
     by = f"{f'of {printable(user, 64)} ' if user else ''}(pid {pid})"
     if not os.path.exists(f"/proc/{pid}"):
         return f"a write to {bdf} that a vfdeck {by} began, which has ended, waits in the kernel still"
