@@ -17,11 +17,13 @@ from tests.agent.test_client import RUN, ssh
 from tests.agent.test_push import old_python
 from tests.agent.ways import REFUSED, Demo
 from tests.fabricate import Fake, build, with_vfs
+from vfdeck.app.cli import main
 from vfdeck.backend.agent import push
 from vfdeck.backend.agent.connection import Lost, Refused
 from vfdeck.backend.agent.framing import REPLY
 from vfdeck.backend.agent.remote_host import LOGINS, RemoteHost
 from vfdeck.backend.agent.transports import Fault, Local, Ssh, Unreached
+from vfdeck.backend.agent.wire import REPLIES
 from vfdeck.backend.changes import SetAutoprobe, SetNumvfs, Step
 from vfdeck.backend.checks import CanEnable, Verdict
 from vfdeck.backend.details import Part
@@ -29,6 +31,7 @@ from vfdeck.backend.host import Host
 from vfdeck.backend.kernel import LOST
 from vfdeck.backend.linux.kernel import LinuxKernel
 from vfdeck.backend.local_host import LocalHost
+from vfdeck.backend.model import Problem
 
 PF = "0000:03:00.0"
 
@@ -87,6 +90,29 @@ def test_what_an_agent_says_is_no_command(host: RemoteHost, monkeypatch: pytest.
     assert [step.shell for step in honest.steps] == [f"echo 0 > /sys/bus/pci/devices/{PF}/sriov_drivers_autoprobe"]
     assert host.plan(change, seen).steps == (*honest.steps, Step("more", ""))
     assert host.perform(change, honest).steps == (*honest.steps, Step("more", ""))
+
+
+def test_a_command_says_what_the_agent_has_not_written_down(
+    host: RemoteHost, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    host.snapshot()
+    connection = host._connection
+    assert connection is not None
+    call = connection.call
+    unwritten = [REPLIES.encode(Problem("/var/lib/vfdeck", "No space left on device; 2 lines of the audit trail are lost"))]
+
+    def full(method: str, parameters: dict[str, Any], seconds: float) -> dict[str, Any]:
+        answer = call(method, parameters, seconds)
+        if answer.get("operation", {}).get("over"):
+            answer["operation"]["unwritten"] = unwritten
+        return answer
+
+    monkeypatch.setattr(connection, "call", full)
+    monkeypatch.setattr("vfdeck.app.commands.hosts.simulated", lambda *scenario: host)
+    assert main(["autoprobe", PF, "off", "--yes", "--demo"]) == 0
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "vfdeck: hv-1: /var/lib/vfdeck: No space left on device; 2 lines of the audit trail are lost"
+    )
 
 
 def test_what_it_could_not_be_told_makes_it_look_at_all_of_it(host: RemoteHost, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -343,7 +369,7 @@ class Breaking(Local):
 def test_an_agent_that_ends_before_it_answers_is_tried_again(tmp_path: Path) -> None:
     """A connection that breaks is no other program."""
     host = RemoteHost("hv-1", Breaking())
-    assert "it can't be reached" in host.reach()
+    assert "Timeout, server not responding" in host.reach()
     assert host._final is False
 
 

@@ -543,6 +543,17 @@ def test_a_host_whose_memory_is_real_has_the_key_in_its_trail(tmp_path: Any, mon
     os.close(client.out)
 
 
+def test_what_is_not_written_down_is_told_with_the_outcome(tmp_path: Any) -> None:
+    from vfdeck.backend.memory import Memory
+
+    (tmp_path / "state").write_text("no folder")
+    kernel = SimulatedKernel(load("default").scenario.machine)
+    client = Client(LocalHost(kernel, {}, Memory(kernel, {"XDG_STATE_HOME": str(tmp_path / "state")})))
+    *_, problem = client.over(client.perform(SetAutoprobe(IDLE, False)))["unwritten"]
+    assert problem["what"] == "File exists; 2 lines of the audit trail are lost"
+    os.close(client.out)
+
+
 def test_two_agents_with_one_key_at_the_same_instant_do_it_once(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Both find nothing of the key in the history, and both begin; whoever is first in the trail does it."""
     from vfdeck.backend.history import read

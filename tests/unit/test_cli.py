@@ -165,7 +165,8 @@ def test_no_standard_output_at_all(root: str) -> None:
     ("arguments", "what"),
     [
         (["nonsense"], "invalid choice: 'nonsense'"),
-        (["tree", "--jsn"], "unrecognized arguments: --jsn"),
+        (["tree", "--jsn"], "unrecognized arguments: --jsn; see `vfdeck tree --help`"),
+        (["token", "rotate", "0000:01:00.0", "--jsn"], "unrecognized arguments: --jsn; see `vfdeck token rotate --help`"),
         (["tree", "--js"], "unrecognized arguments: --js"),
         (["demo", "--seed", "x"], "argument --seed: invalid int value: 'x'"),
         (["demo", "--still", "--tour"], "--still goes with --scenario"),

@@ -37,12 +37,17 @@ class _Parser(argparse.ArgumentParser):
         raise Failure(failure.USAGE, f"{printable(argv.without_tokens(message))}; see `{self.prog} --help`")
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
-        """For a command that runs another one: what stands after `--` is that one's command line, kept in `holding`."""
-        if self.get_default("holding") is None:
-            return super().parse_known_args(args, namespace)
-        own, command = argv.split_command(args or ())
+        """What is not known is refused here, where it is known which command's help tells of it.
+
+        For a command that runs another one: what stands after `--` is that one's command line, kept in `holding`.
+        """
+        holds = self.get_default("holding") is not None
+        own, command = argv.split_command(args or ()) if holds else (args, None)
         options, unknown = super().parse_known_args(own, namespace)
-        options.holding = command
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        if holds:
+            options.holding = command
         return options, unknown
 
 

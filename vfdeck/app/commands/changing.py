@@ -107,14 +107,18 @@ def _tell_of_no_memory(host: Host) -> None:
     """Say before anything is done that nothing of it can be written down."""
     problem = host.cannot_remember(make=True) if isinstance(host, (LocalHost, RemoteHost)) else None
     if problem is not None:
-        line = f"{problem.path}: {problem.what}; neither the token journal nor the audit trail can be written"
-        print(f"vfdeck: {line}", file=sys.stderr, flush=True)
+        _tell_of_problem(host, f"{problem.path}: {problem.what}; neither the token journal nor the audit trail can be written")
 
 
 def _tell_of_memory(host: Host) -> None:
     """Say what could not be written into the token journal or the audit trail: this program ends, and forgets it."""
-    for problem in host.not_remembered(over=True) if isinstance(host, LocalHost) else ():
-        print(f"vfdeck: {problem.path}: {problem.what}", file=sys.stderr, flush=True)
+    for problem in host.not_remembered(over=True) if isinstance(host, (LocalHost, RemoteHost)) else ():
+        _tell_of_problem(host, f"{problem.path}: {problem.what}")
+
+
+def _tell_of_problem(host: Host, line: str) -> None:
+    whose = f"{host.name}: " if isinstance(host, RemoteHost) else ""
+    print(f"vfdeck: {whose}{line}", file=sys.stderr, flush=True)
 
 
 @contextmanager

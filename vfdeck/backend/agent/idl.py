@@ -68,7 +68,8 @@ method Operation(key: string) -> (operation: OperationValue)
 # `gap`: so much has happened since that the first of it is forgotten; a snapshot tells what came of it.
 method Events(since: ?int, wait_ns: ?int) -> (events: []Event, gap: ?bool)
 
-type OperationValue (key: string, over: bool, outcome: ?Outcome, fault: ?string, job: ?Job)
+# `unwritten`: what of this and earlier changes the agent has not written down, where it is over.
+type OperationValue (key: string, over: bool, outcome: ?Outcome, fault: ?string, job: ?Job, unwritten: ?[]Problem)
 
 type Event (number: int, uevent: ?Uevent, operation: ?string, changed: ?bool)
 

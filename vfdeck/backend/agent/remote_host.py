@@ -83,6 +83,7 @@ class RemoteHost:
         self._missed = False  # the agent has forgotten events before it could tell them
         self._heard: deque[Uevent] = deque(maxlen=_HEARD)
         self._jobs: dict[str, Job] = {}  # by operation
+        self._unwritten: tuple[Problem, ...] = ()
         self._closed = threading.Event()
 
     # -- the connection ----------------------------------------------------------------------------------------------
@@ -315,6 +316,10 @@ class RemoteHost:
         except _NO_AGENT:
             return None
 
+    def not_remembered(self, over: bool = False) -> tuple[Problem, ...]:
+        """See `LocalHost.not_remembered`: as the agent told at the end of the last change. It ends with this program."""
+        return self._unwritten
+
     # -- changing ----------------------------------------------------------------------------------------------------
     def plan(self, change: Change, snapshot: Snapshot) -> Plan:
         """See `Host.plan`. It is judged by what the agent sees now."""
@@ -365,6 +370,11 @@ class RemoteHost:
             told = self._on(connection, "Operation", key=key).get("operation")
             if not isinstance(told, dict):
                 raise Wrong("operation", "expected an object")
+            if told.get("over"):
+                unwritten = told.get("unwritten", [])
+                if not isinstance(unwritten, list):
+                    raise Wrong("operation.unwritten", "expected an array")
+                self._unwritten = tuple(REPLIES.decode(Problem, one, "operation.unwritten") for one in unwritten)
             if "outcome" in told:
                 outcome: Outcome = REPLIES.decode(Outcome, told["outcome"], "outcome", change=change)
                 return outcome

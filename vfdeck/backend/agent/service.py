@@ -231,8 +231,11 @@ class HostService:
             told["outcome"] = REPLIES.encode(operation.outcome)
         if operation.fault:
             told["fault"] = operation.fault
+        if operation.is_over:
+            unwritten = [REPLIES.encode(problem) for problem in self._host.not_remembered(over=True)]
+            return {**told, "unwritten": unwritten} if unwritten else told
         jobs = [job for job in self._host.jobs() if job.operation == operation.key]
-        if jobs and not operation.is_over:
+        if jobs:
             told["job"] = REPLIES.encode(jobs[0])
         return told
 

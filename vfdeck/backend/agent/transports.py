@@ -73,7 +73,8 @@ class Unreached(Exception):
     """No agent was reached: the kind of fault, and what was said of it."""
 
     def __init__(self, fault: Fault, said: str = "") -> None:
-        super().__init__(f"{fault.value}: {said}" if said else fault.value)
+        says_it = said and fault is Fault.UNREACHABLE  # what ssh says of that needs no introduction
+        super().__init__(said if says_it else f"{fault.value}: {said}" if said else fault.value)
         self.fault = fault
 
 
