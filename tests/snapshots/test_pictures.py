@@ -84,6 +84,8 @@ class Picture:
 SIZES = ((40, 12), (80, 24), (120, 40))
 #: A dialog about one number or one choice: on a large terminal it floats, the same, in the middle of what `demo` shows.
 SMALL = SIZES[:2]
+#: As large as a terminal gets.
+WIDE = (250, 80)
 
 
 def shots(
@@ -285,14 +287,14 @@ PICTURES = [
     *shots("demo", keys()),
     Picture("demo", (200, 50), keys()),
     *shots("device", keys("1", "d"), does="details", sizes=SIZES[1:]),
-    *(Picture("device", size, keys("1"), does="panel_device") for size in ((40, 12), (250, 80))),
+    *(Picture("device", size, keys("1"), does="panel_device") for size in ((40, 12), WIDE)),
     *shots("token", keys("2", "d"), does="panel_token", sizes=SIZES[1:2]),  # at 120x40 it fills the screen to the last line
-    *(Picture("token", size, keys("2"), does="panel_token") for size in ((40, 12), (250, 80))),
+    *(Picture("token", size, keys("2"), does="panel_token") for size in ((40, 12), WIDE)),
     *shots("ladder", keys(*FREE_VF, "3", "d"), does="panel_open", sizes=SIZES[1:]),
-    *(Picture("ladder", size, keys(*FREE_VF, "3"), does="panel_open") for size in ((40, 12), (250, 80))),
+    *(Picture("ladder", size, keys(*FREE_VF, "3"), does="panel_open") for size in ((40, 12), WIDE)),
     *shots("ladder-refused", refused_ladder),
     *shots("holders", keys("4", "d"), does="panel_holders", sizes=SIZES[1:]),
-    *(Picture("holders", size, keys("4"), does="panel_holders") for size in ((40, 12), (250, 80))),
+    *(Picture("holders", size, keys("4"), does="panel_holders") for size in ((40, 12), WIDE)),
     *shots("events", after(eventful, "5"), does="panel_events"),
     *shots("shell", after(eventful, "6"), does="panel_shell"),
     *shots("copied", after(probed, "C"), does="copy", sizes=SMALL),  # a line
@@ -455,10 +457,10 @@ def test_picture(snap_compare: SnapCompare, picture: Picture, monkeypatch: pytes
 EVERY, ODD = 40, ("r04-n17", "r06-n28", "r09-n05", "r21-n38", "r22-n09", "r24-n40")
 
 FLEET = [
-    Picture("fleet", (120, 40), keys()),
-    Picture("fleet", (80, 24), keys()),
+    *shots("fleet", keys(), sizes=(*SIZES, WIDE)),
+    *shots("fleet-alike-opened", keys("right", "down", "right", "down", "right")),
     Picture("fleet-odd-first", (120, 40), keys("s", "s", "s", "home", "down", "right", "down")),
-    Picture("fleet-odd-first", (80, 24), keys("s", "s", "s", "home")),
+    *shots("fleet-odd-first", keys("s", "s", "s", "home"), sizes=SMALL),
 ]
 
 

@@ -48,7 +48,7 @@ def host_line(index: Index, alone: bool) -> list[Cell]:
         odd = [Cell(text, tone) for text, tone in index.oddities if text not in told]
         return [name, Cell("  ", Tone.DIM), *_between(odd, Cell(" · ", Tone.WARN))]
     sums = f"{host.kernel} · {plural(index.pfs, 'PF')} · {plural(index.vfs, 'VF')} · {index.all_users} in use"
-    return [name, Cell("  ", Tone.DIM), *_between([Cell(sums, Tone.DIM), *(Cell(*odd) for odd in index.oddities)], Cell(" · "))]
+    return [name, Cell("  ", Tone.DIM), *_between([*_odd(index), Cell(sums, Tone.DIM)], Cell(" · "))]
 
 
 def hosts_line(index: Index, last: str, size: int) -> list[Cell]:
@@ -56,8 +56,13 @@ def hosts_line(index: Index, last: str, size: int) -> list[Cell]:
     host = index.snapshot.host
     use = f"{index.all_users} in use" if index.all_users.value else "all free"
     each = f"each {host.kernel} · {plural(index.pfs, 'PF')} · {plural(index.vfs, 'VF')} · {use}"
-    told = [Cell(plural(size, "host"), Tone.PLAIN), Cell(each, Tone.DIM), *(Cell(*odd) for odd in index.oddities)]
+    told = [Cell(plural(size, "host"), Tone.PLAIN), *_odd(index), Cell(each, Tone.DIM)]
     return [Cell(f"{host.name} … {last}", Tone.STRONG), Cell("  ", Tone.DIM), *_between(told, Cell(" · "))]
+
+
+def _odd(index: Index) -> list[Cell]:
+    """What is out of the ordinary: it comes first, for on a narrow terminal the rest is cut off."""
+    return [Cell(*odd) for odd in index.oddities]
 
 
 def _between(cells: Sequence[Cell], mark: Cell) -> list[Cell]:
