@@ -42,6 +42,20 @@ async def test_the_last_change_is_taken_back_and_then_the_one_before() -> None:
         assert "nothing was changed here" in deck.line
 
 
+async def test_what_was_closed_by_hand_is_not_closed_again() -> None:
+    async with running(load("default", seed=1)) as deck:
+        await deck.press("/", *"af:00.0", "enter")
+        await deck.press("a", "y")  # what is there to be taken back before it
+        await deck.until(lambda: "✓" in deck.line)
+        await deck.press("o", "tab", "tab", "space", "enter", "y")
+        await deck.until(lambda: "open" in deck.line and "✓" in deck.line)
+        await deck.press("c", "y")
+        await deck.until(lambda: "close" in deck.line and "✓" in deck.line)
+        await deck.press("z")
+        assert deck.dialog == "ConfirmDialog"
+        assert "autoprobe" in deck.text
+
+
 async def test_what_could_not_be_taken_back_still_can() -> None:
     host = FakeHost()
     async with running(host) as deck:

@@ -10,7 +10,7 @@ from vfdeck.app import cli
 from vfdeck.app.commands.dashboard import wanted_theme
 from vfdeck.app.dashboard import themes
 from vfdeck.app.failure import Failure
-from vfdeck.app.nearest import meant_perhaps
+from vfdeck.widgets.nearest import meant_perhaps
 
 
 def typed(*words: str) -> argparse.Namespace:

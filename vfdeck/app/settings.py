@@ -17,7 +17,7 @@ from vfdeck.app import argv, keymap
 from vfdeck.app.dashboard import themes
 from vfdeck.app.dashboard.actions import ACTIONS, BY_ID
 from vfdeck.app.keymap import Keymap
-from vfdeck.app.nearest import meant_perhaps
+from vfdeck.widgets.nearest import meant_perhaps
 from vfdeck.backend.text import printable
 from vfdeck.widgets.columns import hideable
 from vfdeck.widgets.filtering import FilterFault, parse
@@ -167,7 +167,7 @@ class Fault:
     def __str__(self) -> str:
         place = "".join(f":{number}" for number in (self.line, self.column) if number)
         text = f"{self.path}{place}: {f'{self.key}: ' if self.key else ''}{self.what}"
-        return argv.without_tokens(printable(text))
+        return argv.without_tokens(printable(text, 1000))
 
 
 @dataclass(frozen=True, slots=True)

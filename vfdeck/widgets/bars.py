@@ -92,6 +92,10 @@ def _sums(snapshots: Sequence[Snapshot], simulated: bool, hosts: int, lives: boo
     )
 
 
+#: Of the levels at which less and less stands in the banner, the last: numbers only.
+_LEAST = 4
+
+
 class Banner(Line):
     """The line at the top: whose hardware this is, and how it stands as a whole."""
 
@@ -115,10 +119,10 @@ class Banner(Line):
     def render(self) -> Text:
         """What fits: the badge and the counts always, the kernel's release and the words where there is room."""
         width = self.content_size.width
-        for level in range(4):
+        for level in range(_LEAST + 1):
             left, right = self._left(level), self._right(level)
             spare = width - cell_len("".join(t for t, _ in [*left, *right]))
-            if spare >= 2 or level == 3:
+            if spare >= 2:
                 break
         return self._text([*left, (" " * max(1, spare), Tone.PLAIN), *right])
 
@@ -131,7 +135,7 @@ class Banner(Line):
             pieces += [(" ", Tone.PLAIN), (f" DEMO{what if level == 0 else ''} ", "badge")]
         if 0 < sums.read < sums.hosts:
             words = f"  {sums.read:,} of {sums.hosts:,}"
-            pieces.append((words if level > 2 else f"{words} hosts read", Tone.OWN))
+            pieces.append((words if level == _LEAST else f"{words} hosts read", Tone.OWN))
         elif sums.names:
             pieces.append((f"  {sums.names[0]}", Tone.PLAIN))
             pieces += [(f"  {sums.names[1]}", Tone.DIM)] if level < 2 else []
@@ -145,11 +149,11 @@ class Banner(Line):
         if not sums.read:
             if not sums.unreached:
                 return [("looking …", Tone.DIM)]
-            return [(f"no host was reached ({self._problems_key}: why)" if level < 3 else "not reached", Tone.BAD)]
+            return [(f"no host was reached ({self._problems_key}: why)" if level < _LEAST else "not reached", Tone.BAD)]
         words = f"{plural(sums.pfs, 'PF')}  {plural(sums.vfs, 'VF')}  {sums.used} in use"
-        pieces: list[tuple[str, str]] = [(words if level < 3 else f"{sums.pfs}/{sums.vfs}/{sums.used}", Tone.PLAIN)]
+        pieces: list[tuple[str, str]] = [(words if level < _LEAST else f"{sums.pfs:,}/{sums.vfs:,}/{sums.used}", Tone.PLAIN)]
         if sums.problems:
-            problems = f"  ! {plural(sums.problems, 'problem')} ({self._problems_key})" if level < 3 else f" !{sums.problems}"
+            problems = f"  ! {plural(sums.problems, 'problem')} ({self._problems_key})" if level < _LEAST else f" !{sums.problems}"
             pieces.append((problems, Tone.BAD))
         elif level < 1:
             pieces.append(("  all readable", Tone.DIM))
@@ -165,11 +169,15 @@ class _Running(NamedTuple):
 
 
 class JobLine(Line):
-    """The line above the keys: a hint when there is one, else what runs, else what came last."""
+    """The line above the keys: a hint when there is one, else what runs, else what came last.
+
+    What is said in answer to a key is read to its end: it takes up to `_MOST` lines. What comes by itself moves nothing.
+    """
 
     DEFAULT_CSS = """
     JobLine { padding: 0 1; background: $surface; }
     """
+    _MOST = 3
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -189,18 +197,34 @@ class JobLine(Line):
     def show_last(self, text: str, tone: Tone) -> None:
         """Show how the last change went."""
         self._hint, self._last = None, (text, tone)
-        self.refresh()
+        self._fit()
 
     def hint(self, text: str, tone: Tone = Tone.WARN) -> None:
-        """Say something in one line until `clear_hint`."""
+        """Say something until `clear_hint`."""
         self._hint = (text, tone)
-        self.refresh()
+        self._fit()
 
     def clear_hint(self) -> None:
         """Take the hint away."""
         if self._hint is not None:
             self._hint = None
-            self.refresh()
+            self._fit()
+
+    def on_resize(self) -> None:
+        """Fit the new width."""
+        self._fit()
+
+    def _fit(self) -> None:
+        """Take the lines that the hint needs."""
+        needed = min(len(self._wrapped()), self._MOST) if self._hint is not None else 1
+        if self.styles.height is None or self.styles.height.value != needed:
+            self.styles.height = needed
+        self.refresh()
+
+    def _wrapped(self) -> list[Text]:
+        """The hint in lines of this width."""
+        text, part = self._hint or ("", Tone.PLAIN)
+        return list(Text(text, self._style(part), end="").wrap(self.app.console, max(self.content_size.width, 1)))
 
     @property
     def text(self) -> str:
@@ -208,8 +232,14 @@ class JobLine(Line):
         return "".join(text for text, _ in self._pieces())
 
     def render(self) -> Text:
-        """The line."""
-        return self._text(self._pieces())
+        """The line, or the lines."""
+        if self._hint is None or self.size.height < 2:
+            return self._text(self._pieces())
+        lines = self._wrapped()
+        shown = lines[: self.size.height]
+        if len(lines) > len(shown):
+            shown[-1] = self._text([(f"{shown[-1].plain.rstrip()} …", self._hint[1])])
+        return Text("\n", end="").join(shown)
 
     def _pieces(self) -> list[tuple[str, str]]:
         """What is most urgent."""

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from fnmatch import translate
 
 from vfdeck.backend.model import Function, Role, Snapshot, TokenState
+from vfdeck.widgets.nearest import meant_perhaps
 from vfdeck.widgets.state import Index, State, guard, index_of, role_text
 
 #: Whether a function is meant.
@@ -161,13 +162,13 @@ def parse(text: str) -> Query:
 def _key_test(name: str, value: str) -> Test:
     key = _KEYS.get(name)
     if key is None:
-        raise FilterFault(f"no key {name}: there is {', '.join(_KEYS)}")
+        raise FilterFault(f"no key {name}{meant_perhaps(name, _KEYS)}: there is {', '.join(_KEYS)}")
     values = [part for part in value.split(",") if part]
     if not values:
         raise FilterFault(f"{name}: what? {_offer(key)}")
     unknown = [v for v in values if key.choices and not _possible(name, v, key)]
     if unknown:
-        raise FilterFault(f"{name} is never {unknown[0]}: {_offer(key)}")
+        raise FilterFault(f"{name} is never {unknown[0]}{meant_perhaps(unknown[0], key.choices)}: {_offer(key)}")
     matchers = [_matcher(v, key) for v in values]
     shown = key.values
 

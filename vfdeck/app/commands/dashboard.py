@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from vfdeck.app import failure, reaching
 from vfdeck.app.commands import hosts, output
 from vfdeck.app.failure import Failure
-from vfdeck.app.nearest import meant_perhaps
+from vfdeck.widgets.nearest import meant_perhaps
 from vfdeck.backend.host import Host
 from vfdeck.backend.text import printable
 

@@ -80,7 +80,7 @@ class Action:
         if self.command or self.panel:
             return ""
         if snapshot is None:
-            return "nothing was read yet"
+            return "there is no row: nothing was read yet, or the filter shows nothing"
         if away := why_away(snapshot):
             return away
         if snapshot.host.read_only and self.is_change:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from vfdeck.backend.changes import Outcome
+from vfdeck.backend.changes import Close, Outcome
 from vfdeck.backend.undo import Undo, is_needed
 from vfdeck.widgets.rows import RowId
 
@@ -58,6 +58,13 @@ class Past:
             pending.deed.parts.append(pending.part)
             if pending.deed not in self._deeds:
                 self._deeds.append(pending.deed)
+
+    def closed(self, row_id: RowId) -> None:
+        """A function was let go: what opened it has nothing left to take back."""
+        for deed in list(self._deeds):
+            deed.parts = [part for part in deed.parts if part.row_id != row_id or not isinstance(part.undo.change, Close)]
+            if not deed.parts:
+                self._deeds.remove(deed)
 
     def forget(self, deed: Deed) -> list[Part]:
         """The parts of a deed, which is no more among what can be taken back."""

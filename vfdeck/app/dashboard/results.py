@@ -15,7 +15,7 @@ from vfdeck.app.dashboard.past import Deed, Part, Past
 from vfdeck.app.dashboard.timeline import Timeline
 from vfdeck.app.dashboard.tokens_told import TokensTold
 from vfdeck.app.dashboard.transcript import Transcript
-from vfdeck.backend.changes import Change, Open, Outcome, Plan, SetToken, target_of
+from vfdeck.backend.changes import Change, Close, Open, Outcome, Plan, SetToken, target_of
 from vfdeck.backend.host import Host
 from vfdeck.backend.lessons import may_have_set
 from vfdeck.backend.model import Job, Snapshot
@@ -161,6 +161,8 @@ class Results:
         outcome = message.outcome
         if outcome is not None:
             self._keep_attempt(message.host, outcome)
+            if isinstance(outcome.change, Close) and outcome.ok:
+                self._past.closed(RowId(message.host, outcome.change.bdf))
             self._timeline.done(message.host, begun.title if begun else "", outcome, self._now(message.host))
         if begun is not None and isinstance(begun.change, SetToken):
             self._token_over(begun, begun.change, outcome)

@@ -80,7 +80,7 @@ class ConfirmDialog(Dialog[Consent]):
         self._text.can_focus = False
         if plan.impossible:
             self._cancel.label = "Close  Esc"
-        self._accept.label = "Do it  ⏎" if self._wanted else "Do it  Y" if plan.destructive else "Do it  y"
+        self._accept.label = "Do it  ⏎" if self._wanted else "Do it  Y" if plan.destructive else "Do it  y ⏎"
         self._accept.variant = "error" if plan.destructive or plan.severe else "primary"
 
     def body(self) -> ComposeResult:
