@@ -249,6 +249,23 @@ async def test_news_are_filtered_too() -> None:
         assert "dpdk" in deck.text
 
 
+async def test_a_click_on_a_title_sorts_by_it_and_the_next_one_does_not() -> None:
+    async with running(FakeHost(many())) as deck:
+        title = deck.text.splitlines()[1].index("users")
+        await deck.pilot.click("FleetTree", offset=(title, 0))
+        assert deck.line.startswith("sorted by users")
+        assert deck.tree.rows[2].id.bdf == VFS[2]
+        await deck.pilot.click("FleetTree", offset=(title, 0))
+        assert deck.line.startswith("sorted by address")
+        assert deck.tree.rows[2].id.bdf == VFS[0]
+
+
+async def test_a_filter_that_shows_nothing_is_said_to_whoever_acts() -> None:
+    async with running(FakeHost(many())) as deck:
+        await deck.press("f", *"nowhere", "enter", "o")
+        assert deck.line == "Open: there is no row: nothing was read yet, or the filter shows nothing"
+
+
 async def test_sorting_shows_by_what() -> None:
     async with running(FakeHost(many())) as deck:
         assert "users↓" not in deck.text

@@ -28,7 +28,7 @@ from vfdeck.backend.changes import (
 )
 from vfdeck.backend.model import Job, JobState, Snapshot
 from vfdeck.backend.token import Token
-from vfdeck.widgets.painting import MARK
+from vfdeck.widgets.painting import MARK, MARKS_WITHIN
 from vfdeck.widgets.rows import RowId
 
 OTHER = "0000:41:00.0"
@@ -58,6 +58,28 @@ async def test_marks_show_are_counted_and_go() -> None:
         await deck.press("escape")
         assert deck.tree.marks == frozenset()
         assert view(deck) == ""
+
+
+async def test_marks_that_are_folded_away_show_at_what_they_are_in() -> None:
+    async with running(FakeHost(many())) as deck:
+        await deck.press("down", "down", "m")
+        assert MARKS_WITHIN not in deck.text
+        await deck.press("up", "up", "left", "left")  # to the PF's row, which is folded then
+        assert deck.text.count(MARKS_WITHIN) == 1
+        await deck.press("up", "left")  # the host's
+        assert deck.text.count(MARKS_WITHIN) == 1
+        await deck.press("right", "escape")
+        assert MARKS_WITHIN not in deck.text
+
+
+async def test_what_is_true_of_several_is_said_once() -> None:
+    host = FakeHost(many())
+    host.plans = {UnbindDriver: {"warnings": ("expected: no answer for a while",)}}
+    async with running(host, size=(120, 40)) as deck:
+        await deck.press("down", "down", "m", "m", "m", "u")
+        await deck.until(lambda: deck.dialog == "ConfirmDialog")
+        assert f"7 functions ({VFS[1]}, {VFS[2]}," in deck.text
+        assert deck.text.count("no answer for a while") == 1
 
 
 async def test_marking_a_run_marks_all_of_it_and_a_host_cannot_be_marked() -> None:
@@ -135,7 +157,7 @@ async def test_where_nothing_can_be_done_it_says_why() -> None:
     async with running(host) as deck:
         await deck.press("down", "m", "m", "u")
         await deck.until(lambda: deck.dialog == "Page")
-        assert f"{VFS[0]}: it is gone" in deck.page
+        assert f"2 functions ({VFS[0]}, {VFS[1]}): it is gone" in deck.page
         assert host.performed == []
         await deck.press("escape", "escape", "end", "m", "t")
         assert "only a PF on vfio-pci has a token" in deck.line
@@ -289,7 +311,7 @@ async def test_only_what_is_in_sight() -> None:
     async with running(host) as deck:
         await filtered(deck)
         await deck.press("u", "v")
-        await deck.until(lambda: "1 function" in deck.text)
+        await deck.until(lambda: f": {VFS[2]}" in deck.text)
         assert "the filter hides" not in deck.text
         assert "in sight" not in deck.text
         assert host.performed == []

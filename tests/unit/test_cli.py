@@ -82,7 +82,9 @@ def test_root_is_the_same_before_and_after_the_command(root: str) -> None:
 def test_tree_of_what_is_wanted(root: str) -> None:
     result = vfdeck("tree", "--root", root, "--filter", "role:vf address:10.2")
     assert [line.split()[0] for line in result.stdout.splitlines()[1:3]] == ["0000:01:00.0", "0000:01:10.2"]
-    assert "no key drivr: there is address" in complaint(vfdeck("tree", "--root", root, "--filter", "drivr:x"), 64)
+    assert "no key drivr (did you mean driver?): there is address" in complaint(
+        vfdeck("tree", "--root", root, "--filter", "drivr:x"), 64
+    )
     assert "\x1b" not in complaint(vfdeck("tree", "--root", root, "--filter", "drivr\x1b[2J:x role:\x1b"), 64)
 
 

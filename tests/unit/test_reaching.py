@@ -184,7 +184,7 @@ def test_the_socket_of_an_agent(tmp_path: Path, capsys: pytest.CaptureFixture[st
 def test_a_socket_that_lets_nobody_in(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["tree", "--agent", str(tmp_path / "none")]) == UNAVAILABLE
     told = capsys.readouterr().err
-    assert "none: No such file or directory: is the agent's socket unit started?" in told
+    assert "none: No such file or directory: is that the path, and its socket unit started?" in told
     assert "ssh" not in told
     with socket.socket(socket.AF_UNIX) as deaf:
         deaf.bind(str(tmp_path / "deaf"))

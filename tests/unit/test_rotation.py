@@ -94,7 +94,7 @@ def test_a_plan_names_who_goes_on_and_who_must_be_told() -> None:
     result = plan(SetToken(PF, TOKEN), view(make_holder(PF, 7, "dpdk-testpmd", certainty=INFERRED), vm))
     said = "\n".join(result.warnings)
     assert "VFs in use: 1. They go on; opened again, they need the new token" in said
-    assert "these machines need the new token (`vfdeck recipe` tells how to give it): web1 (qemu-system-x86 5)" in said
+    assert f"these machines need the new token (`vfdeck recipe {VF}` tells how to give it): web1 (qemu-system-x86 5)" in said
     assert "started again, these need the new token: dpdk-testpmd (7)" in said
     assert "dpdk-testpmd (7) has 0000:03:00.0 open: the call is made on a duplicate of its fd; it goes on" in said
     assert "this kernel does not name an fd's function" in said

@@ -44,6 +44,25 @@ async def test_the_banner_says_more_where_there_is_room() -> None:
             assert len(text) <= width
 
 
+async def test_a_hint_is_read_to_its_end_and_what_comes_by_itself_moves_nothing() -> None:
+    app = BarsApp()
+    async with app.run_test(size=(40, 9)) as pilot:
+        line = app.query_one(JobLine)
+        for words, height in ((4, 1), (8, 2), (15, 3), (200, 3)):
+            line.hint(" ".join(f"word{number:02}" for number in range(words)))
+            await pilot.pause()
+            shown = "\n".join(strip.text for strip in app.screen._compositor.render_strips())
+            assert line.size.height == height
+            assert (f"word{words - 1:02}" in shown) == (words < 200)
+            assert ("…" in shown.replace("looking …", "")) == (words == 200)
+        line.clear_hint()
+        await pilot.pause()
+        assert line.size.height == 1
+        line.show_last("it went well " * 20, Tone.GOOD)
+        await pilot.pause()
+        assert line.size.height == 1
+
+
 async def test_the_banner_of_many_hosts_and_of_none() -> None:
     app = BarsApp()
     async with app.run_test(size=(80, 5)):

@@ -76,7 +76,7 @@ def test_what_is_meant(text: str, expected: set[str]) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("drivr:igb", "no key drivr: there is address, driver,"),
+        ("drivr:igb", "no key drivr (did you mean driver?): there is address, driver,"),
         ("held:maybe", "held is never maybe: one of yes, no, unknown"),
         ("role:", "role: what? one of pf, vf, plain"),
         ("driver:", "driver: what? the driver it is on"),

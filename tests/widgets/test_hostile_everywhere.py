@@ -100,6 +100,7 @@ WIDGETS = {
     **dict.fromkeys(("device_facts", "event_facts", "facts", "happened", "holder_facts", "holder_words", "host_facts"), PANEL),
     **dict.fromkeys(("open_facts", "panel_view", "section_view", "sections", "shell_facts", "token_facts"), PANEL),
     **dict.fromkeys(("choices", "report"), DIALOG),
+    "nearest": NONE,  # names of ours
     "tabs": NONE,  # titles of panels
     "token_field": NONE,  # what is typed is not repeated
     "tour_strip": NONE,  # texts of the tour

@@ -240,6 +240,21 @@ def path(text: str) -> str:
     return text
 
 
+def demo(place: Any, parser: argparse.ArgumentParser, about: str = "a simulated host instead of this one") -> None:
+    """The options `--demo`, with or without a scenario, in a group or a parser, and `--seed`."""
+    place.add_argument("--demo", metavar="SCENARIO", type=_scenario, nargs="?", const="default", help=about)
+    parser.add_argument("--seed", metavar="N", type=int, default=None, help="with --demo: what chance is drawn from (0)")
+
+
+def _scenario(text: str) -> str:
+    """The name of a simulated host. Raises what argparse takes for a wrong argument: an address that stands behind `--demo`."""
+    from vfdeck.backend.bdf import is_bdf
+
+    if is_bdf(text):
+        raise argparse.ArgumentTypeError(f"{text} stands where a scenario would; put --demo last, or write --demo default")
+    return text
+
+
 def _sources(parser: argparse.ArgumentParser) -> Any:
     """Where a token comes from; never from the command line itself."""
     source = parser.add_argument_group("the token").add_mutually_exclusive_group()
@@ -280,7 +295,7 @@ def _doing(parser: argparse.ArgumentParser) -> None:
 def _where(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="JSON as described by vfdeck/backend/schema/change-v1.json")
     reaching.add(parser)
-    _demo(parser, parser)
+    demo(parser, parser)
 
 
 def _place(parser: argparse.ArgumentParser) -> None:
@@ -289,9 +304,4 @@ def _place(parser: argparse.ArgumentParser) -> None:
     place.add_argument(
         "--root", metavar="DIR", type=path, default=argparse.SUPPRESS, help="read sys, proc and dev below DIR instead of /"
     )
-    _demo(place, parser)
-
-
-def _demo(place: Any, parser: argparse.ArgumentParser) -> None:
-    place.add_argument("--demo", metavar="SCENARIO", nargs="?", const="default", help="a simulated host instead of this one")
-    parser.add_argument("--seed", metavar="N", type=int, default=None, help="with --demo: what chance is drawn from (0)")
+    demo(place, parser)

@@ -104,8 +104,7 @@ def parser() -> argparse.ArgumentParser:
         default=argparse.SUPPRESS,
         help="read sys, proc and dev below DIR instead of /",
     )
-    source.add_argument("--demo", metavar="SCENARIO", nargs="?", const="default", help="a simulated host instead of this one")
-    tree.add_argument("--seed", metavar="N", type=int, default=None, help="with --demo: what chance is drawn from (0)")
+    arguments.demo(source, tree)
     reaching.add(tree)
     tree.set_defaults(command="tree")
 
@@ -128,8 +127,7 @@ def parser() -> argparse.ArgumentParser:
         default=argparse.SUPPRESS,
         help="read sys, proc and dev below DIR instead of /",
     )
-    place.add_argument("--demo", metavar="SCENARIO", nargs="?", const="default", help="a simulated host instead of this one")
-    holders.add_argument("--seed", metavar="N", type=int, default=None, help="with --demo: what chance is drawn from (0)")
+    arguments.demo(place, holders)
     reaching.add(holders)
     holders.set_defaults(command="holders")
 
@@ -165,8 +163,7 @@ def parser() -> argparse.ArgumentParser:
         "--bundle", metavar="FILE", type=arguments.path, nargs="?", const="-", help="write what a bug report needs, without secrets"
     )
     explain.add_argument("--about", metavar="BDF", help="with --bundle: the function that was refused")
-    explain.add_argument("--demo", metavar="SCENARIO", nargs="?", const="default", help="with --bundle: of a simulated host")
-    explain.add_argument("--seed", metavar="N", type=int, default=None, help="with --demo: what chance is drawn from (0)")
+    arguments.demo(explain, explain, "with --bundle: of a simulated host")
     reaching.add(explain, refused=True)
     explain.set_defaults(command="explain")
 
@@ -201,8 +198,7 @@ def parser() -> argparse.ArgumentParser:
         source.add_argument(
             "--root", metavar="DIR", type=arguments.path, default=argparse.SUPPRESS, help="read sys, proc, dev and etc below DIR"
         )
-        source.add_argument("--demo", metavar="SCENARIO", nargs="?", const="default", help="a simulated host instead of this one")
-        command.add_argument("--seed", metavar="N", type=int, default=None, help="with --demo: what chance is drawn from (0)")
+        arguments.demo(source, command)
         reaching.add(command)
 
     replay = commands.add_parser("replay", allow_abbrev=False, help="compare recordings of real kernels with the simulated one")
@@ -218,8 +214,7 @@ def parser() -> argparse.ArgumentParser:
         default="-",
         help="operations as JSON lines, or another recording (standard input)",
     )
-    record.add_argument("--demo", metavar="SCENARIO", nargs="?", const="default", help="on a simulated host instead of this one")
-    record.add_argument("--seed", metavar="N", type=int, default=None, help="with --demo: what chance is drawn from (0)")
+    arguments.demo(record, record, "on a simulated host instead of this one")
     reaching.add(record, refused=True)
     record.set_defaults(command="record")
     return root

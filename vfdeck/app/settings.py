@@ -17,10 +17,10 @@ from vfdeck.app import argv, keymap
 from vfdeck.app.dashboard import themes
 from vfdeck.app.dashboard.actions import ACTIONS, BY_ID
 from vfdeck.app.keymap import Keymap
-from vfdeck.widgets.nearest import meant_perhaps
 from vfdeck.backend.text import printable
 from vfdeck.widgets.columns import hideable
 from vfdeck.widgets.filtering import FilterFault, parse
+from vfdeck.widgets.nearest import meant_perhaps
 from vfdeck.widgets.sorting import Order
 
 #: A longer file, in bytes, is not read.
@@ -261,7 +261,8 @@ def _parsed(text: str, path: str, faults: list[Fault]) -> tuple[str, dict[str, A
         except tomllib.TOMLDecodeError as error:
             said, _, where = str(error).rpartition(" (at ")
             line, column = _place(where)
-            faults.append(Fault(path, line, "", f"not TOML: {said or where}", column))
+            unclosed = " (is a quote not closed?)" if said == "Illegal character '\\n'" else ""
+            faults.append(Fault(path, line, "", f"not TOML: {said or where}{unclosed}", column))
             if not line:  # at the end: something is never closed, and nobody knows where that began
                 break
             headed = lines[line - 1].lstrip().startswith("[")

@@ -43,7 +43,7 @@ from vfdeck.backend.predict.seen import NOT_SEEN, Seen
 from vfdeck.backend.token import Token
 from vfdeck.backend.usage.said import losses, severe
 from vfdeck.backend.usage.values import Usage
-from vfdeck.backend.well_known import well_known
+from vfdeck.backend.well_known import is_guessable, well_known
 from vfdeck.backend.wording import listing, role_of
 
 _DRIVER_NAME = re.compile(r"[A-Za-z0-9_.+ -]{1,100}")
@@ -268,6 +268,8 @@ def _weak(token: Token | None) -> Iterator[str]:
     known = None if token is None else well_known(token)
     if known is not None:
         yield f"this token is no secret: {known.words}"
+    elif token is not None and is_guessable(token):
+        yield "this token is no secret: it has a few digits over and over, and is soon guessed"
 
 
 def _token_warnings(change: SetToken, scene: _Scene) -> Iterator[str]:

@@ -186,7 +186,8 @@ def _who_must_be_told(pf: str, view: Snapshot) -> Iterator[str]:
     vms = [f"{h.vm} ({h.program} {h.pid})" for h in holders.values() if h.vm]
     others = [f"{h.program} ({h.pid})" for h in holders.values() if not h.vm]
     if vms:
-        way = led("`vfdeck recipe`", view.host.reached)
+        vf = next((h.bdf for h in concerned(pf, view) if h.vm and h.bdf != pf), "VF")
+        way = led(f"`vfdeck recipe {vf}`", view.host.reached)
         yield f"started again, these machines need the new token ({way} tells how to give it): {listing(vms)}"
     if others:
         yield f"started again, these need the new token: {listing(others)}"

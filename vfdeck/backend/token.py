@@ -79,6 +79,8 @@ def _hex_digits(text: str) -> str:
     body = body[9:] if body.lower().startswith("urn:uuid:") else body
     if body[:1] == "{" and body[-1:] == "}":
         body = body[1:-1]
+    elif body[:1] == "{":
+        raise TokenError("not a UUID: the } that closes it is missing")
     for position, char in enumerate(body, 1):
         if char not in "0123456789abcdefABCDEF-":
             raise TokenError(f"not a UUID: character {position} is not a hex digit or hyphen")

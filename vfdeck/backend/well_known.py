@@ -11,6 +11,7 @@ from vfdeck.backend.token import Token
 
 #: The entry of the catalogue for the all-zero token; any other is a public one like the others.
 NIL = "D14"
+_FEW = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,11 @@ class WellKnown:
 def well_known(token: Token) -> WellKnown | None:
     """What is publicly known of a token; None: nothing that is known here."""
     return by_fingerprint(token.fingerprint)
+
+
+def is_guessable(token: Token) -> bool:
+    """Whether a token has so few different digits that somebody thought it up: of random ones, one in 10**15 has."""
+    return len(set(token.reveal().hex())) < _FEW
 
 
 def by_fingerprint(fingerprint: str) -> WellKnown | None:

@@ -67,6 +67,7 @@ class _Sums:
     warning: str = ""  # what the kernel itself does not enforce; of several hosts, what most suffer from
     simulated: bool = False
     lives: bool = False
+    read_only: bool = False  # no agent of theirs changes anything
     unreached: bool = False  # every host was tried, and none was reached
 
 
@@ -88,12 +89,25 @@ def _sums(snapshots: Sequence[Snapshot], simulated: bool, hosts: int, lives: boo
         warning=warning,
         simulated=simulated or any(index.snapshot.host.simulated for index in indexes),
         lives=lives,
+        read_only=bool(indexes) and all(index.snapshot.host.read_only for index in indexes),
         unreached=0 < len(snapshots) == hosts and all(s.away is not None and s.away.kind is ProblemKind.LOST for s in snapshots),
     )
 
 
-#: Of the levels at which less and less stands in the banner, the last: numbers only.
-_LEAST = 4
+class _Room(NamedTuple):
+    """What there is room for in the banner."""
+
+    aside: bool = False  # what is as it should be
+    kernel: bool = False
+    counts: int = 0  # of PFs, VFs and users: 2 with words, 1 with few, 0 without
+    warning: bool = True
+
+
+#: From the widest terminal to the narrowest. A warning goes last: of what it warns nobody else does.
+_ROOMS = (
+    _Room(True, True, 2), _Room(False, True, 2), _Room(counts=2), _Room(counts=1), _Room(),
+    _Room(counts=1, warning=False), _Room(warning=False),
+)  # fmt: skip
 
 
 class Banner(Line):
@@ -117,45 +131,49 @@ class Banner(Line):
             self.refresh()
 
     def render(self) -> Text:
-        """What fits: the badge and the counts always, the kernel's release and the words where there is room."""
+        """What fits, by `_ROOMS`."""
         width = self.content_size.width
-        for level in range(_LEAST + 1):
-            left, right = self._left(level), self._right(level)
+        for room in _ROOMS:
+            left, right = self._left(room), self._right(room)
             spare = width - cell_len("".join(t for t, _ in [*left, *right]))
             if spare >= 2:
                 break
         return self._text([*left, (" " * max(1, spare), Tone.PLAIN), *right])
 
-    def _left(self, level: int) -> list[tuple[str, str]]:
-        """Name, badge, host, kernel; the higher the level, the less of it."""
+    def _left(self, room: _Room) -> list[tuple[str, str]]:
+        """Name, badges, host, kernel."""
         sums = self._sums
         pieces: list[tuple[str, str]] = [("vfdeck", Tone.STRONG)]
         if sums.simulated:
             what = " · simulated, and alive" if sums.lives else " · simulated hardware"
-            pieces += [(" ", Tone.PLAIN), (f" DEMO{what if level == 0 else ''} ", "badge")]
+            pieces += [(" ", Tone.PLAIN), (f" DEMO{what if room.aside else ''} ", "badge")]
         if 0 < sums.read < sums.hosts:
             words = f"  {sums.read:,} of {sums.hosts:,}"
-            pieces.append((words if level == _LEAST else f"{words} hosts read", Tone.OWN))
+            pieces.append((f"{words} hosts read" if room.counts else words, Tone.OWN))
         elif sums.names:
             pieces.append((f"  {sums.names[0]}", Tone.PLAIN))
-            pieces += [(f"  {sums.names[1]}", Tone.DIM)] if level < 2 else []
+            pieces += [(f"  {sums.names[1]}", Tone.DIM)] if room.kernel else []
         elif sums.read:
             pieces.append((f"  {plural(sums.read, 'host')}", Tone.PLAIN))
-        return [*pieces, ("  ", Tone.PLAIN), (f" {sums.warning} ", "badge")] if sums.warning and level < 3 else pieces
+        for badge in ("read-only" if sums.read_only else "", sums.warning):
+            pieces += [("  ", Tone.PLAIN), (f" {badge} ", "badge")] if badge and room.warning else []
+        return pieces
 
-    def _right(self, level: int) -> list[tuple[str, str]]:
+    def _right(self, room: _Room) -> list[tuple[str, str]]:
         """PFs, VFs, those in use, problems."""
         sums = self._sums
         if not sums.read:
             if not sums.unreached:
                 return [("looking …", Tone.DIM)]
-            return [(f"no host was reached ({self._problems_key}: why)" if level < _LEAST else "not reached", Tone.BAD)]
-        words = f"{plural(sums.pfs, 'PF')}  {plural(sums.vfs, 'VF')}  {sums.used} in use"
-        pieces: list[tuple[str, str]] = [(words if level < _LEAST else f"{sums.pfs:,}/{sums.vfs:,}/{sums.used}", Tone.PLAIN)]
+            return [(f"no host was reached ({self._problems_key}: why)" if room.counts else "not reached", Tone.BAD)]
+        pfs, vfs = plural(sums.pfs, "PF"), plural(sums.vfs, "VF")
+        bare = f"{sums.pfs:,}/{sums.vfs:,}/{sums.used}"
+        counts = (bare, f"{pfs} {vfs} {sums.used} used", f"{pfs}  {vfs}  {sums.used} in use")[room.counts]
+        pieces: list[tuple[str, str]] = [(counts, Tone.PLAIN)]
         if sums.problems:
-            problems = f"  ! {plural(sums.problems, 'problem')} ({self._problems_key})" if level < _LEAST else f" !{sums.problems}"
+            problems = f"  ! {plural(sums.problems, 'problem')} ({self._problems_key})" if room.counts else f" !{sums.problems}"
             pieces.append((problems, Tone.BAD))
-        elif level < 1:
+        elif room.aside:
             pieces.append(("  all readable", Tone.DIM))
         return pieces
 

@@ -21,6 +21,7 @@ from vfdeck.widgets.filtering import Query
 from vfdeck.widgets.rows import FleetRows, Folds, Row, RowId
 from vfdeck.widgets.searching import Search
 from vfdeck.widgets.slices import Slices
+from vfdeck.widgets.sorting import Order
 from vfdeck.widgets.tree_view import HEAD, TreeView
 
 #: Fleets of fewer functions are laid out anew at once.
@@ -70,6 +71,13 @@ class FleetTree(TreeView):
             super().__init__()
             self.number = number
             self.count = count
+
+    class Sort(Message):
+        """A column's title was clicked on: rows are to be sorted by it."""
+
+        def __init__(self, order: Order) -> None:
+            super().__init__()
+            self.order = order
 
     class Arranged(Message):
         """Filter or order were applied, which in a large fleet takes a moment."""
@@ -324,11 +332,26 @@ class FleetTree(TreeView):
         self.marks -= rows
         self.refresh()
 
+    def _order_at(self, x: int) -> Order | None:
+        """What the column at `x` sorts by; the one that is sorted by already leads back to addresses."""
+        end = 0
+        for fitted in self._columns:
+            end += fitted.width + 1
+            if x < end:
+                order = next((one for one in Order if fitted.column.id in one.columns), None)
+                return Order.ADDRESS if order is self.view.order else order
+        return None
+
     # -- mouse --------------------------------------------------------------------------------------------------------
     def on_click(self, event: events.Click) -> None:
-        """Go to the row clicked on; on its mark, or with a second click, fold or select it."""
+        """Go to the row clicked on; on its mark, or with a second click, fold or select it. A column's title sorts by it."""
+        if event.y < HEAD:
+            order = self._order_at(event.x)
+            if order is not None:
+                self.post_message(self.Sort(order))
+            return
         index = event.y - HEAD + self.scroll_offset.y
-        if event.y < HEAD or not 0 <= index < len(self.rows):
+        if not 0 <= index < len(self.rows):
             return
         row = self.rows[index]
         self._move_to(index)

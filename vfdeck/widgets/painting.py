@@ -20,13 +20,15 @@ from vfdeck.widgets.state import Tone
 
 #: Beside a row that is marked.
 MARK = "●"
+#: Beside a folded row that has marked ones in it.
+MARKS_WITHIN = "○"
 
 
 class Look(NamedTuple):
     """What is to be seen of a row beside what it says."""
 
     mood: str = ""  # "cursor", "cursor-blurred" or ""
-    marked: bool = False
+    mark: str = ""
     changed: frozenset[str] = frozenset()  # columns that say something else since a moment
     found: bool = False  # a match of the search
     words: tuple[str, ...] = ()  # what to show as found, in small letters
@@ -89,10 +91,12 @@ class Painter:
         plain = self._style(Tone.PLAIN, mood)
         lines = guides(row)
         segments = [Segment(lines[:-1], self._style("guide", mood))]
-        segments.append(Segment(MARK, self._style("mark", mood)) if look.marked else Segment(" ", plain))
+        segments.append(Segment(look.mark, self._style("mark", mood)) if look.mark else Segment(" ", plain))
         if row.depth == 0:
-            segments += [Segment(cell.text, self._style(cell.tone, mood)) for cell in parts]
-            return self._found(Strip(segments), look, 0, 0).adjust_cell_length(width, plain)
+            strip = Strip([*segments, *(Segment(cell.text, self._style(cell.tone, mood)) for cell in parts)])
+            if strip.cell_length > width:
+                strip = Strip([*strip.crop(0, width - 1), Segment("…", plain)])
+            return self._found(strip, look, 0, 0).adjust_cell_length(width, plain)
         first = columns[0].width - cell_len(lines)
         tone = Tone.DIM if look.away else Tone.STRONG if row.depth == 1 else Tone.PLAIN
         segments.append(Segment(padded(name, first), self._changed(self._style(tone, mood), TREE in look.changed)))

@@ -20,7 +20,7 @@ from vfdeck.widgets.state import Tone, duration, index_of, plural, role_text
 WAY_WORDS = {
     TokenWay.FEATURE: ("own fd", "by the feature call on the descriptor that vfdeck holds"),
     TokenWay.OPEN: ("open", "by opening the PF with it"),
-    TokenWay.BORROWED: ("other fd", "by the feature call on a duplicate of another program's descriptor"),
+    TokenWay.BORROWED: ("other fd", "by the feature call on a copy of the descriptor that another program has open"),
     TokenWay.CURRENT: ("old token", "by the feature call on a descriptor that the token in force opens"),
 }
 #: How a token goes, by `TokenKnowledge.lost_by`.

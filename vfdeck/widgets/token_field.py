@@ -17,7 +17,7 @@ from textual.message import Message
 from textual.widgets import Input, Static
 
 from vfdeck.backend.token import Token, TokenError
-from vfdeck.backend.well_known import NIL, well_known
+from vfdeck.backend.well_known import NIL, is_guessable, well_known
 from vfdeck.widgets.state import Tone
 
 #: What the field takes, and what is said of a token that was made and never shown.
@@ -47,6 +47,8 @@ def judge(text: str) -> Verdict:
         return Verdict(token, "! the nil UUID: DPDK takes it for “no token”, and it is everybody's first guess", Tone.WARN)
     if known is not None:
         return Verdict(token, "! this value stands in public documentation: everybody knows it, so it guards nothing", Tone.WARN)
+    if is_guessable(token):
+        return Verdict(token, "! a few digits over and over: soon guessed, so it guards nothing", Tone.WARN)
     read = "" if text == token.reveal_text() else ", read as lower case 8-4-4-4-12"
     return Verdict(token, f"✓ a UUID{read} · fingerprint #{token.fingerprint}", Tone.GOOD)
 

@@ -23,7 +23,7 @@ from vfdeck.widgets.cells import Cell, address, cells, host_line, hosts_line, ru
 from vfdeck.widgets.changed import Difference
 from vfdeck.widgets.columns import NOT_MEASURED, SHORT_ADDRESS_BELOW, Fitted, Needs, fit, measured, together
 from vfdeck.widgets.news import News
-from vfdeck.widgets.painting import Look, Painter
+from vfdeck.widgets.painting import MARK, MARKS_WITHIN, Look, Painter
 from vfdeck.widgets.rows import FleetRows, Folds, Row, RowId
 from vfdeck.widgets.searching import Search
 from vfdeck.widgets.state import Tone, index_of
@@ -96,6 +96,7 @@ class TreeView(ScrollView, can_focus=True):
         self.rows = FleetRows((), self.folds)
         self.view = EVERYTHING
         self.marks: frozenset[RowId] = frozenset()
+        self._marks_known = self.marks, self.marks  # and what they are in
         self.search: Search | None = None
         self._news = News(flash)
         self._snapshots: tuple[Snapshot, ...] = ()
@@ -262,6 +263,28 @@ class TreeView(ScrollView, can_focus=True):
             return run_name(function, last), run_cells(function, last, row.size, index, self._columns)
         return address(function.bdf, self.size.width - 1 < SHORT_ADDRESS_BELOW), cells(function, index, self._columns)
 
+    def _mark(self, row: Row, members: Sequence[RowId]) -> str:
+        """What stands beside a row that is marked, or has marked ones folded in it."""
+        if not self.marks:
+            return ""
+        if any(member in self.marks for member in members):
+            return MARK
+        return MARKS_WITHIN if row.folded and not self._marked_in.isdisjoint(self.rows.members(row)) else ""
+
+    @property
+    def _marked_in(self) -> frozenset[RowId]:
+        """The hosts of marked functions, and the PFs of marked VFs."""
+        marks, found = self._marks_known
+        if marks is not self.marks:
+            found = frozenset(one for mark in self.marks for one in (RowId(mark.host), self._pf_of(mark)))
+            self._marks_known = self.marks, found
+        return found
+
+    def _pf_of(self, row_id: RowId) -> RowId:
+        snapshot = self.rows.snapshot(row_id.host)
+        function = snapshot.functions.get(row_id.bdf) if snapshot is not None else None
+        return RowId(row_id.host, function.physfn or "") if function is not None else RowId(row_id.host)
+
     def _look(self, row: Row, mood: str) -> Look:
         """How a row is to be seen: cursor, mark, changes, match."""
         changed = frozenset(difference.column for difference in self._news.of(row.id))
@@ -270,7 +293,7 @@ class TreeView(ScrollView, can_focus=True):
         if not self.marks and self.search is None:
             return look
         members = self.rows.members(row) if row.id.bdf else []  # hosts are neither marked nor found
-        look = look._replace(marked=bool(self.marks) and any(member in self.marks for member in members))
+        look = look._replace(mark=self._mark(row, members))
         if self.search is None:
             return look
         found = any(self.search.is_match(self.rows, member) for member in members)

@@ -5,17 +5,20 @@ from __future__ import annotations
 import argparse
 import errno
 import os
+import signal
 import socket
 import stat
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 from vfdeck.app import failure, units
 from vfdeck.app.commands import hosts
 from vfdeck.app.failure import Failure
-from vfdeck.app.files import write_new
+from vfdeck.app.files import demand_new, write_new
 from vfdeck.backend.agent.serving import serve
 from vfdeck.backend.local_host import LocalHost
 from vfdeck.backend.memory import memory_of, peer_of
@@ -73,18 +76,31 @@ def _write_units(folder: str) -> int:
         raise Failure(failure.UNAVAILABLE, f"{printable(sys.executable)}: no path for a unit; expected one without blanks")
     from importlib.resources import files  # 2 MiB, which no agent that serves needs
 
-    made = sorted(one.name for one in files(units).iterdir() if one.name.startswith("vfdeck"))
+    if not os.path.isdir(folder):
+        raise Failure(failure.CANNOT_CREATE, f"{printable(folder)}: no such folder; expected one to write the units to")
+    made = {one.name: one.read_text(encoding="utf-8") for one in files(units).iterdir() if one.name.startswith("vfdeck")}
     for name in made:
-        text = files(units).joinpath(name).read_text(encoding="utf-8").replace("@VFDECK@", program)
-        write_new(os.path.join(folder, name), text)
-    print("\n".join(os.path.join(printable(folder), name) for name in made))
+        demand_new(os.path.join(folder, name))
+    for doubt in _doubts():
+        print(f"! {printable(doubt)}", flush=True)
+    for name, text in sorted(made.items()):
+        write_new(os.path.join(folder, name), text.replace("@VFDECK@", program))
+    print("\n".join(os.path.join(printable(folder), name) for name in sorted(made)))
     print(_NEXT, end="")
-    for path in (os.path.realpath(sys.executable), str(files("vfdeck"))):
-        if _is_open_to_others(path):
-            print(
-                f"! {printable(path)} can be changed by others than root, who would be root by this; install vfdeck as root first"
-            )
     return 0
+
+
+def _doubts() -> Iterator[str]:
+    """Why this very program should not be what the units run."""
+    ask = [sys.executable, "-I", "-c", "import vfdeck; print(vfdeck.__path__[0])"]  # as the units do: not what PYTHONPATH leads to
+    asked = subprocess.run(ask, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    if asked.returncode:
+        yield f"{sys.executable} -I has no vfdeck, and that is what the units run; install vfdeck there first"
+    for path in (os.path.realpath(sys.executable), *asked.stdout.splitlines()):
+        if _is_open_to_others(path):
+            yield f"{path} can be changed by others than root, who would be root by this; install vfdeck as root first"
+        if path.startswith(("/tmp/", "/var/tmp/")):
+            yield f"{path} is not there for the units, which have a /tmp of their own"
 
 
 def _is_open_to_others(path: str) -> bool:
@@ -110,12 +126,15 @@ The group vfdeck may look, vfdeck-admin may change.
 # -- a socket --------------------------------------------------------------------------------------------------------------
 def _listen(options: argparse.Namespace) -> int:
     """An agent for each connection, with the socket as its standard streams, as systemd does it with Accept=yes."""
+    looked_at = hosts.local(options.root) if options.demo is None else hosts.simulated(options.demo, options.seed)
+    looked_at.close()  # what is wrong with it is told here, and not to the first who comes
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # as Ctrl-C does: the socket goes with its listener
     command = [sys.executable, "-P", "-m", "vfdeck", "agent"]  # -P: nothing is imported from where somebody stands
     command += ["--read-only"] if options.read_only else []
     command += ["--root", options.root] if options.root != "/" else []
     command += [] if options.demo is None else ["--demo", options.demo, "--seed", str(options.seed)]
     room = threading.BoundedSemaphore(CONNECTIONS)
-    with _bound(options.listen) as listening:
+    with _bound(options.listen) as listening, _gone_at_the_end(options.listen):
         print(f"vfdeck: listening on {printable(options.listen)}; Ctrl-C ends it", file=sys.stderr, flush=True)
         while True:
             room.acquire()
@@ -152,6 +171,19 @@ def _bound(path: str) -> socket.socket:
     finally:
         os.umask(before)
     return listening
+
+
+@contextmanager
+def _gone_at_the_end(path: str) -> Iterator[None]:
+    """Take the socket's file away at the end, if it is still the same."""
+    made = os.lstat(path)
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            here = os.lstat(path)
+            if (here.st_dev, here.st_ino) == (made.st_dev, made.st_ino):
+                os.unlink(path)
 
 
 def _is_dead(path: str) -> bool:

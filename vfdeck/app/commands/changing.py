@@ -19,7 +19,7 @@ from vfdeck.backend.agent.remote_host import RemoteHost
 from vfdeck.backend.changes import Change, Outcome, Plan, SetToken, target_of
 from vfdeck.backend.host import Host
 from vfdeck.backend.local_host import LocalHost
-from vfdeck.backend.model import Function, Job, Snapshot
+from vfdeck.backend.model import ONLY_LOOKS, Function, Job, Snapshot
 from vfdeck.backend.text import printable
 
 #: The exit status where a person was asked, and said no.
@@ -77,7 +77,7 @@ def change(
     plan = host.plan(wanted, before)
     tell_first(outcomes.plan_text(worded(plan)), options)
     if plan.impossible:
-        return Result(worded(plan), before, status=failure.UNAVAILABLE)
+        return Result(worded(plan), before, status=_why_not(plan))
     if options.dry_run:
         return Result(worded(plan), before)
     _tell_of_no_memory(host)
@@ -95,12 +95,17 @@ def change(
             plan = now  # programs come and go while a plan is read
             tell_first(("This has changed meanwhile:", *outcomes.plan_text(worded(plan))), options)
             if plan.impossible:
-                return Result(worded(plan), before, status=failure.UNAVAILABLE)
+                return Result(worded(plan), before, status=_why_not(plan))
     first()
     with _telling_of_waits(host):
         outcome = host.perform(wanted, plan)
     _tell_of_memory(host)
     return Result(worded(plan), before, outcome, outcomes.status(outcome))
+
+
+def _why_not(plan: Plan) -> int:
+    """The exit status for a plan that cannot be carried out: whoever may only look may not later either."""
+    return failure.NO_PERMISSION if plan.impossible == ONLY_LOOKS else failure.UNAVAILABLE
 
 
 def _tell_of_no_memory(host: Host) -> None:

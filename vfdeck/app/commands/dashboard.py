@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from vfdeck.app import failure, reaching
 from vfdeck.app.commands import hosts, output
 from vfdeck.app.failure import Failure
-from vfdeck.widgets.nearest import meant_perhaps
 from vfdeck.backend.host import Host
 from vfdeck.backend.text import printable
+from vfdeck.widgets.nearest import meant_perhaps
 
 if TYPE_CHECKING:
     from vfdeck.app.dashboard.lesson import Lesson

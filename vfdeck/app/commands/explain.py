@@ -43,6 +43,8 @@ def run(options: argparse.Namespace) -> int:
         output.write_lines(_whole(found[0]))
     else:
         output.write_lines(f"{entry.id:<4} {'/'.join(entry.errnos) or '-':<16} {fill(entry.title, {})}" for entry in found)
+        if sys.stdout.isatty():
+            output.write_lines(("", f"`vfdeck explain {found[0].id}` tells all of one"))
     return 0
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -12,6 +12,7 @@ from vfdeck.backend.blast import going
 from vfdeck.backend.changes import Change, Outcome, Plan, SetAutoprobe, SetNumvfs, SetToken, target_of
 from vfdeck.backend.host import Host
 from vfdeck.backend.model import Snapshot
+from vfdeck.backend.wording import listing
 from vfdeck.widgets.report import report, verdict
 from vfdeck.widgets.rows import RowId
 from vfdeck.widgets.sections import Fact, Section
@@ -72,14 +73,32 @@ def sort_out(items: Iterable[Item]) -> tuple[list[Item], list[LeftOut]]:
 
 
 def told(left: Iterable[LeftOut]) -> tuple[Fact, ...]:
-    """What was left out, a line each."""
-    return tuple(Fact("", f"{name}: {why}", Tone.WARN) for name, why in left)
+    """What was left out, a line for each reason."""
+    return tuple(Fact("", text, Tone.WARN) for text in _left_out(left))
+
+
+def _left_out(left: Iterable[LeftOut]) -> Iterator[str]:
+    return _grouped((name, name.rpartition(" ")[2], why) for name, why in left)
+
+
+def _grouped(told: Iterable[tuple[str, str, str]]) -> Iterator[str]:
+    """Texts about functions (name, address, text), where all that say the same of several are one: `2 functions (a, b): text`."""
+    by_text: dict[str, list[tuple[str, str, str]]] = {}
+    for one in told:
+        by_text.setdefault(one[2].replace(one[1], "it"), []).append(one)
+    for text, same in by_text.items():
+        names = [name for name, _, __ in same]
+        (name, bdf, own), *others = same
+        if others:
+            yield f"{plural(len(names), 'function')} ({listing(names)}): {text}"
+        else:
+            yield own.replace(bdf, name, 1) if bdf in own else f"{name}: {own}"
 
 
 def together(title: str, items: Sequence[Item], left: Sequence[LeftOut]) -> Plan:
     """One plan of all: every warning and every step, by function. There is at least one item."""
-    out = tuple(f"left out {name}: {why}" for name, why in left)
-    warnings = [_about(item, text) for item in _by_weight(items) for text in item.plan.warnings]
+    out = (f"left out {text}" for text in _left_out(left))
+    warnings = _grouped((item.name, target_of(item.change), text) for item in _by_weight(items) for text in item.plan.warnings)
     steps = [replace(step, text=_about(item, step.text)) for item in _by_weight(items) for step in item.plan.steps]
     destructive = any(item.plan.destructive for item in items)
     return Plan(items[0].change, title, tuple(steps), (*warnings, *out), destructive)
@@ -111,6 +130,7 @@ class Batch:
 
     def __post_init__(self) -> None:
         self.deed = Deed(self.title)
+        self._places = {item.title: place for place, item in enumerate(self.waiting)}
 
     def start(self, perform: Callable[[Item], int], is_waiting: Callable[[Item], bool]) -> None:
         """Begin as many as may be under way at the same time."""
@@ -144,7 +164,7 @@ class Batch:
         """What came of each: those that were refused first, with the explanation; `here` goes with `refused`, the first."""
         sections: list[Section] = []
         first = self.refused[1] if self.refused is not None else None
-        for title, outcome in sorted(self.done, key=lambda each: each[1] is not first):
+        for title, outcome in sorted(self.done, key=lambda each: (each[1] is not first, self._places[each[0]])):
             if outcome is None:
                 sections.append(Section(title, (Fact("", "vfdeck itself failed; this is a bug", Tone.BAD),)))
             elif not outcome.ok:

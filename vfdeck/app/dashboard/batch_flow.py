@@ -33,11 +33,16 @@ class _Wish:
         """One plan of all that was kept."""
         if not self.kept:
             return Plan(self.wanted[0][1], self.title, impossible="; ".join(f"{bdf}: {why}" for bdf, why in self.left))
-        plan = with_notes(together(f"{self.title}: {plural(len(self.kept), 'function')}", self.kept, self.left), self.notes)
+        plan = with_notes(together(self._full_title(), self.kept, self.left), self.notes)
         if not self.hidden:
             return plan
         note = f"{plural(self.hidden, 'marked row')} that the filter hides {'is' if self.hidden == 1 else 'are'} among them"
         return replace(plan, warnings=(note, *plan.warnings))
+
+    def _full_title(self) -> str:
+        """With the one function, or how many there are, where that is not said yet."""
+        about = plural(len(self.kept), "function") if len(self.kept) > 1 else self.kept[0].name
+        return self.title if self.title.endswith(about) else f"{self.title}: {about}"
 
 
 class BatchFlow:

@@ -167,7 +167,11 @@ class Finder:
 
     def next_order(self) -> None:
         """Sort by the next thing."""
-        self._order = self._order.next
+        self.sort(self._order.next)
+
+    def sort(self, order: Order) -> None:
+        """Sort by this."""
+        self._order = order
         self._tree.apply_view(View(self._filter.test if self._filter else None, self._order))
         self._line.hint(f"sorted by {self._order.word}: {self._order.meaning}", Tone.DIM)
 

@@ -415,6 +415,10 @@ class Dashboard(Screen[None]):
     def _searched(self, message: FleetTree.Searched) -> None:
         self._finder.searched(message.number, message.count)
 
+    @on(FleetTree.Sort)
+    def _sort(self, message: FleetTree.Sort) -> None:
+        self._finder.sort(message.order)
+
     @on(FleetTree.Arranged)
     def _arranged(self) -> None:
         self._finder.show()

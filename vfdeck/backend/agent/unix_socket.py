@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import stat
 from contextlib import suppress
 
 from vfdeck.backend.agent.transports import Fault, Unreached
@@ -31,12 +32,17 @@ class Socket:
         if isinstance(error, PermissionError):
             return f"{error.strerror}: it is for {self._group()}"
         if isinstance(error, FileNotFoundError):
-            return f"{error.strerror}: is the agent's socket unit started? (`vfdeck agent --units DIR` writes it)"
+            return f"{error.strerror}: is that the path, and its socket unit started? (`vfdeck agent --units DIR` writes it)"
         if isinstance(error, ConnectionRefusedError):
-            return f"{error.strerror}: nobody listens there"
+            return f"{error.strerror}: {'nobody listens there' if self._is_socket() else 'it is no socket'}"
         if isinstance(error, BlockingIOError):
             return "too many wait to be let in"
         return (error.strerror or str(error)) if isinstance(error, OSError) else "not a path"
+
+    def _is_socket(self) -> bool:
+        with suppress(OSError):
+            return stat.S_ISSOCK(os.stat(self._path).st_mode)
+        return True
 
     def _group(self) -> str:
         """Whom the socket lets in, as far as this user may see it."""

@@ -56,7 +56,7 @@ def can_bind(question: CanBind, kernel: Kernel, snapshot: Snapshot) -> Report:
 def _loaded(ask: _Ask) -> Iterator[Check]:
     function, path = ask.function, f"{DRIVERS}/{ask.driver}"
     yield ask.check(
-        f"Is it on another driver than {ask.driver}?",
+        f"Is there anything to do, or is it on {ask.driver} already?",
         function.driver != ask.driver,
         f"driver: {function.driver or 'none'}",
         entry="B11",
