@@ -76,11 +76,19 @@ def test_a_socket_for_this_user_alone(tmp_path: Path) -> None:
         assert main(["agent", "--demo", "--listen", str(path)]) == 73  # somebody listens there
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 130
-    second = [*AGENT, "--demo", "--listen", str(path)]  # the old socket, where nobody listens any more, gives way
-    with subprocess.Popen(second, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stderr is not None
-        assert "listening" in process.stderr.readline()
-        process.kill()
+        assert not path.exists()
+
+
+@pytest.mark.parametrize(("number", "left"), [(signal.SIGTERM, False), (signal.SIGKILL, True)])
+def test_its_socket_goes_with_a_listener_or_gives_way_to_the_next(tmp_path: Path, number: int, left: bool) -> None:
+    path = tmp_path / "agent"
+    for _ in range(2):
+        with subprocess.Popen([*AGENT, "--demo", "--listen", str(path)], stderr=subprocess.PIPE, text=True) as process:
+            assert process.stderr is not None
+            assert "listening" in process.stderr.readline()
+            process.send_signal(number)
+            process.wait(60)
+            assert path.exists() == left
 
 
 @pytest.mark.parametrize("kind", ["file", "missing"])

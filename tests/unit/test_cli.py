@@ -173,6 +173,11 @@ def test_no_standard_output_at_all(root: str) -> None:
         (["demo", "--seed", "x"], "argument --seed: invalid int value: 'x'"),
         (["demo", "--still", "--tour"], "--still goes with --scenario"),
         (["demo", "--still", "--fault", "A14"], "--still goes with --scenario"),
+        (
+            ["reset", "--demo", "0000:03:0a.1"],
+            "0000:03:0a.1 stands where a scenario would; put --demo last, or",
+        ),
+        (["agent", "--demo", "atlantis", "--listen", "/nowhere/at/all"], 'there is no scenario "atlantis"'),
         (["replay"], "the following arguments are required: TRACE"),
         (["tree", "--root", "/", "--demo"], "not allowed with argument"),
         (["tree", "\x1b[31m\nx"], "unrecognized arguments: ␛[31m␊x"),

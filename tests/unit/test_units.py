@@ -84,9 +84,16 @@ def test_they_are_as_closed_as_they_can_be(written: Path, kind: str) -> None:
     assert done.returncode == 0, done.stdout[-400:]
 
 
+def test_a_part_that_is_there_already_leaves_the_others_unwritten(tmp_path: Path) -> None:
+    (tmp_path / "vfdeck.sysusers").write_text("")
+    assert main(["agent", "--units", str(tmp_path)]) == 73
+    assert [one.name for one in tmp_path.iterdir()] == ["vfdeck.sysusers"]
+
+
 def test_what_is_there_is_left_alone(written: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = (written / "vfdeck-admin.socket").read_text()
     assert main(["agent", "--units", str(written)]) == 73
     assert "vfdeck" in capsys.readouterr().err
     assert (written / "vfdeck-admin.socket").read_text() == before
     assert main(["agent", "--units", str(written / "none")]) == 73
+    assert "none: no such folder; expected one to write the units to" in capsys.readouterr().err

@@ -63,6 +63,25 @@ async def test_a_hint_is_read_to_its_end_and_what_comes_by_itself_moves_nothing(
         assert line.size.height == 1
 
 
+async def test_a_warning_stays_longer_than_words_and_an_agent_that_only_looks_has_a_badge() -> None:
+    hosts = [load("default").snapshot(), load("card").snapshot()]
+    for width, expected in (
+        (160, " 2 hosts   1 host: cdev asks no token "),
+        (76, "  7 PFs 16 VFs 3 used"),
+        (66, "  7/16/3"),
+        (40, "  7/16/3"),
+    ):
+        app = BarsApp()
+        async with app.run_test(size=(width, 5)):
+            app.query_one(Banner).show(hosts, True)
+            text = app.query_one(Banner).render().plain
+            assert expected in text
+            assert ("cdev asks no token" in text) == (width > 40)
+            only = [dataclasses.replace(one, host=dataclasses.replace(one.host, read_only=True)) for one in hosts]
+            app.query_one(Banner).show(only[:1], True)
+            assert (" read-only " in app.query_one(Banner).render().plain) == (width > 60)
+
+
 async def test_the_banner_of_many_hosts_and_of_none() -> None:
     app = BarsApp()
     async with app.run_test(size=(80, 5)):

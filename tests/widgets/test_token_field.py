@@ -19,6 +19,7 @@ GOOD = "9e3b1d52-7c41-4f0a-8a6e-2f5b8c1d9e07"
     [
         ("", "32 hex digits", Tone.DIM),
         ("9e3b", "4 hex digits, expected 32", Tone.BAD),
+        ("{9e3b1d52-7c41-4f0a-8a6e-2f5b8c1d9e07", "the } that closes it is missing", Tone.BAD),
         ("9e3bx", "character 5 is not a hex digit", Tone.BAD),
         (GOOD.replace("-", "") + "a", "33 hex digits", Tone.BAD),
         ("9e3b1d527-c41-4f0a-8a6e-2f5b8c1d9e07", "hyphens belong after digits", Tone.BAD),
@@ -27,6 +28,7 @@ GOOD = "9e3b1d52-7c41-4f0a-8a6e-2f5b8c1d9e07"
         ("{" + GOOD + "}", "read as lower case", Tone.GOOD),
         (GOOD.replace("-", ""), "read as lower case", Tone.GOOD),
         ("00000000-0000-0000-0000-000000000000", "the nil UUID", Tone.WARN),
+        ("11111111-1111-1111-1111-111111111111", "soon guessed", Tone.WARN),
         ("14d63f20-8445-11ea-8900-1f9ce7d5650d", "everybody knows it", Tone.WARN),
     ],
 )

@@ -136,7 +136,7 @@ class Banner(Line):
         for room in _ROOMS:
             left, right = self._left(room), self._right(room)
             spare = width - cell_len("".join(t for t, _ in [*left, *right]))
-            if spare >= 2:
+            if spare >= 1:
                 break
         return self._text([*left, (" " * max(1, spare), Tone.PLAIN), *right])
 

@@ -94,8 +94,8 @@ class Painter:
         segments.append(Segment(look.mark, self._style("mark", mood)) if look.mark else Segment(" ", plain))
         if row.depth == 0:
             strip = Strip([*segments, *(Segment(cell.text, self._style(cell.tone, mood)) for cell in parts)])
-            if strip.cell_length > width:
-                strip = Strip([*strip.crop(0, width - 1), Segment("…", plain)])
+            if strip.cell_length > width - 1:  # the last cell is the scroll bar's
+                strip = Strip([*strip.crop(0, width - 2), Segment("…", plain)])
             return self._found(strip, look, 0, 0).adjust_cell_length(width, plain)
         first = columns[0].width - cell_len(lines)
         tone = Tone.DIM if look.away else Tone.STRONG if row.depth == 1 else Tone.PLAIN
