@@ -77,7 +77,7 @@ async def test_a_plan_is_copied_and_not_carried_out() -> None:
         await deck.press("a", "C")
         assert deck.dialog == "ConfirmDialog"
         assert deck.app.clipboard.splitlines() == [f"# SetAutoprobe on {NIC}", COMMAND]
-        assert "1 command sent to the terminal's clipboard" in deck.line
+        assert "1 command sent to your clipboard (OSC 52)" in deck.text
         await deck.press("escape")
         assert not host.performed
 

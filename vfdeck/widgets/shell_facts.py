@@ -114,7 +114,7 @@ def copied(text: str) -> str:
     lines = text.splitlines()
     count = sum(not line.startswith("#") for line in lines)
     what = plural(count, "command") if count else "comments only, as no command was done or could do it,"
-    return f"{what} sent to the terminal's clipboard (OSC 52)"
+    return f"{what} sent to your clipboard (OSC 52)"
 
 
 def shell_sections(ran: Sequence[Ran], several: bool = False) -> list[Section]:
