@@ -171,8 +171,9 @@ class Banner(Line):
         counts = (bare, f"{pfs} {vfs} {sums.used} used", f"{pfs}  {vfs}  {sums.used} in use")[room.counts]
         pieces: list[tuple[str, str]] = [(counts, Tone.PLAIN)]
         if sums.problems:
-            problems = f"  ! {plural(sums.problems, 'problem')} ({self._problems_key})" if room.counts else f" !{sums.problems}"
-            pieces.append((problems, Tone.BAD))
+            key = f" ({self._problems_key})" if room.counts or room.warning else ""
+            problems = f"  ! {plural(sums.problems, 'problem')}" if room.counts else f" !{sums.problems}"
+            pieces.append((f"{problems}{key}", Tone.BAD))
         elif room.aside:
             pieces.append(("  all readable", Tone.DIM))
         return pieces

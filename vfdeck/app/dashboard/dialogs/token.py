@@ -88,7 +88,7 @@ class TokenDialog(Dialog[SetToken]):
         if not any(tone is Tone.BAD for _, tone in self._now):  # else there is nothing to hand on, and no room to spare
             yield Static(
                 f"Whoever opens a VF of this PF{self._by} from now on must give it. Hand it on before you go on: vfdeck"
-                " knows it until you quit, and nobody can ask the kernel.",
+                " forgets it when you quit.",
                 classes="note gap",
             )
 
