@@ -206,6 +206,17 @@ def test_a_drive_that_does_not_work(tokens: Bed) -> None:
     assert tokens.lets_go(vf)
 
 
+@pytest.mark.parametrize(("driver", "bdf", "refusal"), [("nvme", IGB, "ENODEV"), ("igb", NVME, "EIO")])
+def test_a_driver_that_is_given_other_hardware(tokens: Bed, driver: str, bdf: str, refusal: str) -> None:
+    """An override leads any function to any driver, which finds out in its probe; nvme before 6.2 a moment later."""
+    tokens.load(driver)
+    tokens.override(bdf, driver)
+    late = driver == "nvme" and not tokens.has("nvme_sync_probe")
+    told = refusal if tokens.has("bind_errno") else "ENODEV"
+    assert tokens.write(f"{DRIVERS}/{driver}/bind", bdf) == ("OK" if late else told)
+    assert tokens.lets_go(bdf)
+
+
 # -- places ----------------------------------------------------------------------------------------------------------------
 def test_what_is_no_file(bed: Bed) -> None:
     assert answer(bed.kernel.read, f"{DEVICES}/{PLAIN}") == "EISDIR"

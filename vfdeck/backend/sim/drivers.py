@@ -21,6 +21,7 @@ class Driver:
     frees: bool = False
     managed: bool = False
     vf_probe: str = ""
+    foreign: str = ""
     late_until: str = ""
     denied: tuple[str, ...] = ()
     denied_later: tuple[str, ...] = ()

@@ -14,7 +14,7 @@ from vfdeck.backend.sim.drivers import Driver
 from vfdeck.backend.sim.hardware import Function, SriovCapability
 from vfdeck.backend.sim.machine import Machine, Task, refuse
 
-_ERRNO_OF = {"ENODEV": errno.ENODEV, "refuse": errno.EINVAL}
+_ERRNO_OF = {"ENODEV": errno.ENODEV, "EIO": errno.EIO, "refuse": errno.EINVAL}
 
 
 # -- matching --------------------------------------------------------------------------------------------------------------
@@ -22,8 +22,12 @@ def matches(machine: Machine, driver: Driver, function: Function) -> bool:
     """Whether the driver takes this function (pci_match_device): an override decides alone, otherwise the ids do."""
     if function.override is not None:
         return function.override == driver.name
-    ids = (f"{function.vendor:04x}:{function.device:04x}", f"class={function.class_code:06x}")
-    return any(i in driver.ids or i in driver.dynamic for i in ids)
+    return any(i in driver.ids or i in driver.dynamic for i in _ids(function))
+
+
+def _ids(function: Function) -> tuple[str, str]:
+    """By what drivers know it."""
+    return f"{function.vendor:04x}:{function.device:04x}", f"class={function.class_code:06x}"
 
 
 def may_probe(function: Function) -> bool:
@@ -110,7 +114,10 @@ def _noiommu_group(machine: Machine, function: Function) -> bool:
 
 
 def _native_probe_error(driver: Driver, function: Function) -> int:
-    return _ERRNO_OF.get(driver.vf_probe, 0) if function.role is Role.VF else 0
+    """What a probe finds out: that the function is a VF, or hardware that only an override or a new id led to the driver."""
+    if function.role is Role.VF:
+        return _ERRNO_OF.get(driver.vf_probe, 0)
+    return 0 if any(i in driver.ids for i in _ids(function)) else _ERRNO_OF.get(driver.foreign, 0)
 
 
 def _log_failed_probe(machine: Machine, driver: Driver, function: Function, error: int) -> None:
