@@ -166,7 +166,7 @@ def test_a_picture_in_several_replies(monkeypatch: pytest.MonkeyPatch, client: C
     monkeypatch.setattr(service, "_SOME", some)
     whole = client.call("Snapshot")
     replies = several(client)
-    assert len(replies) == -(-len(whole["snapshot"]["functions"]) // some)
+    assert len(replies) == -(-max(len(whole["snapshot"][name]) for name in ("functions", "groups")) // some)
     made = merged([reply["parameters"] for reply in replies])
     assert {**made["snapshot"], "taken_ns": 0} == {**whole["snapshot"], "taken_ns": 0}
     assert list(made["snapshot"]["functions"]) == list(whole["snapshot"]["functions"])
@@ -188,7 +188,7 @@ def test_a_fault_in_one_of_several_replies_is_the_last(monkeypatch: pytest.Monke
 
     def part(value: Any) -> Any:
         made.append(value)
-        return REPLIES.encode(value) if len(made) < 3 else {"a float": 0.5, "and": float("nan")}
+        return REPLIES.encode(value) if len(made) < 5 else {"a float": 0.5, "and": float("nan")}
 
     monkeypatch.setattr(HostService, "part", lambda self, value: part(value))
     *first, last = several(client)

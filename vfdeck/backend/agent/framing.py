@@ -121,7 +121,8 @@ def _pieces(value: Any, part: Callable[[Any], Any] | None, outer: int) -> Iterat
 
 
 def _json(value: Any, part: Callable[[Any], Any] | None) -> str:
-    return json.dumps(value, separators=(",", ":"), allow_nan=False, default=part)
+    # not looking for what holds itself saves a tenth; it would be a RecursionError, as it is a ValueError else
+    return json.dumps(value, separators=(",", ":"), allow_nan=False, check_circular=False, default=part)
 
 
 def _deeper_than(text: bytes, depth: int) -> bool:

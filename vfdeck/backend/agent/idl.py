@@ -37,7 +37,7 @@ method Hello(protocol_min: int, protocol_max: int) -> (
 
 # The host as it is now, or was at most age_ns ago. With the generation that this connection was given last in `since`: that nothing
 # is otherwise (`unchanged`), or what is (`delta`); else all of it: for who takes `more` replies, in several, each with some of the
-# functions, and the last one with all the rest.
+# functions, groups and tokens, and the last one with all the rest.
 method Snapshot(since: ?int, age_ns: ?int) -> (
   generation: int, unchanged: ?bool, taken_ns: ?int, snapshot: ?SnapshotValue, delta: ?Delta
 )

@@ -33,9 +33,9 @@ _DRIVER = re.compile(r"[0-9A-Za-z_.-]{1,64}")
 _KEPT = 2000
 #: Seconds between two looks for events, at least.
 _PAUSE = 0.05
-#: Members of a snapshot of which only what has changed is sent.
+#: Members of a snapshot that have many: only what has changed of them is sent, and all of them in several replies.
 BY_KEY = ("functions", "groups", "tokens")
-#: Functions in one reply, where a picture goes in several.
+#: Functions, groups and tokens in one reply, of each so many, where a picture goes in several.
 _SOME = 256
 
 
@@ -75,14 +75,17 @@ class HostService:
         self._ended.set()
 
     def several(self, answer: Answer) -> list[Answer]:
-        """See `Service.several`. A picture goes by its functions, with all else in the last reply: see `merged`."""
+        """See `Service.several`. A picture goes by its functions and groups, with all else in the last reply: see `merged`."""
         seen = answer.get("snapshot")
         if not isinstance(seen, Snapshot):
             return [answer]
-        left = iter(seen.functions.items())
-        portions = [dict(islice(left, _SOME)) for _ in range(0, len(seen.functions), _SOME)] or [{}]
-        first = [{**answer, "snapshot": {"functions": portion}} for portion in portions[:-1]]
-        return [*first, {**answer, "snapshot": replace(seen, functions=portions[-1])}]
+        left = {name: iter(getattr(seen, name).items()) for name in BY_KEY}
+        most = max(len(getattr(seen, name)) for name in BY_KEY)
+        portions: list[Answer] = []
+        for _ in range(0, max(most, 1), _SOME):
+            portions.append({name: dict(islice(members, _SOME)) for name, members in left.items()})
+        last = portions.pop()
+        return [*({**answer, "snapshot": portion} for portion in portions), {**answer, "snapshot": replace(seen, **last)}]
 
     def part(self, value: Any) -> Any:
         """See `Service.part`."""
@@ -307,14 +310,18 @@ def applied(old: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
 
 
 def merged(answers: list[dict[str, Any]]) -> dict[str, Any]:
-    """The one answer, from those that it came in (`HostService.several`). Raises TypeError, ValueError, AttributeError."""
+    """The one answer, from those that it came in (`HostService.several`).
+
+    Raises AttributeError, KeyError, TypeError or ValueError where they do not fit.
+    """
     *first, last = answers
     if not first:
         return last
-    functions: dict[str, Any] = {}
+    members: dict[str, dict[str, Any]] = {name: {} for name in BY_KEY}
     for answer in answers:
-        functions.update(answer.get("snapshot", {}).get("functions", {}))
-    return {**last, "snapshot": {**last["snapshot"], "functions": functions}}
+        for name, one in members.items():
+            one.update(answer.get("snapshot", {}).get(name, {}))
+    return {**last, "snapshot": {**last["snapshot"], **{name: one for name, one in members.items() if one}}}
 
 
 def _place(member: tuple[str, Any]) -> list[tuple[int, str]]:
