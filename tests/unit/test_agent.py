@@ -17,6 +17,7 @@ import pytest
 
 from tests import values
 from tests.values import TOKEN
+from vfdeck.app.commands.outcomes import plan_text
 from vfdeck.backend.agent import idl, protocol, service
 from vfdeck.backend.agent.framing import message
 from vfdeck.backend.agent.server import Server
@@ -24,7 +25,7 @@ from vfdeck.backend.agent.service import BY_KEY, HostService, applied, delta, me
 from vfdeck.backend.agent.wire import REPLIES, REQUESTS
 from vfdeck.backend.changes import Change, Outcome, Plan, SetAutoprobe, SetNumvfs, SetToken
 from vfdeck.backend.local_host import LocalHost
-from vfdeck.backend.model import Function, Snapshot
+from vfdeck.backend.model import ONLY_LOOKS, Function, Snapshot
 from vfdeck.backend.sim.kernel import SimulatedKernel
 from vfdeck.backend.sim.scenario import load
 
@@ -288,7 +289,16 @@ def test_a_reader_changes_nothing(reader: Client, kind: type) -> None:
     asked = REQUESTS.encode_one_of(kind(**needed))
     assert reader.refused("Perform", key=str(uuid.uuid4()), change=asked) == ("ReadOnly", {})
     assert reader.host.snapshot() == before
-    assert "plan" in reader.call("Plan", change=asked)
+    assert reader.call("Plan", change=asked)["plan"]["impossible"] == ONLY_LOOKS
+
+
+def test_what_a_reader_does_not_do_it_tells(reader: Client) -> None:
+    change = SetNumvfs(IDLE, 2)
+    told = REPLIES.decode(Plan, reader.call("Plan", change=REQUESTS.encode_one_of(change))["plan"], change=change)
+    first, second, *steps = plan_text(told)
+    assert ONLY_LOOKS in first + second
+    assert steps[0] == "  else this would be done:"
+    assert any(IDLE in line and line.startswith("  1. ") for line in steps)
 
 
 def test_a_write_that_waits_is_a_job_and_the_agent_answers() -> None:

@@ -71,7 +71,7 @@ def plan_on(kernel: Kernel, change: Change, snapshot: Snapshot) -> Plan:
             kernel.names(f"{DRIVERS}/{change.driver}")
         except OSError:
             reason = f"no driver {printable(change.driver)} is loaded (there is no {DRIVERS}/{printable(change.driver)})"
-            return dataclasses.replace(planned, impossible=reason)
+            return dataclasses.replace(planned, impossible=reason, steps=())
     return planned
 
 

@@ -55,7 +55,9 @@ def plan_text(plan: Plan) -> Iterator[str]:
     yield plan.title
     if plan.impossible:
         yield from wrapped(plan.impossible, "  not possible now: ")
-        return
+        if not plan.steps:
+            return
+        yield "  else this would be done:"
     for warning in plan.warnings:
         yield from wrapped(warning, "  ! ")
     for number, step in enumerate(plan.steps, 1):

@@ -169,7 +169,7 @@ class HostService:
             seen, generation = self._look(0.0), self._generation
         planned = self._host.plan(change, seen)
         if self._read_only:
-            planned = replace(planned, impossible=ONLY_LOOKS, steps=())
+            planned = replace(planned, impossible=ONLY_LOOKS)
         return {"plan": REPLIES.encode(planned), "generation": generation}
 
     def _check(self, parameters: dict[str, Any]) -> Answer:
