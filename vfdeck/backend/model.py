@@ -44,6 +44,7 @@ class Problem:
     path: str
     what: str
     kind: ProblemKind = ProblemKind.HOST
+    final: bool = False  # of a host that is lost: it is not tried again before somebody asks
 
 
 @dataclass(frozen=True, slots=True)

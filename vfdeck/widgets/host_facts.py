@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from vfdeck.backend.checks import Severity
 from vfdeck.backend.checks.advice import advice
-from vfdeck.backend.model import ONLY_LOOKS, HostFacts, Snapshot
+from vfdeck.backend.model import ONLY_LOOKS, HostFacts, Problem, ProblemKind, Snapshot
 from vfdeck.widgets.sections import Fact, Section
 from vfdeck.widgets.state import Tone, index_of, plural
 
@@ -41,6 +41,13 @@ def host_facts(snapshot: Snapshot) -> list[Section]:
         Section("Problems", tuple(problem_facts(snapshot, ""))),
     ]
     return [section for section in sections if section.facts]
+
+
+def tried_again(away: Problem, key: str) -> str:
+    """A clause on when a host without a connection is tried again, which `key` does at once."""
+    if away.kind is not ProblemKind.LOST:
+        return ""
+    return f"; only {key} tries again" if away.final else f"; tried again within a minute, by {key} at once"
 
 
 def _rights(host: HostFacts) -> Iterator[Fact]:

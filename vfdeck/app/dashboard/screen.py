@@ -48,10 +48,11 @@ from vfdeck.app.dashboard.touring import Tour, Touring
 from vfdeck.app.dashboard.transcript import Transcript
 from vfdeck.app.settings import USUAL, Reading
 from vfdeck.backend.host import Host
-from vfdeck.backend.model import Function, ProblemKind, Snapshot
+from vfdeck.backend.model import Function, Snapshot
 from vfdeck.widgets.bars import Banner, JobLine, Key, KeyBar, ViewLine
 from vfdeck.widgets.event_facts import SHOWN, Events, room
 from vfdeck.widgets.fleet_tree import FleetTree
+from vfdeck.widgets.host_facts import tried_again
 from vfdeck.widgets.panel_view import PanelView
 from vfdeck.widgets.query import QueryBar
 from vfdeck.widgets.report import ReportView
@@ -395,8 +396,8 @@ class Dashboard(Screen[None]):
         alike = [Fact("", f"the first of {row.size} {kind} that are alike", Tone.DIM)] if row is not None and row.size > 1 else []
         snapshot = self._desk.selected()[1]
         away = snapshot.away if snapshot is not None else None
-        again = f"; {self.keys.shown(BY_ID['refresh'])} tries again" if away is not None and away.kind is ProblemKind.LOST else ""
-        lost = [Fact("", f"{away.what}{again}", Tone.WARN)] if away is not None else []
+        key = self.keys.shown(BY_ID["refresh"])
+        lost = [Fact("", f"{away.what}{tried_again(away, key)}", Tone.WARN)] if away is not None else []
         changes = "; ".join(str(change) for change in self._tree.changes(self._tree.row_id))
         host = self._tree.row_id.host if self._tree.row_id is not None and self._tree.row_id.bdf else ""
         where = [Fact("host", host)] if host and len(self._desk.hosts) > 1 else []

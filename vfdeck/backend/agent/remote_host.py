@@ -229,12 +229,12 @@ class RemoteHost:
 
     def _without_agent(self, kind: ProblemKind, never: str, why: str) -> Snapshot:
         """The last picture with a problem that says since when and why; for a host that was `never` reached, nothing but that."""
-        last = self._snapshot
+        last, final = self._snapshot, self._final and kind is ProblemKind.LOST
         if last is None:
             facts = HostFacts(self.name, "", "", False, False, None, False, False, reached=self._reached)
-            return Snapshot(facts, time.time(), {}, {}, problems=(Problem(self.name, never + why, kind),))
+            return Snapshot(facts, time.time(), {}, {}, problems=(Problem(self.name, never + why, kind, final),))
         since = time.strftime("%H:%M:%S UTC", time.gmtime(last.taken))
-        problem = Problem(self.name, f"lost, last seen at {since}: {why}", kind)
+        problem = Problem(self.name, f"lost, last seen at {since}: {why}", kind, final)
         return dataclasses.replace(last, jobs=(), problems=(problem, *last.problems))
 
     def wait_for_change(self, seconds: float) -> bool:
