@@ -20,7 +20,9 @@ def test_a_conversation_goes_as_it_is_written_down(path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["method", "error"])
-@pytest.mark.parametrize(("interface", "about"), [("io.vfdeck.Agent", text()), ("org.varlink.service", SERVICE_TEXT)])
+@pytest.mark.parametrize(
+    ("interface", "about"), [("io.vfdeck.Agent", text()), ("org.varlink.service", SERVICE_TEXT)], ids=["ours", "service"]
+)
 def test_every_method_and_error_is_in_one(kind: str, interface: str, about: str) -> None:
     names = set(re.findall(rf"^{kind} (\w+)", about, re.MULTILINE)) - {"MethodNotImplemented"}  # of ours none is
     assert names

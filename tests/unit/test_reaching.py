@@ -28,7 +28,7 @@ COMMANDS: dict[str, tuple[tuple[str, ...], bool]] = {
     "holders": ((), True),
     "settings": ((), False),
     "watch": ((), True),
-    "history": ((), False),
+    "history": ((), True),
     "agent": ((), False),
     "vfs": ((PF, "2", "--dry-run"), True),
     "bind": ((PF, "vfio-pci", "--dry-run"), True),

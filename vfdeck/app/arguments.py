@@ -197,16 +197,16 @@ def add_history(commands: Any) -> None:
     history = commands.add_parser(
         "history",
         allow_abbrev=False,
-        help="what was done to this host with vfdeck: who, when, what, and what came of it",
-        description="As the user who runs this wrote it down; root's holds what was done with sudo. The host's own log has "
-        "everybody's: journalctl SYSLOG_IDENTIFIER=vfdeck.",
+        help="what was done to a host with vfdeck: who, when, what, and what came of it",
+        description="As the user who runs this wrote it down, or who logs in there (--host); root's holds what was done with sudo. "
+        "A host's own log has everybody's: journalctl SYSLOG_IDENTIFIER=vfdeck.",
         epilog="The exit status is 0 where something was done, 1 where nothing was that fits.",
     )
     history.add_argument("bdfs", metavar="BDF", nargs="*", help="done to these functions only, e.g. 0000:03:00.0")
     history.add_argument("--failed", action="store_true", help="only what was not done, or not to its end")
     history.add_argument("--last", metavar="N", type=int, help="only the last N of these")
     history.add_argument("--json", action="store_true", help="JSON as described by vfdeck/backend/schema/history-v1.json")
-    reaching.add(history, refused=True)
+    reaching.add(history)
     history.set_defaults(command="history")
 
 

@@ -17,11 +17,10 @@ if TYPE_CHECKING:
     from vfdeck.backend.agent.remote_host import RemoteHost
 
 #: Commands that look at every host named; the others look at, or change, one.
-_SEVERAL = frozenset({"dashboard", "tree", "holders", "doctor", "watch", "token status"})
+_SEVERAL = frozenset({"dashboard", "tree", "holders", "doctor", "watch", "history", "token status"})
 _ONE = frozenset({"check", "recipe", "function", "open", "token set", "token rotate", "token verify"})
 #: Why a command cannot be about another host; what is missing here needs none.
 _WHY_NOT = {
-    "history": "it reads the files of the machine that it runs on: run it on that host",
     "explain": "the catalogue is the same everywhere, and a bundle is made of files that only a vfdeck on that host can read",
     "token scan": "it reads the command lines of programs, which only a vfdeck on that host can",
     "record": "it does what it records itself: run it on that host",

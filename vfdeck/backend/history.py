@@ -83,6 +83,16 @@ def _plain(value: object) -> str:
 
 
 @dataclass(frozen=True)
+class Trail:
+    """The audit trail of a host as it is written down there. `folder` "": none is kept; `problem`: why it cannot be read."""
+
+    folder: str = ""
+    lines: tuple[str, ...] = ()  # oldest first
+    cut: bool = False  # there are older ones
+    problem: str = ""
+
+
+@dataclass(frozen=True)
 class History:
     """Changes in the order in which they were begun, and how many lines could not be read."""
 
@@ -92,12 +102,27 @@ class History:
 
 def read(folder: StateFolder) -> History:
     """Everything that is there, of the older file and of the present one. Raises OSError where a file may not be read."""
-    return history([*folder.lines(f"{FILE}.1"), *folder.lines(FILE)])
+    return history(_lines(folder))
+
+
+def newest(folder: StateFolder, longest: int) -> tuple[tuple[str, ...], bool]:
+    """The newest lines, of so many bytes at the most, and whether there are older ones. Raises OSError as `read` does."""
+    kept: list[str] = []
+    for line in reversed(_lines(folder)):
+        longest -= len(line)
+        if longest < 0:
+            return tuple(kept[::-1]), True
+        kept.append(line.decode("utf-8", "replace"))
+    return tuple(kept[::-1]), False
+
+
+def _lines(folder: StateFolder) -> list[bytes]:
+    return [*folder.lines(f"{FILE}.1"), *folder.lines(FILE)]
 
 
 def of_key(folder: StateFolder, key: str) -> Done | None:
     """The change that was begun under an agent's key; None where none was. Raises OSError as `read` does."""
-    lines, wanted = [*folder.lines(f"{FILE}.1"), *folder.lines(FILE)], key.encode()
+    lines, wanted = _lines(folder), key.encode()
     begun = history(line for line in lines if wanted in line).changes
     numbers = [one.id.encode() for one in begun if one.key == key]  # few lines are parsed: there may be 20,000
     found = history(line for line in lines if any(number in line for number in numbers)).changes

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from vfdeck.backend.changes import Change, Outcome, Plan
     from vfdeck.backend.checks import Question, Report
     from vfdeck.backend.details import Details, Part
-    from vfdeck.backend.history import Done
+    from vfdeck.backend.history import Done, Trail
     from vfdeck.backend.memory import Memory
     from vfdeck.backend.perform import Performer
 
@@ -227,6 +227,12 @@ class LocalHost:
     def done(self, key: str) -> Done | None:
         """The change that an agent has begun under this key, of the history; None where there is none, or it cannot be read."""
         return self._memory.done(key) if self._memory is not None else None
+
+    def trail(self, longest: int) -> Trail:
+        """What was done to this machine, as it is written down: the newest lines, of so many bytes at the most."""
+        from vfdeck.backend.history import Trail
+
+        return self._memory.trail(longest) if self._memory is not None else Trail()
 
     def close(self) -> None:
         """See `Host.close`."""

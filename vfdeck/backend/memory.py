@@ -26,7 +26,7 @@ from vfdeck.backend.turns import Turns, default_folder
 
 if TYPE_CHECKING:
     from vfdeck.backend.audit import AuditTrail
-    from vfdeck.backend.history import Done
+    from vfdeck.backend.history import Done, Trail
 
 # /proc/self/loginuid of a process of nobody's session: (uid_t) -1
 _NOBODY = 0xFFFFFFFF
@@ -101,6 +101,23 @@ class Memory:
             with suppress(OSError):
                 folder.errands.wait(folder.errands.send(lambda: found.append(of_key(folder, key))), NOTE_PATIENCE)
         return found[0] if found else None
+
+    def trail(self, longest: int) -> Trail:
+        """What was done, as it is written down: the newest lines, of so many bytes at the most."""
+        from vfdeck.backend.history import Trail, newest
+
+        folder = self._folder
+        if folder is None:
+            return Trail(problem="there is no home directory to keep it in")
+        place = printable(folder.path)
+        found: list[Trail] = []
+        try:
+            errand = folder.errands.send(lambda: found.append(Trail(place, *newest(folder, longest))))
+            if folder.errands.wait(errand, NOTE_PATIENCE):
+                return found[0]
+            return Trail(place, problem=silence(folder.errands.late()))
+        except OSError as error:
+            return Trail(place, problem=printable(error.strerror or str(error)))
 
     def user(self) -> str:
         """The name of who is behind it, else the number: who logged in, else who called sudo or an agent, else whom it runs as.

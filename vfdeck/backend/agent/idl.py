@@ -14,11 +14,12 @@ from vfdeck.backend.agent.wire import Shape, called, shapes
 from vfdeck.backend.changes import Change, Outcome, Plan
 from vfdeck.backend.checks import Question, Report
 from vfdeck.backend.details import Details, Part
+from vfdeck.backend.history import Trail
 from vfdeck.backend.kernel import LogLine, Uevent
 from vfdeck.backend.model import Job, Lack, Problem, Snapshot
 
 PLACE = Path(__file__).with_name("vfdeck.varlink")
-ROOTS = (Snapshot, Plan, Outcome, Report, Details, LogLine, Uevent, Job, Lack, Problem)
+ROOTS = (Snapshot, Plan, Outcome, Report, Details, LogLine, Uevent, Job, Lack, Problem, Trail)
 
 _HEAD = f"""# The agent of vfdeck, protocol 1. Made by idl.py from the value classes, whose docstrings say more.
 #
@@ -53,6 +54,9 @@ method Details(bdf: string, parts: []Part) -> (details: DetailsValue)
 
 # The kernel's log; null where it may not be read.
 method Log() -> (lines: ?[]LogLine)
+
+# What was done to the host with vfdeck, as the audit trail of the agent's user has it: its newest lines, each an object of JSON.
+method History() -> (trail: Trail)
 
 # Why nothing can be written down of what is done here; null where nothing is against it. `make`: make the folder, and try.
 method CannotRemember(make: ?bool) -> (problem: ?Problem)

@@ -17,6 +17,7 @@ DEADLINES = {
     "Check": 60.0,
     "Details": 60.0,
     "Log": 10.0,
+    "History": 10.0,
     "CannotRemember": 10.0,
     "Perform": 30.0,  # begins it only
 }

@@ -30,6 +30,7 @@ from vfdeck.backend.agent.wire import REPLIES, REQUESTS, Wrong
 from vfdeck.backend.changes import Change, Explanation, Outcome, Plan, target_of
 from vfdeck.backend.checks import Check, Question, Report, Verdict
 from vfdeck.backend.details import Details, Part
+from vfdeck.backend.history import Trail
 from vfdeck.backend.kernel import LOST, LogLine, Uevent
 from vfdeck.backend.model import HostFacts, Job, Problem, ProblemKind, Snapshot
 from vfdeck.backend.text import printable
@@ -308,6 +309,14 @@ class RemoteHost:
             return Details(bdf)
         return found
 
+    def trail(self) -> Trail:
+        """What was done there, as the agent's user has it written down."""
+        try:
+            found: Trail = REPLIES.decode(Trail, self._call("History").get("trail"), "trail")
+        except _NO_AGENT as fault:
+            return Trail(problem=str(fault))
+        return found
+
     def cannot_remember(self, make: bool) -> Problem | None:
         """See `LocalHost.cannot_remember`; that there is no agent is told by all else."""
         try:
@@ -362,7 +371,7 @@ class RemoteHost:
                 return f"the history there {said}; look at the host afresh"
         except (Lost, Unreached):
             pass
-        return "whether it was done is not known: look at the host afresh, and at `vfdeck history` there"
+        return f"whether it was done is not known: look at the host afresh, and at `vfdeck history {self._reached}`"
 
     def _wait_for(self, connection: Connection, key: str, change: Change) -> Outcome:
         pause = _SOON

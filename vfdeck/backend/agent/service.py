@@ -35,6 +35,8 @@ _KEPT = 2000
 _PAUSE = 0.05
 #: Members of a snapshot that have many: only what has changed of them is sent, and all of them in several replies.
 BY_KEY = ("functions", "groups", "tokens")
+#: The newest of the audit trail, in bytes: some 5,000 changes, and half of what a reply may have in commas.
+_TRAIL = 4 << 20
 #: Functions, groups and tokens in one reply, of each so many, where a picture goes in several.
 _SOME = 256
 
@@ -65,6 +67,7 @@ class HostService:
             "Check": self._check,
             "Details": self._details,
             "Log": self._log,
+            "History": self._history,
             "CannotRemember": self._cannot_remember,
             "Perform": self._perform,
             "Operation": self._operation,
@@ -194,6 +197,10 @@ class HostService:
         _Taken(parameters).end()
         lines = self._host.log()
         return {"lines": None if lines is None else [REPLIES.encode(line) for line in lines]}
+
+    def _history(self, parameters: dict[str, Any]) -> Answer:
+        _Taken(parameters).end()
+        return {"trail": REPLIES.encode(self._host.trail(_TRAIL))}
 
     def _cannot_remember(self, parameters: dict[str, Any]) -> Answer:
         taken = _Taken(parameters)
