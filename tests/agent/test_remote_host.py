@@ -18,6 +18,7 @@ from tests.agent.test_push import old_python
 from tests.agent.ways import REFUSED, Demo
 from tests.fabricate import Fake, build, with_vfs
 from vfdeck.app.cli import main
+from vfdeck.app.commands.outcomes import outcome_text
 from vfdeck.backend.agent import push
 from vfdeck.backend.agent.connection import Lost, Refused
 from vfdeck.backend.agent.framing import REPLY
@@ -32,6 +33,8 @@ from vfdeck.backend.kernel import LOST
 from vfdeck.backend.linux.kernel import LinuxKernel
 from vfdeck.backend.local_host import LocalHost
 from vfdeck.backend.model import Problem
+from vfdeck.widgets.report import verdict
+from vfdeck.widgets.state import Tone
 
 PF = "0000:03:00.0"
 
@@ -248,11 +251,24 @@ def test_what_came_of_a_change_is_not_guessed(host: RemoteHost, monkeypatch: pyt
     assert outcome.attempted
     assert not outcome.ok
     assert outcome.explanation is not None
-    assert "the history there has nothing of it" in outcome.explanation.why, "of a tree that is not this machine's, none is kept"
+    why = outcome.explanation.why
+    assert "the history there cannot tell whether it was done (nothing is written down" in why, "a tree is not this machine"
+    assert outcome.is_unknown
+    assert verdict(outcome, "x") == ("Not known what came of it: x", Tone.BAD)
+    assert next(iter(outcome_text(outcome))) == "not known what came of it"
 
 
-def test_what_the_history_says_of_a_change_whose_agent_was_lost(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    told = {"key": "1", "history": "begun, and no word of its end"}
+@pytest.mark.parametrize(
+    ("told", "says"),
+    [
+        ({"history": "begun, and no word of its end"}, "the history there says: begun, and no word of its end"),
+        ({"unread": "Permission denied"}, "the history there cannot tell whether it was done (Permission denied)"),
+        ({}, "the history there has nothing of it, so it was hardly begun"),
+    ],
+)
+def test_what_the_history_says_of_a_change_whose_agent_was_lost(
+    tree: Path, monkeypatch: pytest.MonkeyPatch, told: dict[str, object], says: str
+) -> None:
     host = RemoteHost("hv-1", Local(), str(tree))
     host.snapshot()
 
@@ -267,7 +283,7 @@ def test_what_the_history_says_of_a_change_whose_agent_was_lost(tree: Path, monk
     monkeypatch.setattr(host, "_call", asked)
     outcome = host.perform(SetAutoprobe(PF, False))
     assert outcome.explanation is not None
-    assert "the history there says: begun, and no word of its end" in outcome.explanation.why
+    assert says in outcome.explanation.why
     host.close()
 
 

@@ -113,3 +113,13 @@ def test_a_host_without_a_trail(tmp_path: Path) -> None:
     empty = LocalHost(LinuxKernel(), memory=Memory(LinuxKernel(), {"XDG_STATE_HOME": str(tmp_path)}))
     assert empty.trail(1000) == Trail(f"{tmp_path}/vfdeck")
     empty.close()
+
+
+def test_a_trail_that_cannot_be_read_is_not_one_without_the_change(tmp_path: Path) -> None:
+    host = LocalHost(LinuxKernel(), memory=Memory(LinuxKernel(), {"XDG_STATE_HOME": str(tmp_path)}))
+    assert host.done("a-key") is None
+    (tmp_path / "vfdeck" / "audit.jsonl").mkdir(parents=True)
+    with pytest.raises(OSError, match="is no plain file"):
+        host.done("a-key")
+    assert host.done_before("a-key") is None
+    host.close()

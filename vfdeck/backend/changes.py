@@ -237,6 +237,10 @@ class RuledOut:
     why: str  # the fact of this host that rules it out
 
 
+#: The entry of an explanation by which an agent, or its being lost, kept an answer from coming.
+AGENT = "agent"
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What came of a change. `errno` 0 is success; `blocked` means that the call is still waiting in the kernel."""
@@ -264,6 +268,11 @@ class Outcome:
     def ok(self) -> bool:
         """Whether everything that was planned was done."""
         return self.errno == 0 and self.attempted and not self.blocked
+
+    @property
+    def is_unknown(self) -> bool:
+        """Whether nobody knows what came of it: its agent was lost on the way."""
+        return self.attempted and self.explanation is not None and self.explanation.entry == AGENT
 
     @property
     def errno_name(self) -> str:

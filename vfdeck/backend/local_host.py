@@ -7,6 +7,7 @@ change is asked for: printing a tree needs none of it.
 from __future__ import annotations
 
 import dataclasses
+import errno
 import threading
 from collections import deque
 from collections.abc import Collection, Iterator, Mapping
@@ -217,7 +218,9 @@ class LocalHost:
         if self._audit is None:
             return self._performer.perform(change, confirmed)
         with self._audit.record(change) as record:
-            first = self.done(record.key) if record.key else None  # the trail has an order, also for two agents at the same instant
+            first = (
+                self.done_before(record.key) if record.key else None
+            )  # the trail has an order, also for two agents at the same instant
             if first is not None and first.id != record.number:
                 record.outcome = not_attempted(change, f"another agent began a change under this key: {first.result}")
             else:
@@ -225,8 +228,17 @@ class LocalHost:
         return record.outcome
 
     def done(self, key: str) -> Done | None:
-        """The change that an agent has begun under this key, of the history; None where there is none, or it cannot be read."""
-        return self._memory.done(key) if self._memory is not None else None
+        """The change that an agent has begun under this key, of the history. Raises OSError where that cannot be read."""
+        if self._memory is None:
+            raise FileNotFoundError(errno.ENOENT, "nothing is written down of what is done there")
+        return self._memory.done(key)
+
+    def done_before(self, key: str) -> Done | None:
+        """The same as far as is known: no change fails because of its history."""
+        try:
+            return self.done(key)
+        except OSError:
+            return None
 
     def trail(self, longest: int) -> Trail:
         """What was done to this machine, as it is written down: the newest lines, of so many bytes at the most."""

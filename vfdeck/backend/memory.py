@@ -5,6 +5,7 @@ Simulated hosts and trees of files (`--root`) have none: what is done there is n
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import struct
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 # /proc/self/loginuid of a process of nobody's session: (uid_t) -1
 _NOBODY = 0xFFFFFFFF
+_HOMELESS = "there is no home directory to keep it in"
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ class Memory:
         """Why neither can be written; None where nothing seen is against it. `make`: make the folder and try; else only look."""
         folder = self._folder
         if folder is None:
-            return Problem("state folder", "there is no home directory to keep it in", ProblemKind.MEMORY)
+            return Problem("state folder", _HOMELESS, ProblemKind.MEMORY)
         why = ""
         try:
             if not folder.errands.wait(folder.errands.send(folder.make if make else folder.demand_writable), NOTE_PATIENCE):
@@ -92,15 +94,16 @@ class Memory:
         return Problem(printable(folder.path), why, ProblemKind.MEMORY) if why else None
 
     def done(self, key: str) -> Done | None:
-        """The change that any agent has begun under this key; None where none has, or where the trail is not to be read."""
+        """The change that any agent has begun under this key; None where none has. Raises OSError where that cannot be told."""
         from vfdeck.backend.history import of_key
 
         folder = self._folder
+        if folder is None:
+            raise FileNotFoundError(errno.ENOENT, _HOMELESS)
         found: list[Done | None] = []
-        if folder is not None:
-            with suppress(OSError):
-                folder.errands.wait(folder.errands.send(lambda: found.append(of_key(folder, key))), NOTE_PATIENCE)
-        return found[0] if found else None
+        if not folder.errands.wait(folder.errands.send(lambda: found.append(of_key(folder, key))), NOTE_PATIENCE):
+            raise TimeoutError(errno.ETIMEDOUT, silence(folder.errands.late()))
+        return found[0]
 
     def trail(self, longest: int) -> Trail:
         """What was done, as it is written down: the newest lines, of so many bytes at the most."""
@@ -108,7 +111,7 @@ class Memory:
 
         folder = self._folder
         if folder is None:
-            return Trail(problem="there is no home directory to keep it in")
+            return Trail(problem=_HOMELESS)
         place = printable(folder.path)
         found: list[Trail] = []
         try:

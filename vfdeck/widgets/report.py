@@ -25,6 +25,8 @@ def verdict(outcome: Outcome, title: str = "") -> tuple[str, Tone]:
     if not outcome.attempted:
         reason = outcome.explanation.rule if outcome.explanation is not None else about
         return f"Not attempted: {reason}", Tone.WARN
+    if outcome.is_unknown:
+        return f"Not known what came of it: {title or about}", Tone.BAD
     stage = f" at {outcome.stage}" if outcome.stage else ""
     return f"Refused: {outcome.errno_name}{stage} of {about}", Tone.BAD
 
@@ -32,7 +34,7 @@ def verdict(outcome: Outcome, title: str = "") -> tuple[str, Tone]:
 def report(outcome: Outcome, here: Sequence[Section] = ()) -> list[Section]:
     """What there is to say of an outcome beyond its verdict; `here`, after the advice, is what can be done in this program."""
     head: list[Fact] = []
-    if outcome.errno:
+    if outcome.errno and not outcome.is_unknown:
         head.append(Fact("errno", f"{outcome.errno_name} ({outcome.errno}): {os.strerror(outcome.errno)}"))
     if outcome.stage:
         head.append(Fact("stage", f"{outcome.stage} of {outcome.target or target_of(outcome.change)}"))

@@ -76,6 +76,8 @@ def outcome_text(outcome: Outcome, before: Snapshot | None = None) -> Iterator[s
         yield from wrapped("the call still waits in the kernel, and cannot be taken back", "waiting: ")
     elif not outcome.attempted:
         yield "not attempted"
+    elif outcome.is_unknown:
+        yield "not known what came of it"
     elif outcome.errno:
         about = f"{outcome.errno_name} at {outcome.stage or 'an unknown stage'} of {outcome.target or target_of(outcome.change)}"
         yield from wrapped(f"{about} ({os.strerror(outcome.errno)})", "refused: ")

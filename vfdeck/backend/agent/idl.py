@@ -96,8 +96,9 @@ error Unsupported (protocol_min: int, protocol_max: int)
 error ReadOnly ()
 # Something is otherwise than the call has it.
 error Conflict (reason: string)
-# This agent has begun no operation under this key. `history`: another one has, and this is what was written down of it.
-error NoSuchOperation (key: string, history: ?string)
+# This agent has begun no operation under this key. `history`: another one has, and this is what was written down of it; `unread`:
+# whether one has is not known, and why.
+error NoSuchOperation (key: string, history: ?string, unread: ?string)
 # It takes longer than a call may. It goes on, and nobody will tell what came of it.
 error Deadline (seconds_ns: int)
 # Nothing was begun: too much hangs that was begun before. `hanging` are calls, or the functions that changes are about.

@@ -13,6 +13,7 @@ from vfdeck.backend.agent.wire import REQUESTS
 from vfdeck.backend.changes import OPERATION, Change, Outcome, Plan, target_of
 from vfdeck.backend.digest import sha256
 from vfdeck.backend.local_host import LocalHost
+from vfdeck.backend.text import printable
 
 #: So many that are over are remembered.
 KEPT = 1000
@@ -51,7 +52,7 @@ class Operations:
         Busy where too many are under way.
         """
         asked = sha256(self._secret + message(REQUESTS.encode_one_of(change))).digest()
-        past = None if key in self._known else self._host.done(key)
+        past = None if key in self._known else self._host.done_before(key)
         with self._lock:
             known = self._known.get(key)
             if known is None and past is not None:
@@ -71,12 +72,15 @@ class Operations:
         return operation
 
     def get(self, key: str) -> Operation:
-        """Raises Refused: NoSuchOperation, with what the history says of it where another agent has begun it."""
+        """Raises Refused: NoSuchOperation, with what the history says where another agent has begun it, or why it says nothing."""
         with self._lock:
             known = self._known.get(key)
         if known is not None:
             return known
-        past = self._host.done(key)
+        try:
+            past = self._host.done(key)
+        except OSError as error:
+            raise Refused("NoSuchOperation", key=key, unread=printable(error.strerror or str(error))) from None
         raise Refused("NoSuchOperation", key=key, **({} if past is None else {"history": past.result}))
 
     def _carry_out(self, operation: Operation, change: Change, confirmed: Plan | None) -> None:

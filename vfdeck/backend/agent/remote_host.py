@@ -27,7 +27,7 @@ from vfdeck.backend.agent.service import applied, merged
 from vfdeck.backend.agent.transports import ASKED, Fault, Installed, Link, Local, Ssh, Unreached, Way
 from vfdeck.backend.agent.unix_socket import Socket, SocketLink
 from vfdeck.backend.agent.wire import REPLIES, REQUESTS, Wrong
-from vfdeck.backend.changes import Change, Explanation, Outcome, Plan, target_of
+from vfdeck.backend.changes import AGENT, Change, Explanation, Outcome, Plan, target_of
 from vfdeck.backend.checks import Check, Question, Report, Verdict
 from vfdeck.backend.details import Details, Part
 from vfdeck.backend.history import Trail
@@ -366,8 +366,10 @@ class RemoteHost:
             self._call("Operation", key=key)
         except Refused as refused:
             if refused.name == f"{INTERFACE}.NoSuchOperation":
-                noted = refused.told.get("history")
+                noted, unread = refused.told.get("history"), refused.told.get("unread")
                 said = f"says: {printable(noted)}" if isinstance(noted, str) else "has nothing of it, so it was hardly begun"
+                if isinstance(unread, str):
+                    said = f"cannot tell whether it was done ({printable(unread)})"
                 return f"the history there {said}; look at the host afresh"
         except (Lost, Unreached):
             pass
@@ -396,7 +398,7 @@ class RemoteHost:
             pause = min(pause * 2, _LATER)
 
     def _untold(self, change: Change, attempted: bool, title: str, why: str, number: int) -> Outcome:
-        said = Explanation("agent", title, "a change is made by the host's agent, and told by it", f"{self.name}: {why}")
+        said = Explanation(AGENT, title, "a change is made by the host's agent, and told by it", f"{self.name}: {why}")
         return Outcome(change, number, target=target_of(change), explanation=said, attempted=attempted)
 
     def jobs(self) -> tuple[Job, ...]:
