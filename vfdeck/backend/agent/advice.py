@@ -9,7 +9,8 @@ from vfdeck.backend.agent.transports import Fault, Unreached
 _FAULTS = {
     Fault.LOGIN: "`ssh {name}` must log in without asking for anything (a key in the agent, a certificate)",
     Fault.HOST_KEY: "compare the key with who runs the host; `ssh {name}` shows it",
-    Fault.SUDO: "it asks only here, as vfdeck begins at a terminal; elsewhere it takes a rule with no password, or root's login",
+    Fault.SUDO: "a password can be given only here, where vfdeck begins at a terminal; else it takes a rule without one, as "
+    "`vfdeck agent --units DIR` writes it, or root's login",
     Fault.NO_SUDO: "install it there, or log in as root without --sudo",
     Fault.NO_PYTHON: "install one there",
     Fault.PROTOCOL: "`ssh {name} true` must print nothing and end with 0",
