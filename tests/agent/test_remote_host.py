@@ -19,7 +19,7 @@ from tests.agent.ways import REFUSED, Demo
 from tests.fabricate import Fake, build, with_vfs
 from vfdeck.app.cli import main
 from vfdeck.app.commands.outcomes import outcome_text
-from vfdeck.backend.agent import push
+from vfdeck.backend.agent import push, remote_host
 from vfdeck.backend.agent.connection import Lost, Refused
 from vfdeck.backend.agent.framing import REPLY
 from vfdeck.backend.agent.remote_host import LOGINS, RemoteHost
@@ -387,6 +387,22 @@ def test_an_agent_that_ends_before_it_answers_is_tried_again(tmp_path: Path) -> 
     host = RemoteHost("hv-1", Breaking())
     assert "Timeout, server not responding" in host.reach()
     assert host._final is False
+
+
+def test_an_agent_of_another_protocol_is_asked_once(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It will speak the same one tomorrow: only somebody who asks makes it be tried again."""
+    monkeypatch.setattr(remote_host, "LOWEST", 98)
+    monkeypatch.setattr(remote_host, "HIGHEST", 99)
+    host = RemoteHost("hv-1", Local(), str(tree))
+    (problem,) = host.snapshot().problems
+    assert "of different versions" in problem.what
+    assert problem.final
+    monkeypatch.undo()
+    host._next_try = 0.0
+    assert host.snapshot().away is not None
+    host.again()
+    assert host.snapshot().away is None
+    host.close()
 
 
 def test_what_deltas_add_up_to_is_bounded(host: RemoteHost, monkeypatch: pytest.MonkeyPatch) -> None:
