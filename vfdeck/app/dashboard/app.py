@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import select
+import signal
 import sys
+import threading
 from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
@@ -172,5 +175,17 @@ def run(hosts: Sequence[Host], lesson: Lesson | None = None, tour: Tour | None =
         note=themes.why_not(wanted, os.environ) if wanted != themes.USUAL or theme else "",
         reading=reading,
     )
+    threading.Thread(target=_end_with_terminal, args=(sys.stdin.fileno(),), name="terminal", daemon=True).start()
     app.run(mouse=reading.settings.mouse)
     return app.return_code or 0
+
+
+def _end_with_terminal(fd: int) -> None:
+    """End as SIGHUP ends a program, when its terminal is gone.
+
+    One that is not the session's own (`su -c`, a container's) sends no signal, and Textual would read its end again and again.
+    """
+    hangup = select.poll()
+    hangup.register(fd, 0)  # what is told of any file: that it has hung up
+    hangup.poll()
+    os._exit(128 + signal.SIGHUP)
