@@ -175,7 +175,8 @@ def run(hosts: Sequence[Host], lesson: Lesson | None = None, tour: Tour | None =
         note=themes.why_not(wanted, os.environ) if wanted != themes.USUAL or theme else "",
         reading=reading,
     )
-    threading.Thread(target=_end_with_terminal, args=(sys.stdin.fileno(),), name="terminal", daemon=True).start()
+    if os.isatty(0):
+        threading.Thread(target=_end_with_terminal, args=(0,), name="terminal", daemon=True).start()
     app.run(mouse=reading.settings.mouse)
     return app.return_code or 0
 
