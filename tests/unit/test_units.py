@@ -21,7 +21,8 @@ needs_systemd = pytest.mark.skipif(ANALYZE is None, reason="no systemd-analyze h
 @pytest.fixture
 def written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Path:
     assert main(["agent", "--units", str(tmp_path)]) == 0
-    told = capsys.readouterr().out.splitlines()
+    lines = capsys.readouterr().out.splitlines()
+    told = [line for line in lines if not line.startswith("! ")]  # doubts about where this checkout lies
     assert {path.name for path in tmp_path.iterdir()} == {Path(line).name for line in told[: len(list(tmp_path.iterdir()))]}
     return tmp_path
 
